@@ -1,0 +1,39 @@
+"""Array types of the public signatures, and the checks at public borders."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Floats: TypeAlias = NDArray[np.float64]
+Floats32: TypeAlias = NDArray[np.float32]
+Ints: TypeAlias = NDArray[np.int64]
+Ints32: TypeAlias = NDArray[np.int32]
+Bools: TypeAlias = NDArray[np.bool_]
+
+
+def locked_floats(values: ArrayLike, *, name: str, shape: tuple[int | None, ...]) -> Floats:
+    """Read-only float64 copy of finite ``values`` of ``shape``; ``None`` stands for any length."""
+    array = np.array(values, dtype=np.float64)
+    fits = array.ndim == len(shape) and all(
+        want is None or have == want for have, want in zip(array.shape, shape, strict=True)
+    )
+    if not fits:
+        raise ValueError(f"{name} must have shape {shape}, got {array.shape}")
+    if not np.isfinite(array).all():
+        raise ValueError(f"{name} must be finite, got {np.count_nonzero(~np.isfinite(array))} other values")
+    array.flags.writeable = False
+    return array
+
+
+def locked(values: ArrayLike, *, name: str, shape: tuple[int | None, ...], dtype: type[np.generic]) -> NDArray:
+    """Read-only copy of ``values`` as ``dtype`` and of ``shape``; ``None`` stands for any length."""
+    array = np.array(values).astype(dtype, copy=True)
+    if array.ndim != len(shape) or any(
+        want is not None and have != want for have, want in zip(array.shape, shape, strict=True)
+    ):
+        raise ValueError(f"{name} must have shape {shape}, got {array.shape}")
+    array.flags.writeable = False
+    return array

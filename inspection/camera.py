@@ -1,0 +1,179 @@
+"""The camera: sensor, thin lens, distortion."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from viewcov.inspection.arrays import Bools, Floats
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Camera:
+    """A grey camera behind a thin lens. Camera frame is OpenCV's: +x right, +y down, +z forward."""
+
+    width_px: int
+    """Image width in pixels."""
+
+    height_px: int
+    """Image height in pixels."""
+
+    focal_length_mm: float
+    """Focal length of the lens; the image distance follows from it and the focus distance."""
+
+    pixel_pitch_um: float
+    """Edge length of one (square) pixel on the sensor."""
+
+    f_number: float
+    """Aperture: focal length divided by the diameter of the entrance pupil."""
+
+    focus_distance_mm: float
+    """Distance from the lens' principal plane to the plane in focus."""
+
+    principal_x_px: float | None = None
+    """Column at which the optical axis meets the image; the image's middle if not given."""
+
+    principal_y_px: float | None = None
+    """Row at which the optical axis meets the image; the image's middle if not given."""
+
+    distortion: tuple[float, float, float, float, float] = (0.0, 0.0, 0.0, 0.0, 0.0)
+    """OpenCV's k1, k2, p1, p2, k3."""
+
+    def __post_init__(self) -> None:
+        for name in ("width_px", "height_px"):
+            value = getattr(self, name)
+            if int(value) != value or not 8 <= value <= 65536:
+                raise ValueError(f"camera.{name} must be a whole number from 8 to 65536, got {value}")
+        for name in ("focal_length_mm", "pixel_pitch_um", "f_number", "focus_distance_mm"):
+            value = getattr(self, name)
+            if not (np.isfinite(value) and value > 0):
+                raise ValueError(f"camera.{name} must be positive, got {value}")
+        if self.focus_distance_mm <= self.focal_length_mm:
+            raise ValueError(
+                f"camera.focus_distance_mm must exceed focal_length_mm = {self.focal_length_mm}, "
+                f"got {self.focus_distance_mm}"
+            )
+        if len(self.distortion) != 5 or not np.isfinite(self.distortion).all():
+            raise ValueError(f"camera.distortion must be five finite numbers, got {self.distortion}")
+
+    @property
+    def image_distance_mm(self) -> float:
+        """Distance from the principal plane to the sensor when focused, f u / (u - f)."""
+        f, u = self.focal_length_mm, self.focus_distance_mm
+        return f * u / (u - f)
+
+    @property
+    def focal_px(self) -> float:
+        """Pinhole focal length in pixels: image distance by pixel pitch."""
+        return self.image_distance_mm * 1000.0 / self.pixel_pitch_um
+
+    @property
+    def center_px(self) -> tuple[float, float]:
+        """Column and row of the principal point; pixel (0, 0) has its centre at (0.5, 0.5)."""
+        x = self.width_px / 2 if self.principal_x_px is None else self.principal_x_px
+        y = self.height_px / 2 if self.principal_y_px is None else self.principal_y_px
+        return float(x), float(y)
+
+    @property
+    def K(self) -> Floats:  # noqa: N802
+        """Intrinsic matrix, shape (3, 3), pixels, for pixel centres at half-integers."""
+        (cx, cy), f = self.center_px, self.focal_px
+        return np.array([[f, 0.0, cx], [0.0, f, cy], [0.0, 0.0, 1.0]])
+
+    @property
+    def mm_per_px_at_focus(self) -> float:
+        """Edge length of a pixel's footprint on a frontal plane in focus."""
+        return self.focus_distance_mm / self.focal_px
+
+    @property
+    def has_distortion(self) -> bool:
+        """Whether any distortion coefficient differs from zero."""
+        return any(self.distortion)
+
+    def binned(self, factor: int) -> Camera:
+        """The same camera with ``factor`` x ``factor`` pixels added up to one."""
+        if factor < 1:
+            raise ValueError(f"factor must be at least 1, got {factor}")
+        scaled = {
+            "principal_x_px": None if self.principal_x_px is None else self.principal_x_px / factor,
+            "principal_y_px": None if self.principal_y_px is None else self.principal_y_px / factor,
+        }
+        return replace(
+            self,
+            width_px=self.width_px // factor,
+            height_px=self.height_px // factor,
+            pixel_pitch_um=self.pixel_pitch_um * factor,
+            **scaled,
+        )
+
+    def distort(self, normalized: Floats) -> Floats:
+        """Distorted normalized image coordinates, shape (..., 2), of undistorted ones (OpenCV's model)."""
+        if not self.has_distortion:
+            return normalized
+        k1, k2, p1, p2, k3 = self.distortion
+        x, y = normalized[..., 0], normalized[..., 1]
+        r2 = x * x + y * y
+        radial = 1.0 + r2 * (k1 + r2 * (k2 + r2 * k3))
+        return np.stack(
+            [
+                x * radial + 2 * p1 * x * y + p2 * (r2 + 2 * x * x),
+                y * radial + p1 * (r2 + 2 * y * y) + 2 * p2 * x * y,
+            ],
+            axis=-1,
+        )
+
+    def project(self, points_camera_mm: Floats) -> Floats:
+        """Pixel coordinates (column, row), shape (..., 2), of points in the camera frame, shape (..., 3).
+
+        Points at or behind the principal plane (z <= 0) give NaN.
+        """
+        z = points_camera_mm[..., 2]
+        safe_z = np.where(z > 0, z, np.nan)
+        normalized = points_camera_mm[..., :2] / safe_z[..., None]
+        return self.distort(normalized) * self.focal_px + np.array(self.center_px)
+
+    def rays(self, pixels: Floats, *, num_iterations: int = 20) -> Floats:
+        """Camera-frame ray directions (x, y, 1), shape (..., 3), through pixel coordinates (..., 2).
+
+        The distortion is undone by fixed-point iteration, which converges for the mild distortion of
+        machine-vision lenses.
+        """
+        distorted = (pixels - np.array(self.center_px)) / self.focal_px
+        normalized = distorted
+        if self.has_distortion:
+            for _ in range(num_iterations):
+                normalized = normalized + (distorted - self.distort(normalized))
+        return np.concatenate([normalized, np.ones_like(normalized[..., :1])], axis=-1)
+
+    def in_frame(self, pixels: Floats, *, border_px: float = 0.0) -> Bools:
+        """Whether pixel coordinates, shape (..., 2), lie in the image and off its border; NaN does not."""
+        x, y = pixels[..., 0], pixels[..., 1]
+        return (
+            (x >= border_px)
+            & (x <= self.width_px - border_px)
+            & (y >= border_px)
+            & (y <= self.height_px - border_px)
+        )
+
+    def blur_px(self, depth_mm: Floats) -> Floats:
+        """Diameter of the circle of confusion in pixels for points at axial depth ``depth_mm``.
+
+        Thin lens focused at u with focal length f and f-number N: c = f^2 |z - u| / (N z (u - f)).
+        """
+        f, u = self.focal_length_mm, self.focus_distance_mm
+        z = np.asarray(depth_mm, dtype=np.float64)
+        circle_mm = f * f * np.abs(z - u) / (self.f_number * z * (u - f))
+        return circle_mm * 1000.0 / self.pixel_pitch_um
+
+    def depth_of_field_mm(self, max_blur_px: float) -> tuple[float, float]:
+        """Nearest and farthest axial depth whose circle of confusion is at most ``max_blur_px`` pixels.
+
+        With hyperfocal term H = f^2 / (N c): near = u H / (H + (u - f)), far = u H / (H - (u - f)), infinite
+        where the denominator is not positive. Both go to u as c goes to 0.
+        """
+        f, u = self.focal_length_mm, self.focus_distance_mm
+        hyper = f * f / (self.f_number * max_blur_px * self.pixel_pitch_um / 1000.0)
+        near = u * hyper / (hyper + (u - f))
+        far = u * hyper / (hyper - (u - f)) if hyper > u - f else float("inf")
+        return near, far

@@ -1,0 +1,37 @@
+"""The errors that a caller may catch; each message is one line."""
+
+from __future__ import annotations
+
+
+class ViewcovError(Exception):
+    """Base of every error that viewcov raises on purpose."""
+
+
+class InputError(ViewcovError):
+    """Something the user gave is not usable. The command line prints it and ends with exit status 2.
+
+    Parameters
+    ----------
+    where
+        File, option or field that is at fault.
+    what
+        What is wrong with it.
+    expected, found
+        What was expected there and what was found.
+    remedy
+        What the user can do about it.
+    """
+
+    def __init__(self, where: object, what: str, *, expected: str, found: str, remedy: str) -> None:
+        line = f"{where}: {what}: expected {expected}, found {found}; {remedy}"
+        super().__init__(" ".join(line.split()))
+
+
+class MissingExtraError(ViewcovError):
+    """An optional dependency is not installed. The command line ends with exit status 2."""
+
+    def __init__(self, purpose: str, *, package: str, extra: str) -> None:
+        super().__init__(
+            f"{purpose} needs the package {package}, which is not installed; "
+            f"run: pip install 'viewcov[{extra}]'"
+        )

@@ -1,0 +1,131 @@
+"""The part to be inspected, as loaded and mended."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from viewcov.inspection.arrays import Bools, Floats, Ints, Ints32, locked, locked_floats
+
+Severity = Literal["note", "warning", "error"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """Something noteworthy about a file, and what was or can be done about it."""
+
+    name: str
+    """Short fixed name, such as ``open-edges``."""
+
+    count: int
+    """How many edges, faces or values it concerns."""
+
+    severity: Severity
+    """``note``: mended or harmless; ``warning``: results may suffer; ``error``: cannot be used."""
+
+    remedy: str
+    """What was done, or what the user can do."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartSource:
+    """Where a part comes from and how its numbers are to be read."""
+
+    path: str
+    """Path of the file, or ``builtin:NAME``."""
+
+    sha256: str
+    """SHA-256 of the file's bytes, or of the built-in part's arrays."""
+
+    units: str | None = None
+    """Unit said by the user for a file that has none."""
+
+    scale_mm: float | None = None
+    """Largest extent in mm that the part was scaled to, if any."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Part:
+    """A closed triangle mesh in millimetres in the CAD frame, right-handed, normals outward."""
+
+    name: str
+    """File stem or built-in name."""
+
+    vertices_mm: Floats
+    """Shape (N, 3)."""
+
+    faces: Ints
+    """Shape (F, 3), counter-clockwise seen from outside."""
+
+    cad_face_idx: Ints32
+    """Shape (F,): CAD face of each triangle, from the file or, where it has none, found at sharp edges."""
+
+    source: PartSource
+    """Where it came from."""
+
+    findings: tuple[Finding, ...] = ()
+    """What was found and mended when it was loaded."""
+
+    inspected: Bools | None = None
+    """Shape (F,): which triangles are to be inspected; all if not given."""
+
+    def __post_init__(self) -> None:
+        put = object.__setattr__
+        put(self, "vertices_mm", locked_floats(self.vertices_mm, name="vertices_mm", shape=(None, 3)))
+        put(self, "faces", locked(self.faces, name="faces", shape=(None, 3), dtype=np.int64))
+        num_faces = len(self.faces)
+        if num_faces == 0:
+            raise ValueError("faces must not be empty, got shape (0, 3)")
+        if self.faces.min() < 0 or self.faces.max() >= len(self.vertices_mm):
+            raise ValueError(
+                f"faces must index {len(self.vertices_mm)} vertices, got {self.faces.min()} to {self.faces.max()}"
+            )
+        put(
+            self,
+            "cad_face_idx",
+            locked(self.cad_face_idx, name="cad_face_idx", shape=(num_faces,), dtype=np.int32),
+        )
+        inspected = np.ones(num_faces, dtype=bool) if self.inspected is None else self.inspected
+        put(self, "inspected", locked(inspected, name="inspected", shape=(num_faces,), dtype=np.bool_))
+
+    @property
+    def corners_mm(self) -> Floats:
+        """Shape (F, 3, 3)."""
+        return self.vertices_mm[self.faces]
+
+    @property
+    def area_mm2(self) -> float:
+        """Area of all triangles."""
+        return float(triangle_areas(self.corners_mm).sum())
+
+    @property
+    def bounds_mm(self) -> Floats:
+        """Lowest and highest corner of the bounding box, shape (2, 3)."""
+        used = self.vertices_mm[np.unique(self.faces)]
+        return np.stack([used.min(axis=0), used.max(axis=0)])
+
+    @property
+    def center_mm(self) -> Floats:
+        """Middle of the bounding box, shape (3,)."""
+        return self.bounds_mm.mean(axis=0)
+
+    @property
+    def largest_extent_mm(self) -> float:
+        """Longest side of the bounding box."""
+        low, high = self.bounds_mm
+        return float((high - low).max())
+
+
+def triangle_areas(corners: Floats) -> Floats:
+    """Areas, shape (F,), of triangles with corners of shape (F, 3, 3)."""
+    cross = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    return 0.5 * np.linalg.norm(cross, axis=1)
+
+
+def triangle_normals(corners: Floats) -> Floats:
+    """Unit normals, shape (F, 3), of triangles with corners of shape (F, 3, 3); zero where the area is zero."""
+    cross = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    length = np.linalg.norm(cross, axis=1, keepdims=True)
+    return np.divide(cross, length, out=np.zeros_like(cross), where=length > 0)

@@ -1,0 +1,240 @@
+"""Reading parts: STEP, STL, OBJ, PLY, OFF, GLB and the built-in ones."""
+
+from __future__ import annotations
+
+import io
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from viewcov.inspection.errors import InputError
+from viewcov.inspection.files import sha256_of
+from viewcov.inspection.mesh_health import Mesh, mend
+from viewcov.inspection.part import Finding, Part, PartSource
+
+if TYPE_CHECKING:
+    import trimesh
+
+log = logging.getLogger(__name__)
+
+MM_PER_UNIT = {"mm": 1.0, "cm": 10.0, "m": 1000.0, "inch": 25.4}
+"""Units that a user can name for a mesh file."""
+
+STEP_SUFFIXES = (".stp", ".step")
+MESH_SUFFIXES = (".stl", ".obj", ".ply", ".off", ".glb", ".gltf")
+DEFAULT_PART = "builtin:clutch-half"
+
+_STEP_CHORD_MM = 0.05
+_STEP_ANGLE_RAD = 0.3
+_LARGEST_COORDINATE_MM = 1e7
+
+
+def load_part(path: str | Path, *, units: str | None = None, scale_mm: float | None = None) -> Part:
+    """The part in a file, or the built-in one named ``builtin:NAME``, in millimetres.
+
+    STEP files state their unit and GLB is in metres by its standard; other meshes have none and are taken for
+    millimetres unless ``units`` says otherwise.
+
+    Parameters
+    ----------
+    path
+        The file, or ``builtin:clutch-half``.
+    units
+        Unit of a mesh file: mm, cm, m or inch.
+    scale_mm
+        If given, the part is scaled so that its largest extent becomes this many millimetres.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, of an unknown kind, unreadable, without triangles or of impossible size.
+    """
+    if units is not None and units not in MM_PER_UNIT:
+        raise InputError(
+            "--units", "unknown unit", expected=" or ".join(MM_PER_UNIT), found=repr(units), remedy="use one of them"
+        )
+    if scale_mm is not None and not (np.isfinite(scale_mm) and scale_mm > 0):
+        raise InputError(
+            "--scale-mm", "not a size", expected="a positive number", found=repr(scale_mm), remedy="correct it"
+        )
+    if str(path).startswith("builtin:"):
+        mesh, digest = _builtin(str(path))
+        name, source_path = str(path).removeprefix("builtin:"), str(path)
+    else:
+        file = Path(path)
+        data = _bytes_of(file)
+        digest, name, source_path = sha256_of(data), file.stem, str(file.resolve())
+        mesh = _mesh_of(file, data, units)
+    findings = _refuse_impossible(mesh, source_path)
+    mesh, mended = mend(mesh)
+    vertices = mesh.vertices
+    if scale_mm is not None:
+        vertices = vertices * (scale_mm / float(np.ptp(vertices, axis=0).max()))
+    return Part(
+        name=name,
+        vertices_mm=vertices,
+        faces=mesh.faces,
+        cad_face_idx=mesh.cad_face_idx,
+        source=PartSource(path=source_path, sha256=digest, units=units, scale_mm=scale_mm),
+        findings=tuple(findings + mended),
+    )
+
+
+def _bytes_of(file: Path) -> bytes:
+    suffixes = STEP_SUFFIXES + MESH_SUFFIXES
+    if file.suffix.lower() not in suffixes:
+        raise InputError(
+            file,
+            "unknown kind of part file",
+            expected=f"a file ending in {', '.join(suffixes)}",
+            found=f"ending {file.suffix!r}",
+            remedy="export the part as STEP",
+        )
+    if not file.is_file():
+        raise InputError(file, "no such part file", expected="a file", found="nothing", remedy="check the path")
+    data = file.read_bytes()
+    if not data:
+        raise InputError(file, "empty file", expected="a part", found="0 bytes", remedy="export it again")
+    return data
+
+
+def _builtin(path: str) -> tuple[Mesh, str]:
+    from viewcov.inspection.clutch import clutch_half
+
+    if path != DEFAULT_PART:
+        raise InputError(path, "no such built-in part", expected=DEFAULT_PART, found=path, remedy="use that name")
+    vertices, faces, cad_face_idx = clutch_half()
+    # Hashed rounded to a nanometre: the last bits of the solid modeller may differ between machines.
+    digest = sha256_of(np.rint(vertices * 1e6).astype("<i8").tobytes(), faces.astype("<i8").tobytes())
+    return Mesh(vertices=vertices, faces=faces, cad_face_idx=cad_face_idx), digest
+
+
+def _mesh_of(file: Path, data: bytes, units: str | None) -> Mesh:
+    if file.suffix.lower() in STEP_SUFFIXES:
+        if units is not None:
+            raise InputError(
+                "--units",
+                f"{file.name} states its own unit",
+                expected="no --units for a STEP file",
+                found=units,
+                remedy="leave it out, or set the size with --scale-mm",
+            )
+        return _step_mesh(file, data)
+    scene = _read_scene(file, data, file_type=file.suffix.lower().lstrip("."))
+    default = "m" if file.suffix.lower() in (".glb", ".gltf") else "mm"
+    return _joined(file, _solids(scene), MM_PER_UNIT[units or default])
+
+
+def _step_mesh(file: Path, data: bytes) -> Mesh:
+    import cascadio
+
+    glb = cascadio.load(
+        data, file_type="step", tol_linear=_STEP_CHORD_MM, tol_angular=_STEP_ANGLE_RAD, include_brep=True
+    )
+    if not glb:
+        raise InputError(
+            file, "cannot read the STEP file", expected="a whole STEP file", found="none", remedy="export it again"
+        )
+    scene = _read_scene(file, glb, file_type="glb")
+    return _joined(file, _without_annotations(_solids(scene)), MM_PER_UNIT["m"])
+
+
+def _read_scene(file: Path, data: bytes, *, file_type: str) -> Any:
+    import trimesh
+
+    # glTF primitives are kept apart: merging them fails on annotation curves beside a solid.
+    extra: dict[str, Any] = {"merge_primitives": False} if file_type in ("glb", "gltf") else {}
+    try:
+        return trimesh.load_scene(io.BytesIO(data), file_type=file_type, process=False, **extra)
+    except Exception as error:  # trimesh's readers raise whatever the malformed data provokes.
+        raise InputError(
+            file,
+            "cannot read the mesh",
+            expected=f"a valid {file_type.upper()} file",
+            found=f"{type(error).__name__}: {error}",
+            remedy="export it again",
+        ) from None
+
+
+def _solids(scene: Any) -> list[trimesh.Trimesh]:
+    """The scene's triangle meshes in its world frame; curves and points, such as annotations, are left out."""
+    import trimesh
+
+    meshes = []
+    for node in scene.graph.nodes_geometry:
+        world_from_mesh, name = scene.graph[node]
+        geometry = scene.geometry[name]
+        if isinstance(geometry, trimesh.Trimesh) and len(geometry.faces):
+            placed = geometry.copy()
+            placed.apply_transform(world_from_mesh)
+            meshes.append(placed)
+    return meshes
+
+
+def _without_annotations(meshes: list[trimesh.Trimesh]) -> list[trimesh.Trimesh]:
+    """Flat open sheets beside a solid are drawing annotations (PMI), not part surface."""
+    largest = max((float(np.ptp(mesh.vertices, axis=0).max()) for mesh in meshes), default=0.0)
+
+    def is_solid(mesh: trimesh.Trimesh) -> bool:
+        return float(np.ptp(mesh.vertices, axis=0).min()) > 1e-6 * largest
+
+    solids = [mesh for mesh in meshes if is_solid(mesh)]
+    if solids and len(solids) < len(meshes):
+        log.info("left out %d flat annotation meshes", len(meshes) - len(solids))
+    return solids or meshes
+
+
+def _joined(file: Path, meshes: list[trimesh.Trimesh], mm_per_unit: float) -> Mesh:
+    if not meshes:
+        raise InputError(
+            file, "no surface in the file", expected="triangles or solids", found="none", remedy="export a solid"
+        )
+    vertices, faces, cad_faces = [], [], []
+    num_vertices = num_cad_faces = 0
+    for mesh in meshes:
+        vertices.append(np.asarray(mesh.vertices, dtype=np.float64) * mm_per_unit)
+        faces.append(np.asarray(mesh.faces, dtype=np.int64) + num_vertices)
+        index = mesh.face_attributes.get("brep_index")
+        if index is None or len(index) != len(mesh.faces):
+            cad_faces.append(np.full(len(mesh.faces), -1, dtype=np.int64))
+        else:
+            cad_faces.append(np.asarray(index, dtype=np.int64) + num_cad_faces)
+            num_cad_faces += int(index.max()) + 1
+        num_vertices += len(mesh.vertices)
+    return Mesh(
+        vertices=np.concatenate(vertices), faces=np.concatenate(faces), cad_face_idx=np.concatenate(cad_faces)
+    )
+
+
+def _refuse_impossible(mesh: Mesh, where: str) -> list[Finding]:
+    """Findings about the coordinates; raises InputError where they cannot be worked with."""
+    if mesh.faces.min() < 0 or mesh.faces.max() >= len(mesh.vertices):
+        raise InputError(
+            where,
+            "a face names a vertex that is not there",
+            expected=f"vertex numbers below {len(mesh.vertices)}",
+            found=f"{mesh.faces.min()} to {mesh.faces.max()}",
+            remedy="export it again",
+        )
+    used = mesh.vertices[np.unique(mesh.faces)]
+    largest = float(np.abs(used).max()) if np.isfinite(used).all() else float("inf")
+    if not largest <= _LARGEST_COORDINATE_MM:
+        raise InputError(
+            where,
+            "coordinates are not those of a part",
+            expected=f"numbers up to {_LARGEST_COORDINATE_MM:g} mm",
+            found=f"up to {largest:g} mm",
+            remedy="check the file and its unit (--units)",
+        )
+    extent = float(np.ptp(used, axis=0).max())
+    if extent <= 0:
+        raise InputError(
+            where, "the part has no size", expected="a positive extent", found="0 mm", remedy="export it again"
+        )
+    offset = float(np.abs(used.mean(axis=0)).max())
+    if offset > 20 * extent:
+        note = "the part lies far from the origin; results are computed near it, the frame is kept"
+        return [Finding(name="far-from-origin", count=1, severity="note", remedy=note)]
+    return []

@@ -1,0 +1,166 @@
+"""Splitting triangle edges without T-junctions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from viewcov.inspection.arrays import Bools, Floats, Ints
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Refinement:
+    """Triangles after splitting, and where each came from."""
+
+    vertices: Floats
+    """Shape (N, 3); the old vertices come first, unchanged."""
+
+    faces: Ints
+    """Shape (F, 3), the winding of the parents kept."""
+
+    parent_idx: Ints
+    """Shape (F,): the old face that each new face is a part of."""
+
+    edge_ends: Ints
+    """Shape (M, 2): the two old vertices between which each new vertex lies midway, in order."""
+
+
+def unique_edges(faces: Ints) -> tuple[Ints, Ints]:
+    """Undirected edges, shape (E, 2) with the lower vertex first, and each face's three edges, shape (F, 3).
+
+    Edge k of a face runs from its corner k to corner k + 1.
+    """
+    ends = np.sort(np.stack([faces, np.roll(faces, -1, axis=1)], axis=-1).reshape(-1, 2), axis=1)
+    base = int(faces.max()) + 1 if faces.size else 1
+    keys, edge_of = np.unique(ends[:, 0] * base + ends[:, 1], return_inverse=True)
+    edges = np.column_stack([keys // base, keys % base])
+    return edges, edge_of.reshape(-1, 3)
+
+
+def split_marked(vertices: Floats, faces: Ints, edges: Ints, face_edges: Ints, marked: Bools) -> Refinement:
+    """Every marked edge split at its middle; faces with 1, 2 or 3 marked edges become 2, 3 or 4.
+
+    Parameters
+    ----------
+    vertices, faces
+        Shapes (N, 3) and (F, 3).
+    edges, face_edges
+        From ``unique_edges``.
+    marked
+        Shape (E,): which edges to split. Both faces of an edge see the same middle, so the result has no
+        T-junctions where the input had none.
+    """
+    ends = edges[marked]
+    middle_of = np.full(len(edges), -1, dtype=np.int64)
+    middle_of[marked] = len(vertices) + np.arange(len(ends))
+    all_vertices = np.concatenate([vertices, vertices[ends].mean(axis=1)])
+    middles = middle_of[face_edges]
+    count = (middles >= 0).sum(axis=1)
+
+    new_faces, parents = [faces[count == 0]], [np.flatnonzero(count == 0)]
+    for num, split in ((1, _split_one), (2, _split_two), (3, _split_three)):
+        rows = np.flatnonzero(count == num)
+        if rows.size:
+            pieces = split(faces[rows], middles[rows], all_vertices)
+            new_faces.extend(pieces)
+            parents.extend([rows] * len(pieces))
+    order = np.argsort(np.concatenate(parents), kind="stable")
+    return Refinement(
+        vertices=all_vertices,
+        faces=np.concatenate(new_faces)[order],
+        parent_idx=np.concatenate(parents)[order],
+        edge_ends=ends,
+    )
+
+
+def _turned(array: Ints, first: Ints) -> Ints:
+    """Each row rotated so that its column ``first`` leads."""
+    return np.take_along_axis(array, (first[:, None] + np.arange(3)) % 3, axis=1)
+
+
+def _split_one(faces: Ints, middles: Ints, _: Floats) -> list[Ints]:
+    first = np.argmax(middles >= 0, axis=1)
+    (a, b, c), m = _turned(faces, first).T, _turned(middles, first)[:, 0]
+    return [np.column_stack([a, m, c]), np.column_stack([m, b, c])]
+
+
+def _split_two(faces: Ints, middles: Ints, vertices: Floats) -> list[Ints]:
+    # The unmarked edge is put last (c to a): the corner b is cut off, a quadrangle a, m, n, c remains.
+    first = (np.argmin(middles >= 0, axis=1) + 1) % 3
+    (a, b, c), turned = _turned(faces, first).T, _turned(middles, first)
+    m, n = turned[:, 0], turned[:, 1]
+    length_an = np.linalg.norm(vertices[a] - vertices[n], axis=1)
+    length_mc = np.linalg.norm(vertices[m] - vertices[c], axis=1)
+    by_an = (length_an <= length_mc)[:, None]
+    return [
+        np.column_stack([m, b, n]),
+        np.where(by_an, np.column_stack([a, m, n]), np.column_stack([a, m, c])),
+        np.where(by_an, np.column_stack([a, n, c]), np.column_stack([m, n, c])),
+    ]
+
+
+def _split_three(faces: Ints, middles: Ints, _: Floats) -> list[Ints]:
+    (a, b, c), (m, n, o) = faces.T, middles.T
+    return [
+        np.column_stack([a, m, o]),
+        np.column_stack([m, b, n]),
+        np.column_stack([o, n, c]),
+        np.column_stack([m, n, o]),
+    ]
+
+
+def flipped_to_delaunay(vertices: Floats, faces: Ints, group_idx: Ints, *, max_rounds: int = 60) -> Ints:
+    """Faces, shape (F, 3), with edges flipped until opposite angles sum to at most 180 degrees (Lawson).
+
+    Only edges between two faces of the same group are flipped; a group must be flat and convex across each such
+    edge pair, as the pieces of one triangle are. Row i stays in the group ``group_idx[i]``, and the area of a
+    group does not change.
+    """
+    faces = faces.copy()
+    for _ in range(max_rounds):
+        half = _paired_half_edges(faces, group_idx)
+        bad = half[_opposite_angles_sine(vertices, faces, half) < -1e-9]
+        chosen = _disjoint(bad, len(faces))
+        if not len(chosen):
+            break
+        (first, second), (i, j) = (chosen // 3).T, (chosen % 3).T
+        a, b, c = faces[first, i], faces[first, (i + 1) % 3], faces[first, (i + 2) % 3]
+        d = faces[second, (j + 2) % 3]
+        faces[first], faces[second] = np.column_stack([a, d, c]), np.column_stack([d, b, c])
+    return faces
+
+
+def _paired_half_edges(faces: Ints, group_idx: Ints) -> Ints:
+    """Half-edges (3 x face + corner), shape (P, 2), that run one edge in opposite ways in one group."""
+    start, end = faces.ravel(), np.roll(faces, -1, axis=1).ravel()
+    base = int(faces.max()) + 1
+    key = np.minimum(start, end) * base + np.maximum(start, end)
+    order = np.argsort(key, kind="stable")
+    key = key[order]
+    same = np.flatnonzero(key[1:] == key[:-1])
+    pairs = np.column_stack([order[same], order[same + 1]])
+    inside = group_idx[pairs[:, 0] // 3] == group_idx[pairs[:, 1] // 3]
+    return pairs[inside & (start[pairs[:, 0]] == end[pairs[:, 1]])]
+
+
+def _opposite_angles_sine(vertices: Floats, faces: Ints, half: Ints) -> Floats:
+    """Sine of the sum of the two angles opposite each shared edge, scaled to [-1, 1]: negative asks for a flip."""
+    cosines, sines = [], []
+    for column in half.T:
+        face, corner = column // 3, column % 3
+        tip = vertices[faces[face, (corner + 2) % 3]]
+        u, v = vertices[faces[face, corner]] - tip, vertices[faces[face, (corner + 1) % 3]] - tip
+        scale = np.maximum(np.linalg.norm(u, axis=1) * np.linalg.norm(v, axis=1), 1e-300)
+        cosines.append(np.einsum("ij,ij->i", u, v) / scale)
+        sines.append(np.linalg.norm(np.cross(u, v), axis=1) / scale)
+    return sines[0] * cosines[1] + cosines[0] * sines[1]
+
+
+def _disjoint(half: Ints, num_faces: int) -> Ints:
+    """A large subset of half-edge pairs in which no face appears twice: the first pair of each face wins."""
+    rank = np.full(num_faces, len(half), dtype=np.int64)
+    index = np.arange(len(half))
+    np.minimum.at(rank, half[:, 0] // 3, index)
+    np.minimum.at(rank, half[:, 1] // 3, index)
+    return half[(rank[half[:, 0] // 3] == index) & (rank[half[:, 1] // 3] == index)]

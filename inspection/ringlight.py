@@ -1,0 +1,84 @@
+"""The ring light around the lens."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from viewcov.inspection.arrays import Floats
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RingLight:
+    """A flat ring around the optical axis that emits along +z of the camera frame."""
+
+    inner_radius_mm: float
+    """Inner radius of the emitting ring."""
+
+    outer_radius_mm: float
+    """Outer radius of the emitting ring."""
+
+    offset_mm: float = 0.0
+    """Where the ring's plane lies on the optical axis, from the lens' principal plane towards the part."""
+
+    radiance: float = 1.0
+    """Emitted radiance in units of the camera's full scale: a white diffuser seen directly at exposure 1."""
+
+    kind: Literal["diffuse", "led"] = "diffuse"
+    """``diffuse``: a Lambertian annulus; ``led``: emitters on the middle circle."""
+
+    led_count: int = 24
+    """Number of LEDs, for kind ``led``."""
+
+    led_exponent: float = 1.0
+    """Lobe of one LED: intensity falls with cos(angle) to this power (1 = Lambertian)."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.inner_radius_mm < self.outer_radius_mm:
+            raise ValueError(
+                "ring_light.inner_radius_mm must be at least 0 and below outer_radius_mm, "
+                f"got {self.inner_radius_mm} and {self.outer_radius_mm}"
+            )
+        if not self.radiance > 0:
+            raise ValueError(f"ring_light.radiance must be positive, got {self.radiance}")
+        if self.kind not in ("diffuse", "led"):
+            raise ValueError(f"ring_light.kind must be 'diffuse' or 'led', got {self.kind!r}")
+        if self.led_count < 1 or not self.led_exponent >= 0:
+            raise ValueError(
+                "ring_light.led_count must be at least 1 and led_exponent at least 0, "
+                f"got {self.led_count} and {self.led_exponent}"
+            )
+
+    @property
+    def area_mm2(self) -> float:
+        """Area of the ring."""
+        return float(np.pi * (self.outer_radius_mm**2 - self.inner_radius_mm**2))
+
+    @property
+    def lobe_exponent(self) -> float:
+        """Exponent m of the emitted lobe cos(angle)^m; 1 for a diffuse ring."""
+        return self.led_exponent if self.kind == "led" else 1.0
+
+    def emitters_mm(self, num_samples: int) -> Floats:
+        """Points on the ring in the camera frame, shape (N, 3), each standing for an equal share of its area.
+
+        A diffuse ring is sampled on as many circles of equal area as it is wide for; an LED ring gives its
+        LEDs, whatever ``num_samples`` says.
+        """
+        if self.kind == "led":
+            radius = np.full(self.led_count, (self.inner_radius_mm + self.outer_radius_mm) / 2)
+            angle = 2 * np.pi * np.arange(self.led_count) / self.led_count
+        else:
+            width = self.outer_radius_mm - self.inner_radius_mm
+            middle = (self.outer_radius_mm + self.inner_radius_mm) / 2
+            # As many circles as make samples about as far apart across the ring as along it.
+            num_circles = max(1, round(np.sqrt(num_samples * width / (2 * np.pi * middle))))
+            circle = np.arange(num_samples) % num_circles
+            share = (circle + 0.5) / num_circles
+            inner2, outer2 = self.inner_radius_mm**2, self.outer_radius_mm**2
+            radius = np.sqrt(inner2 + share * (outer2 - inner2))
+            angle = 2 * np.pi * np.arange(num_samples) / num_samples
+        offset = np.full(len(radius), self.offset_mm)
+        return np.column_stack([radius * np.cos(angle), radius * np.sin(angle), offset])

@@ -1,0 +1,1 @@
+"""Choosing viewpoints: candidates, selection, bounds, route."""

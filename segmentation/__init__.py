@@ -1,0 +1,1 @@
+"""Images to defect probability: exposure stack, crops, models, training, metrics."""

@@ -1,0 +1,1 @@
+"""Making images: defects, textures, renderer, data sets."""

@@ -1,0 +1,90 @@
+"""viewcov: plan inspection views, measure what a segmentation model really finds, fuse views into 3D defects.
+
+Public names are loaded when first used, so that ``import viewcov`` stays light.
+"""
+
+from __future__ import annotations
+
+import importlib
+from importlib.metadata import version as _version
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from viewcov.coverage.evaluation import evaluate_viewpoints
+    from viewcov.inspection.camera import Camera
+    from viewcov.inspection.errors import InputError, MissingExtraError, ViewcovError
+    from viewcov.inspection.part import Part
+    from viewcov.inspection.part_files import load_part
+    from viewcov.inspection.plan import InspectionPlan, read_plan, write_plan
+    from viewcov.inspection.requirements import Requirements
+    from viewcov.inspection.rig import Rig, load_rig
+    from viewcov.inspection.ringlight import RingLight
+    from viewcov.inspection.surface import Surface, cut_surface
+    from viewcov.inspection.viewpoint import Viewpoint
+    from viewcov.planning.planner import plan_views
+    from viewcov.segmentation.models import load_model
+    from viewcov.segmentation.prediction import predict_inspection
+    from viewcov.segmentation.training import train_model
+    from viewcov.synthesis.dataset import synthesize
+
+_HOME = {
+    "Camera": "inspection.camera",
+    "InputError": "inspection.errors",
+    "InspectionPlan": "inspection.plan",
+    "MissingExtraError": "inspection.errors",
+    "Part": "inspection.part",
+    "Requirements": "inspection.requirements",
+    "Rig": "inspection.rig",
+    "RingLight": "inspection.ringlight",
+    "Surface": "inspection.surface",
+    "ViewcovError": "inspection.errors",
+    "Viewpoint": "inspection.viewpoint",
+    "cut_surface": "inspection.surface",
+    "evaluate_viewpoints": "coverage.evaluation",
+    "load_model": "segmentation.models",
+    "load_part": "inspection.part_files",
+    "load_rig": "inspection.rig",
+    "plan_views": "planning.planner",
+    "predict_inspection": "segmentation.prediction",
+    "read_plan": "inspection.plan",
+    "synthesize": "synthesis.dataset",
+    "train_model": "segmentation.training",
+    "write_plan": "inspection.plan",
+}
+
+__version__ = _version("viewcov")
+__all__ = [
+    "Camera",
+    "InputError",
+    "InspectionPlan",
+    "MissingExtraError",
+    "Part",
+    "Requirements",
+    "Rig",
+    "RingLight",
+    "Surface",
+    "ViewcovError",
+    "Viewpoint",
+    "__version__",
+    "cut_surface",
+    "evaluate_viewpoints",
+    "load_model",
+    "load_part",
+    "load_rig",
+    "plan_views",
+    "predict_inspection",
+    "read_plan",
+    "synthesize",
+    "train_model",
+    "write_plan",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(importlib.import_module(f"viewcov.{_HOME[name]}"), name)
+    raise AttributeError(f"module 'viewcov' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

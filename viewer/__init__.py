@@ -1,0 +1,1 @@
+"""Heatmaps, charts, window, comparison, report."""
