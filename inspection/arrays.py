@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -28,7 +28,9 @@ def locked_floats(values: ArrayLike, *, name: str, shape: tuple[int | None, ...]
     return array
 
 
-def locked(values: ArrayLike, *, name: str, shape: tuple[int | None, ...], dtype: type[np.generic]) -> NDArray:
+def locked(
+    values: ArrayLike, *, name: str, shape: tuple[int | None, ...], dtype: type[np.generic]
+) -> NDArray[Any]:
     """Read-only copy of ``values`` as ``dtype`` and of ``shape``; ``None`` stands for any length."""
     array = np.array(values).astype(dtype, copy=True)
     if array.ndim != len(shape) or any(
@@ -37,3 +39,29 @@ def locked(values: ArrayLike, *, name: str, shape: tuple[int | None, ...], dtype
         raise ValueError(f"{name} must have shape {shape}, got {array.shape}")
     array.flags.writeable = False
     return array
+
+
+def checked_number(
+    value: float,
+    *,
+    name: str,
+    above: float = -np.inf,
+    at_least: float = -np.inf,
+    below: float = np.inf,
+    at_most: float = np.inf,
+) -> float:
+    """``value`` as a finite float within the limits; ValueError if it is not one."""
+    limits = {"above": above, "at least": at_least, "below": below, "at most": at_most}
+    said = " and ".join(f"{word} {limit:g}" for word, limit in limits.items() if np.isfinite(limit))
+    is_number = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
+    if not (is_number and np.isfinite(value) and above < value < below and at_least <= value <= at_most):
+        raise ValueError(f"{name} must be a finite number{' ' if said else ''}{said}, got {value!r}")
+    return float(value)
+
+
+def checked_count(value: float, *, name: str, at_least: int, at_most: int = 2**31) -> int:
+    """``value`` as an int within the limits; ValueError if it is not a whole number or outside."""
+    number = checked_number(value, name=name, at_least=at_least, at_most=at_most)
+    if number != int(number):
+        raise ValueError(f"{name} must be a whole number, got {value!r}")
+    return int(number)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from viewcov.inspection.arrays import Bools, Floats
+from viewcov.inspection.arrays import Bools, Floats, checked_count, checked_number
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,21 +41,23 @@ class Camera:
     """OpenCV's k1, k2, p1, p2, k3."""
 
     def __post_init__(self) -> None:
+        put = object.__setattr__
         for name in ("width_px", "height_px"):
-            value = getattr(self, name)
-            if int(value) != value or not 8 <= value <= 65536:
-                raise ValueError(f"camera.{name} must be a whole number from 8 to 65536, got {value}")
+            count = checked_count(getattr(self, name), name=f"camera.{name}", at_least=8, at_most=65536)
+            put(self, name, count)
         for name in ("focal_length_mm", "pixel_pitch_um", "f_number", "focus_distance_mm"):
-            value = getattr(self, name)
-            if not (np.isfinite(value) and value > 0):
-                raise ValueError(f"camera.{name} must be positive, got {value}")
+            put(self, name, checked_number(getattr(self, name), name=f"camera.{name}", above=0.0))
+        for name in ("principal_x_px", "principal_y_px"):
+            if getattr(self, name) is not None:
+                put(self, name, checked_number(getattr(self, name), name=f"camera.{name}"))
         if self.focus_distance_mm <= self.focal_length_mm:
             raise ValueError(
                 f"camera.focus_distance_mm must exceed focal_length_mm = {self.focal_length_mm}, "
                 f"got {self.focus_distance_mm}"
             )
-        if len(self.distortion) != 5 or not np.isfinite(self.distortion).all():
-            raise ValueError(f"camera.distortion must be five finite numbers, got {self.distortion}")
+        if not isinstance(self.distortion, tuple | list) or len(self.distortion) != 5:
+            raise ValueError(f"camera.distortion must be five numbers, got {self.distortion!r}")
+        put(self, "distortion", tuple(checked_number(k, name="camera.distortion") for k in self.distortion))
 
     @property
     def image_distance_mm(self) -> float:
@@ -92,19 +94,20 @@ class Camera:
         return any(self.distortion)
 
     def binned(self, factor: int) -> Camera:
-        """The same camera with ``factor`` x ``factor`` pixels added up to one."""
+        """The same camera with ``factor`` x ``factor`` pixels added up to one; a remainder is cut off."""
         if factor < 1:
             raise ValueError(f"factor must be at least 1, got {factor}")
-        scaled = {
-            "principal_x_px": None if self.principal_x_px is None else self.principal_x_px / factor,
-            "principal_y_px": None if self.principal_y_px is None else self.principal_y_px / factor,
-        }
+        x, y = self.center_px
+        # The middle stays the middle only where no pixel is left over.
+        keep_x = self.principal_x_px is None and self.width_px % factor == 0
+        keep_y = self.principal_y_px is None and self.height_px % factor == 0
         return replace(
             self,
             width_px=self.width_px // factor,
             height_px=self.height_px // factor,
             pixel_pitch_um=self.pixel_pitch_um * factor,
-            **scaled,
+            principal_x_px=None if keep_x else x / factor,
+            principal_y_px=None if keep_y else y / factor,
         )
 
     def distort(self, normalized: Floats) -> Floats:
@@ -126,24 +129,43 @@ class Camera:
     def project(self, points_camera_mm: Floats) -> Floats:
         """Pixel coordinates (column, row), shape (..., 2), of points in the camera frame, shape (..., 3).
 
-        Points at or behind the principal plane (z <= 0) give NaN.
+        Points at or behind the principal plane (z <= 0) give NaN, and so do points so far off the axis that
+        the radial distortion has turned back there and would fold them into the image.
         """
         z = points_camera_mm[..., 2]
         safe_z = np.where(z > 0, z, np.nan)
         normalized = points_camera_mm[..., :2] / safe_z[..., None]
+        if self.has_distortion:
+            beyond = np.linalg.norm(normalized, axis=-1) > self._turning_radius()
+            normalized = np.where(beyond[..., None], np.nan, normalized)
         return self.distort(normalized) * self.focal_px + np.array(self.center_px)
 
-    def rays(self, pixels: Floats, *, num_iterations: int = 20) -> Floats:
+    def _turning_radius(self) -> float:
+        """Normalized radius up to which the radial distortion grows; infinite if it always does."""
+        k1, k2, _, _, k3 = self.distortion
+        # The derivative 1 + 3 k1 r^2 + 5 k2 r^4 + 7 k3 r^6, in s = 1 / r^2 so that the leading term is never 0.
+        roots = np.roots([1.0, 3 * k1, 5 * k2, 7 * k3])
+        turns = roots.real[(np.abs(roots.imag) < 1e-12) & (roots.real > 1e-12)]
+        return float(1 / np.sqrt(turns.max())) if turns.size else float("inf")
+
+    def rays(self, pixels: Floats, *, num_iterations: int = 50) -> Floats:
         """Camera-frame ray directions (x, y, 1), shape (..., 3), through pixel coordinates (..., 2).
 
         The distortion is undone by fixed-point iteration, which converges for the mild distortion of
-        machine-vision lenses.
+        machine-vision lenses; pixels for which it does not, give NaN.
         """
         distorted = (pixels - np.array(self.center_px)) / self.focal_px
         normalized = distorted
         if self.has_distortion:
-            for _ in range(num_iterations):
-                normalized = normalized + (distorted - self.distort(normalized))
+            error = np.full_like(distorted, np.inf)
+            with np.errstate(over="ignore", invalid="ignore"):  # A pixel that diverges ends as NaN.
+                for _ in range(num_iterations):
+                    error = distorted - self.distort(normalized)
+                    if not (np.abs(error) > 1e-14).any():
+                        break
+                    normalized = normalized + error
+            converged = (np.abs(error) < 1e-9).all(axis=-1, keepdims=True)
+            normalized = np.where(converged, normalized, np.nan)
         return np.concatenate([normalized, np.ones_like(normalized[..., :1])], axis=-1)
 
     def in_frame(self, pixels: Floats, *, border_px: float = 0.0) -> Bools:

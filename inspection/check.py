@@ -96,7 +96,7 @@ def check_path(
 
 
 def size_findings(part: Part, camera: Camera) -> list[Finding]:
-    """A warning that names the likely factor, if the part's size is implausible for the camera's field of view."""
+    """A warning that names the likely factor, if the part's size is implausible for the field of view."""
     field_mm = max(camera.width_px, camera.height_px) * camera.mm_per_px_at_focus
     ratio = part.largest_extent_mm / field_mm
     if 0.02 <= ratio <= 30.0:
@@ -104,8 +104,8 @@ def size_findings(part: Part, camera: Camera) -> list[Finding]:
     factor = min(_UNIT_SLIPS, key=lambda f: abs(_log_miss(ratio, f)))
     direction = "small" if ratio < 1 else "large"
     remedy = (
-        f"largest extent {part.largest_extent_mm:g} mm against a field of view of {field_mm:.0f} mm: too {direction} "
-        f"by a factor near {factor:g} ({_UNIT_SLIPS[factor]}?); set --units or --scale-mm"
+        f"largest extent {part.largest_extent_mm:g} mm against a field of view of {field_mm:.0f} mm: "
+        f"too {direction} by a factor near {factor:g} ({_UNIT_SLIPS[factor]}?); set --units or --scale-mm"
     )
     return [Finding(name="implausible-size", count=1, severity="warning", remedy=remedy)]
 
@@ -135,7 +135,7 @@ def _kind_of(path: str | Path) -> Kind:
     raise InputError(
         path,
         "nothing that viewcov can check",
-        expected="a part, a rig (.toml), a plan (.json), an image, or a folder with plan.json or dataset.json",
+        expected="a part, rig (.toml), plan (.json), image, or a folder with plan.json or dataset.json",
         found="another kind of path" if file.exists() else "nothing",
         remedy="check the path",
     )

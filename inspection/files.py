@@ -56,6 +56,17 @@ def write_json(path: str | Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, allow_nan=False, default=_plain) + "\n")
 
 
+def finite(value: Any) -> Any:
+    """The value with None for NaN and infinity, for which JSON has no number."""
+    if isinstance(value, Mapping):
+        return {str(key): finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(item) for item in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    return None if isinstance(value, float) and not np.isfinite(value) else value
+
+
 def read_json(path: str | Path) -> Any:
     """The value in a JSON file.
 
@@ -66,10 +77,12 @@ def read_json(path: str | Path) -> Any:
     """
     file = Path(path)
     if not file.is_file():
-        raise InputError(file, "no such file", expected="a JSON file", found="nothing", remedy="check the path")
+        raise InputError(
+            file, "no such file", expected="a JSON file", found="nothing", remedy="check the path"
+        )
     try:
-        return json.loads(file.read_text("utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        return json.loads(file.read_text("utf-8"), parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
         raise InputError(
             file, "not a JSON file", expected="valid JSON", found=str(error), remedy="mend or remake it"
         ) from None
@@ -78,12 +91,14 @@ def read_json(path: str | Path) -> Any:
 def write_grey(path: str | Path, image: NDArray[np.floating], *, bits: int = 8) -> None:
     """Write a grey image with values in [0, 1], shape (height, width), as an 8- or 16-bit PNG.
 
-    Values outside [0, 1] are clipped, as a sensor does.
+    Values outside [0, 1] are clipped, as a sensor does; NaN is refused.
     """
     if image.ndim != 2:
         raise ValueError(f"image must have shape (height, width), got {image.shape}")
     if bits not in (8, 16):
         raise ValueError(f"bits must be 8 or 16, got {bits}")
+    if np.isnan(image).any():
+        raise ValueError(f"image must not hold NaN, got {np.count_nonzero(np.isnan(image))}")
     top = 2**bits - 1
     levels = np.rint(np.clip(image, 0.0, 1.0) * top)
     write_levels(path, levels.astype(np.uint8 if bits == 8 else np.uint16))
@@ -93,6 +108,10 @@ def write_levels(path: str | Path, levels: NDArray[np.unsignedinteger]) -> None:
     """Write whole numbers, uint8 or uint16 of shape (height, width), as a PNG of that depth."""
     from PIL import Image
 
+    if levels.ndim != 2 or levels.dtype not in (np.uint8, np.uint16):
+        raise ValueError(
+            f"levels must be uint8 or uint16 of shape (height, width), got {levels.dtype} {levels.shape}"
+        )
     with replacing(path) as temporary:
         Image.fromarray(np.ascontiguousarray(levels)).save(temporary, format="PNG", compress_level=3)
 
@@ -109,16 +128,27 @@ def read_levels(path: str | Path) -> NDArray[np.unsignedinteger]:
 
     file = Path(path)
     if not file.is_file():
-        raise InputError(file, "no such image", expected="an image file", found="nothing", remedy="check the path")
+        raise InputError(
+            file, "no such image", expected="an image file", found="nothing", remedy="check the path"
+        )
     try:
         with Image.open(file) as image:
             image.load()
             if image.mode.startswith("I"):
-                return np.asarray(image).astype(np.uint16)
+                levels = np.asarray(image)
+                if levels.min() < 0 or levels.max() > 65535:
+                    raise ValueError(f"{levels.min()} to {levels.max()} do not fit 16 bits")
+                return levels.astype(np.uint16)
+            if image.mode == "F":
+                raise ValueError("floating-point pixels")
             return np.asarray(image if image.mode == "L" else image.convert("L"))
-    except (UnidentifiedImageError, OSError, SyntaxError) as error:
+    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, ValueError) as error:
         raise InputError(
-            file, "cannot read the image", expected="a whole PNG or JPEG", found=str(error), remedy="remake it"
+            file,
+            "cannot read the image",
+            expected="a whole PNG or JPEG",
+            found=str(error),
+            remedy="remake it",
         ) from None
 
 
@@ -134,7 +164,9 @@ def read_mask(path: str | Path) -> Bools:
     return levels > np.iinfo(levels.dtype).max // 2
 
 
-def write_table(path: str | Path, columns: Mapping[str, Any], *, metadata: Mapping[str, str] | None = None) -> None:
+def write_table(
+    path: str | Path, columns: Mapping[str, Any], *, metadata: Mapping[str, str] | None = None
+) -> None:
     """Write named columns of equal length as a Parquet file in one step."""
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -146,7 +178,7 @@ def write_table(path: str | Path, columns: Mapping[str, Any], *, metadata: Mappi
         pq.write_table(table, temporary, compression="zstd")
 
 
-def read_table(path: str | Path) -> dict[str, NDArray]:
+def read_table(path: str | Path) -> dict[str, NDArray[Any]]:
     """The columns of a Parquet file as arrays.
 
     Raises
@@ -159,14 +191,20 @@ def read_table(path: str | Path) -> dict[str, NDArray]:
 
     file = Path(path)
     if not file.is_file():
-        raise InputError(file, "no such table", expected="a Parquet file", found="nothing", remedy="check the path")
+        raise InputError(
+            file, "no such table", expected="a Parquet file", found="nothing", remedy="check the path"
+        )
     try:
         table = pq.read_table(file)
-    except (pa.ArrowInvalid, OSError) as error:
+    except (pa.ArrowException, OSError) as error:
         raise InputError(
             file, "not a Parquet file", expected="a whole table", found=str(error), remedy="remake it"
         ) from None
     return {name: table[name].to_numpy(zero_copy_only=False) for name in table.column_names}
+
+
+def _refuse_constant(name: str) -> Any:
+    raise ValueError(f"{name}, which is not JSON")
 
 
 def _plain(value: Any) -> Any:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -111,15 +113,22 @@ def read_dataset(root: str | Path) -> Dataset:
             found=repr(value.get("schema_version") if isinstance(value, dict) else value),
             remedy="make it with 'viewcov synthesize'",
         )
-    splits = value.get("splits")
-    wrong = [] if isinstance(splits, dict) else ["splits"]
-    wrong += [k for k, v in (splits or {}).items() if v not in ("train", "validation", "test")] if not wrong else []
-    if wrong:
+    splits: Any = value.get("splits")
+    made: Any = value.get("made", {})
+    wrong = (
+        {"splits": splits}
+        if not isinstance(splits, dict)
+        else {}
+        if isinstance(made, dict)
+        else {"made": made}
+    )
+    wrong = wrong or {k: v for k, v in splits.items() if v not in ("train", "validation", "test")}
+    for name, found in wrong.items():
         raise InputError(
             path,
-            f"entry {wrong[0]!r} is not valid",
+            f"entry {name!r} is not valid",
             expected="inspection names with train, validation or test",
-            found=repr(splits if wrong == ["splits"] else splits[wrong[0]]),
+            found=repr(found),
             remedy="mend it or synthesize again",
         )
     for name in splits:
@@ -131,7 +140,36 @@ def read_dataset(root: str | Path) -> Dataset:
                 found="nothing",
                 remedy="finish it with 'viewcov synthesize'",
             )
-    return Dataset(root=folder, splits=splits, made=value.get("made", {}))
+    return Dataset(root=folder, splits=splits, made=made)
+
+
+def joined(datasets: Sequence[Dataset]) -> Dataset:
+    """Several data sets as one, its root the folder that holds them all; inspections keep their splits.
+
+    Raises
+    ------
+    InputError
+        If a data set is named twice.
+    """
+    if len(datasets) == 1:
+        return datasets[0]
+    roots = [dataset.root.resolve() for dataset in datasets]
+    for number, root in enumerate(roots):
+        if root in roots[:number]:
+            raise InputError(
+                root,
+                "named twice",
+                expected="different data sets",
+                found="the same one",
+                remedy="name it once",
+            )
+    common = Path(os.path.commonpath(roots))
+    splits = {
+        (root / name).relative_to(common).as_posix(): split
+        for root, dataset in zip(roots, datasets, strict=True)
+        for name, split in dataset.splits.items()
+    }
+    return Dataset(root=common, splits=splits, made={"joined": [dataset.made for dataset in datasets]})
 
 
 def open_inspections(path: str | Path) -> list[InspectionFolder]:

@@ -33,7 +33,7 @@ class Mesh:
 
 
 def mend(mesh: Mesh) -> tuple[Mesh, list[Finding]]:
-    """The mesh with equal vertices joined, empty and double faces dropped, normals outward; and what was found.
+    """The mesh with equal vertices joined, empty and double faces dropped, normals outward; what was found.
 
     Nothing is invented: holes stay open and intersections stay, but they are reported.
     """
@@ -41,6 +41,8 @@ def mend(mesh: Mesh) -> tuple[Mesh, list[Finding]]:
     mesh = _join_vertices(mesh)
     mesh = _drop_empty(mesh, findings)
     mesh = _drop_double(mesh, findings)
+    if not len(mesh.faces):
+        return mesh, findings
     mesh = _wind_alike(mesh, findings)
     mesh = _turn_outward(mesh, findings)
     _report_edges(mesh, findings)
@@ -50,17 +52,28 @@ def mend(mesh: Mesh) -> tuple[Mesh, list[Finding]]:
 
 
 def _join_vertices(mesh: Mesh) -> Mesh:
-    """Vertices closer than 1e-6 of the size become one; unused ones go."""
-    corners = mesh.vertices[mesh.faces].reshape(-1, 3)
-    low = corners.min(axis=0)
-    grid = max(float((corners.max(axis=0) - low).max()), 1e-300) * 1e-6
-    # Two shifted grids, so that no pair of close points is split by a cell border in both.
-    cell = np.rint((corners - low) / grid).astype(np.int64)
-    _, first, member = np.unique(cell, axis=0, return_index=True, return_inverse=True)
-    vertices, faces = corners[first], member.reshape(-1, 3)
-    cell = np.floor((vertices - low) / (2 * grid) + 0.25).astype(np.int64)
-    _, first, member = np.unique(cell, axis=0, return_index=True, return_inverse=True)
-    return replace(mesh, vertices=vertices[first], faces=member.ravel()[faces])
+    """Vertices closer than 1e-6 of the size, or linked by such, become one; unused ones go."""
+    from scipy.spatial import cKDTree
+
+    used, corner = np.unique(mesh.faces, return_inverse=True)
+    vertices, same = np.unique(mesh.vertices[used], axis=0, return_inverse=True)
+    distance = float(np.ptp(vertices, axis=0).max()) * 1e-6
+    close = cKDTree(vertices).query_pairs(distance, output_type="ndarray")
+    num_points, point = _linked(len(vertices), close)
+    first = np.full(num_points, len(vertices))
+    np.minimum.at(first, point, np.arange(len(vertices)))
+    return replace(mesh, vertices=vertices[first], faces=point[same.ravel()[corner]].reshape(-1, 3))
+
+
+def _linked(num_nodes: int, pairs: Ints) -> tuple[int, Ints]:
+    """Number of connected components of a graph with edges (P, 2), and the component of each node."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    ones = np.ones(len(pairs), dtype=np.int8)
+    graph = coo_array((ones, (pairs[:, 0], pairs[:, 1])), shape=(num_nodes, num_nodes))
+    num_components, component = connected_components(graph, directed=False)
+    return int(num_components), component.astype(np.int64)
 
 
 def _drop_empty(mesh: Mesh, findings: list[Finding]) -> Mesh:
@@ -129,55 +142,56 @@ def _wind_alike(mesh: Mesh, findings: list[Finding]) -> Mesh:
 
 
 def _two_colouring(num_faces: int, pairs: Ints, clash: Bools) -> Bools:
-    """Which faces to flip so that faces agree along a breadth-first tree of each body; the majority stays."""
-    from scipy.sparse import csr_array
-    from scipy.sparse.csgraph import breadth_first_order, connected_components
+    """Which faces to flip so that faces agree along a spanning tree of each body; the majority stays."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import minimum_spanning_tree
 
-    weight = np.where(clash, 2, 1)
-    both = np.concatenate([pairs, pairs[:, ::-1]])
-    graph = csr_array((np.tile(weight, 2), (both[:, 0], both[:, 1])), shape=(num_faces, num_faces))
-    num_bodies, body = connected_components(graph, directed=False)
-    flip = np.zeros(num_faces, dtype=bool)
-    for start in np.unique(body, return_index=True)[1]:
-        order, parent = breadth_first_order(graph, start, directed=False)
-        turn = np.asarray(graph[order[1:], parent[order[1:]]]).ravel() == 2
-        for face, turned in zip(order[1:], turn, strict=True):
-            flip[face] = flip[parent[face]] ^ turned
+    # Faces that meet at several edges count once; agreement is preferred, so that few faces are turned.
+    order = np.argsort(clash, kind="stable")
+    low, high = np.sort(pairs[order], axis=1).T
+    _, first = np.unique(low * num_faces + high, return_index=True)
+    weight = np.where(clash[order][first], 2, 1)
+    graph = coo_array((weight, (low[first], high[first])), shape=(num_faces, num_faces))
+    tree = minimum_spanning_tree(graph).tocoo()
+    # Each face in two copies, as it is and turned: an edge of the tree links the copies that agree, so that
+    # each body falls into two halves with opposite choices.
+    row, column, turned = tree.row.astype(np.int64), tree.col.astype(np.int64), (tree.data > 1.5) * num_faces
+    links = np.column_stack(
+        [np.r_[row, row + num_faces], np.r_[column + turned, column + num_faces - turned]]
+    )
+    half = _linked(2 * num_faces, links)[1].reshape(2, num_faces)
+    flip = half[0] > half[1]
+    num_bodies, body = _linked(num_faces, np.column_stack([row, column]))
     flipped = np.bincount(body, weights=flip, minlength=num_bodies)
     size = np.bincount(body, minlength=num_bodies)
-    return flip ^ (flipped > size / 2)[body]
+    return np.asarray(flip ^ (flipped > size / 2)[body])
 
 
-def _bodies(mesh: Mesh) -> tuple[int, Ints]:
-    """Number of edge-connected bodies and the body of each face."""
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
-    _, face_edges = unique_edges(mesh.faces)
-    num_faces, num_edges = len(mesh.faces), int(face_edges.max()) + 1
-    rows = np.repeat(np.arange(num_faces), 3)
-    columns = num_faces + face_edges.ravel()
-    size = num_faces + num_edges
-    graph = coo_array((np.ones(len(rows), dtype=np.int8), (rows, columns)), shape=(size, size))
-    num_bodies, label = connected_components(graph, directed=False)
-    return int(num_bodies), label[:num_faces].astype(np.int64)
+def _num_bodies(faces: Ints) -> int:
+    """Number of bodies that are connected by edges, however many faces meet there."""
+    edges, face_edges = unique_edges(faces)
+    owner = np.repeat(np.arange(len(faces)), 3)
+    return _linked(len(faces) + len(edges), np.column_stack([owner, len(faces) + face_edges.ravel()]))[0]
 
 
 def _turn_outward(mesh: Mesh, findings: list[Finding]) -> Mesh:
-    """Bodies with negative volume are turned, except cavities inside a larger body."""
-    num_bodies, body = _bodies(mesh)
+    """Closed bodies with negative volume are turned, except cavities; open ones are judged together.
+
+    The sign of an open body's volume means nothing by itself: the wall of a bore that is cracked along its
+    rims has a negative one though it is wound well.
+    """
+    pairs, _ = _paired_faces(mesh.faces)
+    num_bodies, body = _linked(len(mesh.faces), pairs)
     corners = mesh.vertices[mesh.faces]
     center = corners.reshape(-1, 3).mean(axis=0)
     a, b, c = np.moveaxis(corners - center, 1, 0)
-    volume = np.bincount(body, weights=np.einsum("ij,ij->i", a, np.cross(b, c)) / 6, minlength=num_bodies)
-    low = np.full((num_bodies, 3), np.inf)
-    high = np.full((num_bodies, 3), -np.inf)
-    np.minimum.at(low, body, corners.min(axis=1))
-    np.maximum.at(high, body, corners.max(axis=1))
-    turn = volume < 0
-    for inner in np.flatnonzero(turn):
-        around = (low < low[inner]).all(axis=1) & (high > high[inner]).all(axis=1) & (volume > -volume[inner])
-        turn[inner] = not around.any()
+    tetrahedra = np.einsum("ij,ij->i", a, np.cross(b, c)) / 6
+    volume = np.bincount(body, weights=tetrahedra, minlength=num_bodies).astype(np.float64)
+    closed = _closed_bodies(mesh, body, num_bodies)
+    turn = np.zeros(num_bodies, dtype=bool)
+    turn[~closed] = volume[~closed].sum() < 0
+    low, high = _boxes(corners, body, num_bodies)
+    turn[closed] = _inverted(volume[closed], low[closed], high[closed])
     if not turn.any():
         return mesh
     findings.append(
@@ -189,6 +203,42 @@ def _turn_outward(mesh: Mesh, findings: list[Finding]) -> Mesh:
         )
     )
     return replace(mesh, faces=np.where(turn[body][:, None], mesh.faces[:, ::-1], mesh.faces))
+
+
+def _closed_bodies(mesh: Mesh, body: Ints, num_bodies: int) -> Bools:
+    """Shape (B,): bodies whose border is short against their size, so that their volume has a sure sign."""
+    edges, face_edges = unique_edges(mesh.faces)
+    border = np.bincount(face_edges.ravel())[face_edges] != 2
+    length = np.linalg.norm(mesh.vertices[edges[:, 0]] - mesh.vertices[edges[:, 1]], axis=1)[face_edges]
+    border_mm = np.bincount(body, weights=(border * length).sum(axis=1), minlength=num_bodies)
+    area_mm2 = np.bincount(body, weights=triangle_areas(mesh.vertices[mesh.faces]), minlength=num_bodies)
+    return np.asarray(border_mm**2 < 0.25 * area_mm2)
+
+
+def _boxes(corners: Floats, body: Ints, num_bodies: int) -> Floats:
+    """Lowest and highest corner of the bounding box of each body, shape (2, B, 3)."""
+    box = np.empty((2, num_bodies, 3))
+    box[0], box[1] = np.inf, -np.inf
+    np.minimum.at(box[0], body, corners.min(axis=1))
+    np.maximum.at(box[1], body, corners.max(axis=1))
+    return box
+
+
+def _inverted(volume: Floats, low: Floats, high: Floats) -> Bools:
+    """Which closed bodies to turn, from their signed volumes (B,) and boxes (B, 3).
+
+    A smaller body within the box of another and wound the other way is taken for a cavity of it, which goes
+    with it; any other body with a negative volume is inside out.
+    """
+    turn = volume < 0
+    for inner in np.argsort(-np.abs(volume)):
+        around = (low < low[inner]).all(axis=1) & (high > high[inner]).all(axis=1)
+        around &= np.abs(volume) > abs(volume[inner])
+        if around.any():
+            outer = np.flatnonzero(around)[np.argmin(np.abs(volume[around]))]
+            if (volume[outer] < 0) != (volume[inner] < 0):
+                turn[inner] = turn[outer]
+    return turn
 
 
 def _report_edges(mesh: Mesh, findings: list[Finding]) -> None:
@@ -216,7 +266,7 @@ def _report_edges(mesh: Mesh, findings: list[Finding]) -> None:
 
 
 def _report_bodies(mesh: Mesh, findings: list[Finding]) -> None:
-    num_bodies, _ = _bodies(mesh)
+    num_bodies = _num_bodies(mesh.faces)
     if num_bodies > 1:
         findings.append(
             Finding(
@@ -231,26 +281,19 @@ def _report_bodies(mesh: Mesh, findings: list[Finding]) -> None:
 def _without_needles(mesh: Mesh) -> Mesh:
     """Flat areas of each CAD face triangulated anew over the same vertices (Delaunay), the shape unchanged.
 
-    CAD kernels cut flat faces into long needles, which would make many times more surface elements than needed.
+    CAD kernels cut flat faces into long needles, which would make many times more surface elements than
+    needed.
     """
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
     pairs, clash = _paired_faces(mesh.faces)
     normal = triangle_normals(mesh.vertices[mesh.faces])
     tilt = np.linalg.norm(normal[pairs[:, 0]] - normal[pairs[:, 1]], axis=1)
     flat = (tilt < 1e-6) & (mesh.cad_face_idx[pairs[:, 0]] == mesh.cad_face_idx[pairs[:, 1]]) & ~clash
-    joined, size = pairs[flat], len(mesh.faces)
-    graph = coo_array((np.ones(len(joined), dtype=np.int8), (joined[:, 0], joined[:, 1])), shape=(size, size))
-    group = connected_components(graph, directed=False)[1].astype(np.int64)
+    _, group = _linked(len(mesh.faces), pairs[flat])
     return replace(mesh, faces=flipped_to_delaunay(mesh.vertices, mesh.faces, group))
 
 
 def _complete_cad_faces(mesh: Mesh) -> Ints:
     """CAD face of each triangle, renumbered from 0; unnamed ones are cut at sharp edges."""
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
     unnamed = mesh.cad_face_idx < 0
     label = mesh.cad_face_idx.copy()
     if unnamed.any():
@@ -258,9 +301,6 @@ def _complete_cad_faces(mesh: Mesh) -> Ints:
         normal = triangle_normals(mesh.vertices[mesh.faces])
         cosine = np.einsum("ij,ij->i", normal[pairs[:, 0]], normal[pairs[:, 1]])
         smooth = (cosine > np.cos(np.deg2rad(SHARP_EDGE_DEG))) & unnamed[pairs].all(axis=1) & ~clash
-        joined = pairs[smooth]
-        size = len(mesh.faces)
-        graph = coo_array((np.ones(len(joined), dtype=np.int8), (joined[:, 0], joined[:, 1])), shape=(size, size))
-        _, group = connected_components(graph, directed=False)
+        _, group = _linked(len(mesh.faces), pairs[smooth])
         label[unnamed] = label.max(initial=-1) + 1 + group[unnamed]
     return np.unique(label, return_inverse=True)[1].ravel()

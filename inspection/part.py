@@ -80,7 +80,8 @@ class Part:
             raise ValueError("faces must not be empty, got shape (0, 3)")
         if self.faces.min() < 0 or self.faces.max() >= len(self.vertices_mm):
             raise ValueError(
-                f"faces must index {len(self.vertices_mm)} vertices, got {self.faces.min()} to {self.faces.max()}"
+                f"faces must index {len(self.vertices_mm)} vertices, "
+                f"got {self.faces.min()} to {self.faces.max()}"
             )
         put(
             self,
@@ -125,7 +126,7 @@ def triangle_areas(corners: Floats) -> Floats:
 
 
 def triangle_normals(corners: Floats) -> Floats:
-    """Unit normals, shape (F, 3), of triangles with corners of shape (F, 3, 3); zero where the area is zero."""
+    """Unit normals, shape (F, 3), of triangles with corners (F, 3, 3); zero where the area is zero."""
     cross = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     length = np.linalg.norm(cross, axis=1, keepdims=True)
     return np.divide(cross, length, out=np.zeros_like(cross), where=length > 0)

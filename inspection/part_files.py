@@ -25,6 +25,7 @@ MM_PER_UNIT = {"mm": 1.0, "cm": 10.0, "m": 1000.0, "inch": 25.4}
 STEP_SUFFIXES = (".stp", ".step")
 MESH_SUFFIXES = (".stl", ".obj", ".ply", ".off", ".glb", ".gltf")
 DEFAULT_PART = "builtin:clutch-half"
+BUILTIN_PARTS = (DEFAULT_PART, "builtin:bearing-block")
 
 _STEP_CHORD_MM = 0.05
 _STEP_ANGLE_RAD = 0.3
@@ -40,7 +41,7 @@ def load_part(path: str | Path, *, units: str | None = None, scale_mm: float | N
     Parameters
     ----------
     path
-        The file, or ``builtin:clutch-half``.
+        The file, or one of ``BUILTIN_PARTS``.
     units
         Unit of a mesh file: mm, cm, m or inch.
     scale_mm
@@ -53,11 +54,19 @@ def load_part(path: str | Path, *, units: str | None = None, scale_mm: float | N
     """
     if units is not None and units not in MM_PER_UNIT:
         raise InputError(
-            "--units", "unknown unit", expected=" or ".join(MM_PER_UNIT), found=repr(units), remedy="use one of them"
+            "--units",
+            "unknown unit",
+            expected=" or ".join(MM_PER_UNIT),
+            found=repr(units),
+            remedy="use one of them",
         )
     if scale_mm is not None and not (np.isfinite(scale_mm) and scale_mm > 0):
         raise InputError(
-            "--scale-mm", "not a size", expected="a positive number", found=repr(scale_mm), remedy="correct it"
+            "--scale-mm",
+            "not a size",
+            expected="a positive number",
+            found=repr(scale_mm),
+            remedy="correct it",
         )
     if str(path).startswith("builtin:"):
         mesh, digest = _builtin(str(path))
@@ -69,6 +78,14 @@ def load_part(path: str | Path, *, units: str | None = None, scale_mm: float | N
         mesh = _mesh_of(file, data, units)
     findings = _refuse_impossible(mesh, source_path)
     mesh, mended = mend(mesh)
+    if not len(mesh.faces):
+        raise InputError(
+            source_path,
+            "no surface in the file",
+            expected="triangles with an area",
+            found="only triangles without",
+            remedy="export it again",
+        )
     vertices = mesh.vertices
     if scale_mm is not None:
         vertices = vertices * (scale_mm / float(np.ptp(vertices, axis=0).max()))
@@ -76,7 +93,7 @@ def load_part(path: str | Path, *, units: str | None = None, scale_mm: float | N
         name=name,
         vertices_mm=vertices,
         faces=mesh.faces,
-        cad_face_idx=mesh.cad_face_idx,
+        cad_face_idx=mesh.cad_face_idx.astype(np.int32),
         source=PartSource(path=source_path, sha256=digest, units=units, scale_mm=scale_mm),
         findings=tuple(findings + mended),
     )
@@ -93,7 +110,9 @@ def _bytes_of(file: Path) -> bytes:
             remedy="export the part as STEP",
         )
     if not file.is_file():
-        raise InputError(file, "no such part file", expected="a file", found="nothing", remedy="check the path")
+        raise InputError(
+            file, "no such part file", expected="a file", found="nothing", remedy="check the path"
+        )
     data = file.read_bytes()
     if not data:
         raise InputError(file, "empty file", expected="a part", found="0 bytes", remedy="export it again")
@@ -101,11 +120,19 @@ def _bytes_of(file: Path) -> bytes:
 
 
 def _builtin(path: str) -> tuple[Mesh, str]:
-    from viewcov.inspection.clutch import clutch_half
-
-    if path != DEFAULT_PART:
-        raise InputError(path, "no such built-in part", expected=DEFAULT_PART, found=path, remedy="use that name")
-    vertices, faces, cad_face_idx = clutch_half()
+    if path not in BUILTIN_PARTS:
+        raise InputError(
+            path,
+            "no such built-in part",
+            expected=" or ".join(BUILTIN_PARTS),
+            found=path,
+            remedy="correct the name",
+        )
+    if path == DEFAULT_PART:
+        from viewcov.inspection.clutch import clutch_half as modelled
+    else:
+        from viewcov.inspection.bearing_block import bearing_block as modelled
+    vertices, faces, cad_face_idx = modelled()
     # Hashed rounded to a nanometre: the last bits of the solid modeller may differ between machines.
     digest = sha256_of(np.rint(vertices * 1e6).astype("<i8").tobytes(), faces.astype("<i8").tobytes())
     return Mesh(vertices=vertices, faces=faces, cad_face_idx=cad_face_idx), digest
@@ -135,7 +162,11 @@ def _step_mesh(file: Path, data: bytes) -> Mesh:
     )
     if not glb:
         raise InputError(
-            file, "cannot read the STEP file", expected="a whole STEP file", found="none", remedy="export it again"
+            file,
+            "cannot read the STEP file",
+            expected="a whole STEP file",
+            found="none",
+            remedy="export it again",
         )
     scene = _read_scene(file, glb, file_type="glb")
     return _joined(file, _without_annotations(_solids(scene)), MM_PER_UNIT["m"])
@@ -159,7 +190,7 @@ def _read_scene(file: Path, data: bytes, *, file_type: str) -> Any:
 
 
 def _solids(scene: Any) -> list[trimesh.Trimesh]:
-    """The scene's triangle meshes in its world frame; curves and points, such as annotations, are left out."""
+    """The scene's triangle meshes in its world frame, without curves and points such as annotations."""
     import trimesh
 
     meshes = []
@@ -189,7 +220,11 @@ def _without_annotations(meshes: list[trimesh.Trimesh]) -> list[trimesh.Trimesh]
 def _joined(file: Path, meshes: list[trimesh.Trimesh], mm_per_unit: float) -> Mesh:
     if not meshes:
         raise InputError(
-            file, "no surface in the file", expected="triangles or solids", found="none", remedy="export a solid"
+            file,
+            "no surface in the file",
+            expected="triangles or solids",
+            found="none",
+            remedy="export a solid",
         )
     vertices, faces, cad_faces = [], [], []
     num_vertices = num_cad_faces = 0
@@ -231,7 +266,11 @@ def _refuse_impossible(mesh: Mesh, where: str) -> list[Finding]:
     extent = float(np.ptp(used, axis=0).max())
     if extent <= 0:
         raise InputError(
-            where, "the part has no size", expected="a positive extent", found="0 mm", remedy="export it again"
+            where,
+            "the part has no size",
+            expected="a positive extent",
+            found="0 mm",
+            remedy="export it again",
         )
     offset = float(np.abs(used.mean(axis=0)).max())
     if offset > 20 * extent:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from viewcov.inspection.errors import InputError
@@ -96,7 +97,9 @@ def write_plan(path: str | Path, plan: InspectionPlan) -> None:
     """Write the plan as JSON that a person can read and compare line by line."""
     part = dataclasses.asdict(plan.part)
     if not plan.part.path.startswith("builtin:"):
-        part["path"] = Path(os.path.relpath(Path(plan.part.path).resolve(), Path(path).resolve().parent)).as_posix()
+        part["path"] = Path(
+            os.path.relpath(Path(plan.part.path).resolve(), Path(path).resolve().parent)
+        ).as_posix()
     rig = plan.rig.to_dict()
     del rig["requirements"]
     write_json(
@@ -108,7 +111,8 @@ def write_plan(path: str | Path, plan: InspectionPlan) -> None:
             "rig": rig,
             "requirements": dataclasses.asdict(plan.requirements),
             "viewpoints": [
-                {"id": view.id, "world_from_camera": view.world_from_camera.tolist()} for view in plan.viewpoints
+                {"id": view.id, "world_from_camera": view.world_from_camera.tolist()}
+                for view in plan.viewpoints
             ],
             "made": plan.made,
         },
@@ -137,7 +141,9 @@ def read_plan(path: str | Path) -> InspectionPlan:
         model = _PlanModel.model_validate(value)
         rig_table = dict(model.rig, requirements=model.requirements)
         rig = rig_from_dict(rig_table, where=path, name="rig")
-        viewpoints = tuple(Viewpoint(id=v.id, world_from_camera=v.world_from_camera) for v in model.viewpoints)  # type: ignore[arg-type]
+        viewpoints = tuple(
+            Viewpoint(id=v.id, world_from_camera=np.array(v.world_from_camera)) for v in model.viewpoints
+        )
         part_path = model.part.path
         if not part_path.startswith("builtin:"):
             part_path = str((Path(path).resolve().parent / part_path).resolve())
@@ -160,5 +166,9 @@ def read_plan(path: str | Path) -> InspectionPlan:
         ) from None
     except ValueError as error:
         raise InputError(
-            path, "not a valid plan", expected="valid values", found=str(error), remedy="mend it or plan again"
+            path,
+            "not a valid plan",
+            expected="valid values",
+            found=str(error),
+            remedy="mend it or plan again",
         ) from None

@@ -113,8 +113,8 @@ def _split_three(faces: Ints, middles: Ints, _: Floats) -> list[Ints]:
 def flipped_to_delaunay(vertices: Floats, faces: Ints, group_idx: Ints, *, max_rounds: int = 60) -> Ints:
     """Faces, shape (F, 3), with edges flipped until opposite angles sum to at most 180 degrees (Lawson).
 
-    Only edges between two faces of the same group are flipped; a group must be flat and convex across each such
-    edge pair, as the pieces of one triangle are. Row i stays in the group ``group_idx[i]``, and the area of a
+    Only edges between two faces of the same group are flipped; a group must be flat, as the pieces of one
+    triangle are. Row i stays in the group ``group_idx[i]``, and the area of a
     group does not change.
     """
     faces = faces.copy()
@@ -132,20 +132,22 @@ def flipped_to_delaunay(vertices: Floats, faces: Ints, group_idx: Ints, *, max_r
 
 
 def _paired_half_edges(faces: Ints, group_idx: Ints) -> Ints:
-    """Half-edges (3 x face + corner), shape (P, 2), that run one edge in opposite ways in one group."""
+    """Opposite half-edges (3 x face + corner), shape (P, 2), of edges with just two faces, in one group."""
     start, end = faces.ravel(), np.roll(faces, -1, axis=1).ravel()
     base = int(faces.max()) + 1
     key = np.minimum(start, end) * base + np.maximum(start, end)
     order = np.argsort(key, kind="stable")
     key = key[order]
-    same = np.flatnonzero(key[1:] == key[:-1])
+    # Exactly two: flipping an edge that a third face uses would tear that face off.
+    again = np.r_[False, key[1:] == key[:-1], False]
+    same = np.flatnonzero(again[1:-1] & ~again[:-2] & ~again[2:])
     pairs = np.column_stack([order[same], order[same + 1]])
     inside = group_idx[pairs[:, 0] // 3] == group_idx[pairs[:, 1] // 3]
     return pairs[inside & (start[pairs[:, 0]] == end[pairs[:, 1]])]
 
 
 def _opposite_angles_sine(vertices: Floats, faces: Ints, half: Ints) -> Floats:
-    """Sine of the sum of the two angles opposite each shared edge, scaled to [-1, 1]: negative asks for a flip."""
+    """Sine of the sum of the two angles opposite each shared edge: negative asks for a flip."""
     cosines, sines = [], []
     for column in half.T:
         face, corner = column // 3, column % 3

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from viewcov.inspection.arrays import checked_count, checked_number
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Requirements:
@@ -28,16 +30,13 @@ class Requirements:
     """How many views must see each element (k-coverage)."""
 
     def __post_init__(self) -> None:
-        if not 0 < self.max_incidence_deg < 90:
-            raise ValueError(f"requirements.max_incidence_deg must lie in (0, 90), got {self.max_incidence_deg}")
+        checked_number(self.max_incidence_deg, name="requirements.max_incidence_deg", above=0.0, below=90.0)
         for name in ("max_mm_per_px", "max_blur_px"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"requirements.{name} must be positive, got {getattr(self, name)}")
+            checked_number(getattr(self, name), name=f"requirements.{name}", above=0.0)
         for name in ("border_px", "min_light"):
-            if not getattr(self, name) >= 0:
-                raise ValueError(f"requirements.{name} must be at least 0, got {getattr(self, name)}")
-        if self.views_per_element < 1:
-            raise ValueError(f"requirements.views_per_element must be at least 1, got {self.views_per_element}")
+            checked_number(getattr(self, name), name=f"requirements.{name}", at_least=0.0)
+        views = checked_count(self.views_per_element, name="requirements.views_per_element", at_least=1)
+        object.__setattr__(self, "views_per_element", views)
 
     @property
     def element_edge_mm(self) -> float:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
 from typing import Any, TypeVar
 
+from viewcov.inspection.arrays import checked_number
 from viewcov.inspection.camera import Camera
 from viewcov.inspection.errors import InputError
 from viewcov.inspection.requirements import Requirements
@@ -36,6 +37,12 @@ class Body:
     clearance_mm: float = 10.0
     """Distance it must keep from the part."""
 
+    def __post_init__(self) -> None:
+        for name in ("radius_mm", "length_mm"):
+            checked_number(getattr(self, name), name=f"body.{name}", above=0.0)
+        checked_number(self.front_mm, name="body.front_mm")
+        checked_number(self.clearance_mm, name="body.clearance_mm", at_least=0.0)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rig:
@@ -53,7 +60,7 @@ class Rig:
     body: Body = Body()
     """What must not touch the part."""
 
-    requirements: Requirements = Requirements()
+    requirements: Requirements = field(default_factory=Requirements)
     """What each view must offer."""
 
     def to_dict(self) -> dict[str, Any]:
@@ -84,8 +91,12 @@ def rig_from_dict(table: dict[str, Any], *, where: object, name: str) -> Rig:
                 found=f"tables {', '.join(sorted(table)) or 'none'}",
                 remedy="add it; the shipped rig 'paper' is an example",
             )
-    made = {key: _from_table(kind, table[key], where=where, key=key) for key, kind in known.items() if key in table}
-    return Rig(name=str(table.get("name", name)), **made)  # type: ignore[arg-type]
+    made: dict[str, Any] = {
+        key: _from_table(kind, table[key], where=where, key=key)
+        for key, kind in known.items()
+        if key in table
+    }
+    return Rig(name=str(table.get("name", name)), **made)
 
 
 def load_rig(rig: str | Path) -> Rig:
@@ -118,10 +129,14 @@ def load_rig(rig: str | Path) -> Rig:
 
 
 def _from_table(kind: type[_T], table: object, *, where: object, key: str) -> _T:
-    names = [field.name for field in dataclasses.fields(kind)]  # type: ignore[arg-type]
+    names = [entry.name for entry in dataclasses.fields(kind)]  # type: ignore[arg-type]
     if not isinstance(table, dict):
         raise InputError(
-            where, f"[{key}] is not a table", expected="keys and values", found=repr(table), remedy="make it a table"
+            where,
+            f"[{key}] is not a table",
+            expected="keys and values",
+            found=repr(table),
+            remedy="make it a table",
         )
     extra = sorted(set(table) - set(names))
     if extra:
@@ -137,5 +152,9 @@ def _from_table(kind: type[_T], table: object, *, where: object, key: str) -> _T
         return kind(**values)
     except (TypeError, ValueError) as error:
         raise InputError(
-            where, f"[{key}] is not valid", expected="values in range", found=str(error), remedy="correct the value"
+            where,
+            f"[{key}] is not valid",
+            expected="values in range",
+            found=str(error),
+            remedy="correct the value",
         ) from None

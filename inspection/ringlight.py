@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from viewcov.inspection.arrays import Floats
+from viewcov.inspection.arrays import Floats, checked_count, checked_number
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,20 +36,15 @@ class RingLight:
     """Lobe of one LED: intensity falls with cos(angle) to this power (1 = Lambertian)."""
 
     def __post_init__(self) -> None:
-        if not 0 <= self.inner_radius_mm < self.outer_radius_mm:
-            raise ValueError(
-                "ring_light.inner_radius_mm must be at least 0 and below outer_radius_mm, "
-                f"got {self.inner_radius_mm} and {self.outer_radius_mm}"
-            )
-        if not self.radiance > 0:
-            raise ValueError(f"ring_light.radiance must be positive, got {self.radiance}")
+        outer = checked_number(self.outer_radius_mm, name="ring_light.outer_radius_mm", above=0.0)
+        checked_number(self.inner_radius_mm, name="ring_light.inner_radius_mm", at_least=0.0, below=outer)
+        checked_number(self.offset_mm, name="ring_light.offset_mm")
+        checked_number(self.radiance, name="ring_light.radiance", above=0.0)
         if self.kind not in ("diffuse", "led"):
             raise ValueError(f"ring_light.kind must be 'diffuse' or 'led', got {self.kind!r}")
-        if self.led_count < 1 or not self.led_exponent >= 0:
-            raise ValueError(
-                "ring_light.led_count must be at least 1 and led_exponent at least 0, "
-                f"got {self.led_count} and {self.led_exponent}"
-            )
+        count = checked_count(self.led_count, name="ring_light.led_count", at_least=1, at_most=100_000)
+        object.__setattr__(self, "led_count", count)
+        checked_number(self.led_exponent, name="ring_light.led_exponent", at_least=0.0)
 
     @property
     def area_mm2(self) -> float:

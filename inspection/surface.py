@@ -73,9 +73,12 @@ class Surface:
         element = np.repeat(np.arange(self.num_elements), 3)
         order = np.argsort(edge, kind="stable")
         edge, element = edge[order], element[order]
-        same = edge[1:] == edge[:-1]
-        pairs = np.sort(np.column_stack([element[:-1][same], element[1:][same]]), axis=1)
-        return np.unique(pairs, axis=0)
+        pairs = []
+        # One step suffices where two elements meet at an edge; where more do, every pair of them counts.
+        for step in range(1, int(np.bincount(edge).max())):
+            same = edge[step:] == edge[:-step]
+            pairs.append(np.column_stack([element[:-step][same], element[step:][same]]))
+        return np.unique(np.sort(np.concatenate(pairs or [np.empty((0, 2), dtype=np.int64)]), axis=1), axis=0)
 
 
 def cut_surface(part: Part, max_edge_mm: float) -> Surface:
@@ -91,15 +94,7 @@ def cut_surface(part: Part, max_edge_mm: float) -> Surface:
     """
     if not (np.isfinite(max_edge_mm) and max_edge_mm > 0):
         raise ValueError(f"max_edge_mm must be positive, got {max_edge_mm}")
-    expected = part.area_mm2 / (0.25 * max_edge_mm**2)
-    if expected > MAX_ELEMENTS:
-        raise InputError(
-            part.source.path,
-            "too many surface elements",
-            expected=f"at most {MAX_ELEMENTS:,}",
-            found=f"about {expected:,.0f} for {part.area_mm2:,.0f} mm2 at edges of {max_edge_mm:g} mm",
-            remedy="check the units, or allow longer edges",
-        )
+    _refuse_too_many(part, max_edge_mm, part.area_mm2 / (0.25 * max_edge_mm**2))
     vertices, faces = np.asarray(part.vertices_mm), np.asarray(part.faces)
     source = np.arange(len(faces))
     while True:
@@ -116,6 +111,7 @@ def cut_surface(part: Part, max_edge_mm: float) -> Surface:
         vertices, source = split.vertices, source[split.parent_idx]
         # Flips within each triangle keep the tips of slivers from being cut into ever smaller copies.
         faces = flipped_to_delaunay(vertices, split.faces, source)
+        _refuse_too_many(part, max_edge_mm, len(faces))
     corners = vertices[faces]
     return Surface(
         part=part,
@@ -131,7 +127,21 @@ def cut_surface(part: Part, max_edge_mm: float) -> Surface:
 
 def sum_to_faces(surface: Surface, element_values: Floats) -> Floats:
     """Element values summed per triangle of the part, shape (F,)."""
-    return np.bincount(surface.source_face_idx, weights=element_values, minlength=len(surface.part.faces))
+    num_faces = len(surface.part.faces)
+    return np.bincount(surface.source_face_idx, weights=element_values, minlength=num_faces).astype(
+        np.float64
+    )
+
+
+def _refuse_too_many(part: Part, max_edge_mm: float, expected: float) -> None:
+    if expected > MAX_ELEMENTS:
+        raise InputError(
+            part.source.path,
+            "too many surface elements",
+            expected=f"at most {MAX_ELEMENTS:,}",
+            found=f"about {expected:,.0f} for {part.area_mm2:,.0f} mm2 at edges of {max_edge_mm:g} mm",
+            remedy="check the units, or allow longer edges",
+        )
 
 
 def _read_only(array: NDArray[Any]) -> NDArray[Any]:

@@ -25,12 +25,19 @@ class Viewpoint:
 
     def __post_init__(self) -> None:
         if not _ID.fullmatch(self.id):
-            raise ValueError(f"viewpoint id must be letters, digits, '_' or '-' (at most 64), got {self.id!r}")
+            raise ValueError(
+                f"viewpoint id must be letters, digits, '_' or '-' (at most 64), got {self.id!r}"
+            )
         object.__setattr__(self, "world_from_camera", rigid(self.world_from_camera, name="world_from_camera"))
 
     @classmethod
     def looking_at(
-        cls, center_mm: ArrayLike, target_mm: ArrayLike, *, id: str, roll_deg: float = 0.0  # noqa: A002
+        cls,
+        center_mm: ArrayLike,
+        target_mm: ArrayLike,
+        *,
+        id: str,  # noqa: A002
+        roll_deg: float = 0.0,
     ) -> Viewpoint:
         """The viewpoint at ``center_mm`` whose optical axis meets ``target_mm``; see ``poses.look_at``."""
         return cls(id=id, world_from_camera=look_at(center_mm, target_mm, roll_deg=roll_deg))
