@@ -1,0 +1,197 @@
+"""Effective visual coverage of models from inspections with planted defects: the whole way from predictions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from viewcov.coverage.effective import (
+    DetectionTrials,
+    EffectiveCoverage,
+    FalseAlarms,
+    PairedDifference,
+    detection_trials,
+    effective_coverage,
+    false_alarms,
+    paired_difference,
+)
+from viewcov.coverage.evaluation import GeometricCoverage, evaluate_viewpoints
+from viewcov.coverage.evidence import evidence_path, gather_evidence_many, read_evidence_table
+from viewcov.coverage.fused import FusedInspection, fuse_inspection, inspection_surface
+from viewcov.coverage.fusion import Rule
+from viewcov.coverage.pod import ElementCovariates, PodMap, PodModel, fit_pod, pod_map
+from viewcov.inspection.errors import InputError
+from viewcov.inspection.folder import InspectionFolder
+from viewcov.inspection.surface import Surface
+
+POD_THRESHOLD = 0.5
+"""Probability of detection from which an element counts as effectively covered on the map."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class CoverResult:
+    """What models really find on a part."""
+
+    surface: Surface
+    """The E elements."""
+
+    rule: Rule
+    """How views were fused."""
+
+    visible: GeometricCoverage
+    """Which elements appear in an image at all, whatever the requirements on a view."""
+
+    trials: DetectionTrials
+    """Planted defects and who found them."""
+
+    effective: dict[str, EffectiveCoverage]
+    """By model: the direct estimate."""
+
+    false_alarms: dict[str, FalseAlarms]
+    """By model, to stand beside it."""
+
+    paired: tuple[PairedDifference, ...]
+    """Each further model minus the first."""
+
+    pod_models: dict[str, PodModel]
+    """By model: hit/miss model of the trials."""
+
+    pod_maps: dict[str, PodMap]
+    """By model: that model over the surface, for the median defect size."""
+
+    fused: dict[str, tuple[FusedInspection, ...]]
+    """By model: the fused inspections behind the trials, in their order."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values for ``cover --json``."""
+        return {
+            "rule": self.rule,
+            "elements": self.surface.num_elements,
+            "inspected_area_mm2": self.visible.inspected_area_mm2,
+            "visible_area_mm2": self.visible.covered_area_mm2,
+            "variants": {
+                name: {
+                    **self.effective[name].to_json(),
+                    "false_alarms": self.false_alarms[name].to_json(),
+                    "pod_map": self.pod_maps[name].to_json(),
+                    "pod_model": self.pod_models[name].to_json(),
+                }
+                for name in self.effective
+            },
+            "paired": [pair.to_json() for pair in self.paired],
+        }
+
+
+def cover_inspections(
+    folders: Sequence[InspectionFolder],
+    models: Sequence[str],
+    *,
+    rule: Rule = "log_odds",
+    seed: int = 0,
+    jobs: int = 1,
+    progress: bool = False,
+) -> CoverResult:
+    """Effective visual coverage of each model from inspections of one part with planted defects.
+
+    Parameters
+    ----------
+    folders
+        Inspections of one part along one plan, with truth and with predictions of every model.
+    models
+        Names of the models; each further one is compared with the first, defect by defect.
+    rule
+        How the views of an inspection are fused.
+    seed
+        For the bootstrap.
+
+    Raises
+    ------
+    InputError
+        If inspections are of different parts or plans, or truth or predictions are missing.
+    """
+    folders = [folder for folder in folders if folder.truth_path.is_file()]
+    surface = _shared_surface(folders)
+    plan = folders[0].plan()
+    gather_evidence_many(surface, folders, models, progress=progress)
+    fused = {
+        model: tuple(
+            fuse_inspection(
+                folder,
+                model,
+                rule=rule,
+                surface=surface,
+                table=read_evidence_table(evidence_path(folder, model)),
+            )
+            for folder in folders
+        )
+        for model in models
+    }
+    # Anything that an image shows may be found, so the map asks nothing more of a view.
+    anything = replace(
+        plan.requirements, max_incidence_deg=89.0, max_mm_per_px=1e9, max_blur_px=1e9, border_px=0.0, min_light=0.0,
+        views_per_element=1,
+    )  # fmt: skip
+    visible = evaluate_viewpoints(surface, plan.rig, anything, plan.viewpoints, jobs=jobs, progress=progress)
+    seen = ~np.isnan(fused[models[0]][0].probability[rule])
+    truths = [one.truth for one in fused[models[0]] if one.truth is not None]
+    trials = detection_trials(
+        truths, {model: [one.matches[rule] for one in each] for model, each in fused.items()}, seen
+    )
+    if not trials.seen.any():
+        raise InputError(
+            folders[0].root, "no planted defect lies where a view looks", expected="at least one",
+            found=f"{len(trials)} defects, all unseen", remedy="synthesize more defects or instances",
+        )  # fmt: skip
+    areas = {
+        "seen_area_mm2": float(surface.area_mm2[seen & surface.inspected].sum()),
+        "inspected_area_mm2": visible.inspected_area_mm2,
+    }
+    covariates = ElementCovariates(
+        mm_per_px=visible.best_mm_per_px, incidence_deg=visible.best_incidence_deg, num_views=visible.num_views
+    )
+    pod_models = {model: fit_pod(trials, model, covariates) for model in models}
+    size = float(np.median(trials.size_mm))
+    return CoverResult(
+        surface=surface,
+        rule=rule,
+        visible=visible,
+        trials=trials,
+        effective={model: effective_coverage(trials, model, seed=seed, **areas) for model in models},
+        false_alarms={
+            model: false_alarms(
+                [one.matches[rule] for one in each], inspected_area_mm2=areas["inspected_area_mm2"]
+            )
+            for model, each in fused.items()
+        },
+        paired=tuple(paired_difference(trials, model, models[0], seed=seed, **areas) for model in models[1:]),
+        pod_models=pod_models,
+        pod_maps={
+            model: pod_map(
+                fitted, covariates, surface.area_mm2, surface.inspected, size_mm=size, threshold=POD_THRESHOLD
+            )
+            for model, fitted in pod_models.items()
+        },
+        fused=fused,
+    )
+
+
+def _shared_surface(folders: Sequence[InspectionFolder]) -> Surface:
+    """The surface of the one part that all inspections are of."""
+    if not folders:
+        raise InputError(
+            "inspections", "none has planted defects", expected="truth.json in at least one", found="none",
+            remedy="effective coverage needs synthesized inspections",
+        )  # fmt: skip
+    plans = [folder.plan() for folder in folders]
+    views = [[(view.id, view.world_from_camera.tobytes()) for view in plan.viewpoints] for plan in plans]
+    for folder, plan, own in zip(folders, plans, views, strict=True):
+        if plan.part.sha256 != plans[0].part.sha256 or own != views[0]:
+            raise InputError(
+                folder.plan_path, "another part or plan than the first inspection's",
+                expected="inspections of one part along one plan", found="a different one",
+                remedy="cover them separately",
+            )  # fmt: skip
+    return inspection_surface(folders[0])
