@@ -1,0 +1,202 @@
+"""Viewpoints worth considering: aimed at points spread over the surface, clear of the part, with free sight."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from viewcov.coverage.raycasting import RayCaster
+from viewcov.inspection.arrays import Bools, Floats, Ints
+from viewcov.inspection.errors import InputError
+from viewcov.inspection.requirements import Requirements
+from viewcov.inspection.rig import Rig
+from viewcov.inspection.surface import Surface
+from viewcov.inspection.viewpoint import Viewpoint
+from viewcov.planning.clearance import Clearance
+
+_RINGS = ((0.0, 1), (0.25, 6), (0.5, 8), (0.75, 12), (0.92, 12))
+"""Tilts as shares of the largest incidence angle, and how many azimuths each is tried at."""
+
+_THINNING = 8
+"""Random points drawn for each point kept."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Aims:
+    """N elements, each with K ways to look at it. Camera centres in the world frame."""
+
+    center_mm: Floats
+    """Shape (N, K, 3)."""
+
+    forward: Floats
+    """Shape (N, K, 3)."""
+
+    tilt_ring: Ints
+    """Shape (K,): index into the rings of tilts."""
+
+    possible: Bools
+    """Shape (N, K): the camera keeps clear of the part and sees the element's centroid."""
+
+
+class CandidateMaker:
+    """Makes candidate viewpoints for one surface and rig.
+
+    Parameters
+    ----------
+    surface
+        The part.
+    rig, requirements
+        Give the standoffs, the tilts and the room that the camera takes.
+    caster
+        Rays against the part.
+
+    Raises
+    ------
+    InputError
+        If no distance is both in focus and fine enough.
+    """
+
+    def __init__(self, surface: Surface, rig: Rig, requirements: Requirements, caster: RayCaster) -> None:
+        self._surface = surface
+        self._rig = rig
+        self._requirements = requirements
+        self._caster = caster
+        self._clearance = Clearance(surface, rig)
+        self._standoffs_mm = standoffs_mm(rig, requirements)
+
+    def views_of(
+        self, element_idx: Ints, *, num_each: int, rng: np.random.Generator, prefix: str
+    ) -> list[Viewpoint]:
+        """Up to ``num_each`` viewpoints aimed at each of the elements, none where no camera can look at it.
+
+        The first looks as squarely at the element as the part allows; the others are drawn at random, each
+        tilt as likely as any other. Ids are ``prefix`` and a number.
+        """
+        aims = self._aims(element_idx, rng)
+        sizes = np.bincount(aims.tilt_ring)[aims.tilt_ring]
+        # Exponential arrival times with these rates choose ways with probabilities in proportion to them.
+        arrival = rng.exponential(size=aims.possible.shape) * sizes
+        upright = np.argmax(np.where(aims.possible, -aims.tilt_ring - 1.0, -np.inf), axis=1)
+        arrival[np.arange(len(element_idx)), upright] = -1.0
+        arrival[~aims.possible] = np.inf
+        order = np.argsort(arrival, axis=1, kind="stable")[:, :num_each]
+        rolled = rng.random(order.shape) < 0.5
+        square = self._rig.camera.width_px == self._rig.camera.height_px
+        views = []
+        for row, ways in enumerate(order):
+            for place, way in enumerate(ways):
+                if np.isfinite(arrival[row, way]):
+                    center = aims.center_mm[row, way]
+                    views.append(
+                        Viewpoint.looking_at(
+                            center,
+                            center + aims.forward[row, way],
+                            id=f"{prefix}{len(views) + 1:05d}",
+                            roll_deg=90.0 if rolled[row, place] and not square else 0.0,
+                        )
+                    )
+        return views
+
+    def reachable(self, element_idx: Ints, *, rng: np.random.Generator) -> Bools:
+        """Whether any of the tried ways to look at each element is free, shape (N,)."""
+        reachable = np.zeros(len(element_idx), dtype=bool)
+        for start in range(0, len(element_idx), 512):
+            part = slice(start, start + 512)
+            reachable[part] = self._aims(element_idx[part], rng).possible.any(axis=1)
+        return reachable
+
+    def _aims(self, element_idx: Ints, rng: np.random.Generator) -> _Aims:
+        points = self._surface.centroid_mm[element_idx]
+        normals = self._surface.normal[element_idx]
+        directions, tilt_ring = _cone(normals, self._requirements.max_incidence_deg, rng)
+        shape = directions.shape[:2]
+        standoff = rng.choice(self._standoffs_mm, size=shape)
+        standoff[:, 0] = self._standoffs_mm[0]
+        centers = points[:, None] + standoff[..., None] * directions
+        flat = centers.reshape(-1, 3)
+        possible = ~self._caster.blocked(
+            np.repeat(points, shape[1], axis=0), flat, normals=np.repeat(normals, shape[1], axis=0)
+        )
+        free = np.flatnonzero(possible)
+        possible[free] = self._clearance.clear(flat[free], -directions.reshape(-1, 3)[free])
+        return _Aims(
+            center_mm=centers, forward=-directions, tilt_ring=tilt_ring, possible=possible.reshape(shape)
+        )
+
+
+def standoffs_mm(rig: Rig, requirements: Requirements) -> Floats:
+    """Distances at which a camera is aimed, shape (3,): in focus first, then nearer and farther.
+
+    The others lie halfway to the limits that blur and sampling set.
+
+    Raises
+    ------
+    InputError
+        If no distance is both in focus and fine enough.
+    """
+    camera = rig.camera
+    near, far = camera.depth_of_field_mm(requirements.max_blur_px)
+    finest = requirements.max_mm_per_px * camera.focal_px
+    far = min(far, finest)
+    if near > far:
+        raise InputError(
+            f"rig {rig.name!r}",
+            "no distance is both in focus and fine enough",
+            expected=f"at most {requirements.max_mm_per_px:g} mm/px within the depth of field",
+            found=f"{near / camera.focal_px:.3g} mm/px at its near end",
+            remedy="focus nearer, use a longer lens or smaller pixels, or raise requirements.max_mm_per_px",
+        )
+    best = min(max(camera.focus_distance_mm, near), far)
+    return np.array([best, (best + near) / 2, (best + far) / 2])
+
+
+def spread_elements(surface: Surface, among: Ints, num: int, *, rng: np.random.Generator) -> Ints:
+    """At most ``num`` of the elements ``among``, spread evenly over their area.
+
+    Elements are drawn at random by area and thinned to those farthest from each other; elements that face
+    different ways count as farther apart, so that both sides of a wall and both faces of an edge get some.
+    """
+    weight = surface.area_mm2[among]
+    if num <= 0 or not weight.sum() > 0:
+        return np.empty(0, dtype=np.int64)
+    pool = rng.choice(among, size=num * _THINNING, replace=True, p=weight / weight.sum())
+    pool = pool[np.sort(np.unique(pool, return_index=True)[1])]
+    # The distance that `num` points have from each other on that area.
+    spacing = np.sqrt(weight.sum() / num)
+    places = np.column_stack([surface.centroid_mm[pool], spacing * surface.normal[pool]])
+    kept = np.zeros(min(num, len(pool)), dtype=np.int64)
+    nearest = np.full(len(pool), np.inf)
+    for step in range(1, len(kept)):
+        gap = places - places[kept[step - 1]]
+        nearest = np.minimum(nearest, np.einsum("ij,ij->i", gap, gap))
+        kept[step] = np.argmax(nearest)
+    return pool[kept]
+
+
+def _cone(normals: Floats, max_deg: float, rng: np.random.Generator) -> tuple[Floats, Ints]:
+    """Unit directions around each normal, shape (N, K, 3), and the ring of tilts of each, shape (K,).
+
+    Azimuths are even on each ring and start at random.
+    """
+    first, second = _tangents(normals)
+    directions, ring_of = [], []
+    for ring, (share, num) in enumerate(_RINGS):
+        tilt = np.deg2rad(share * max_deg)
+        start = rng.uniform(0.0, 2 * np.pi, size=(len(normals), 1))
+        azimuth = start + 2 * np.pi * np.arange(num) / num
+        aside = np.cos(azimuth)[..., None] * first[:, None] + np.sin(azimuth)[..., None] * second[:, None]
+        directions.append(np.cos(tilt) * normals[:, None] + np.sin(tilt) * aside)
+        ring_of += [ring] * num
+    return np.concatenate(directions, axis=1), np.array(ring_of)
+
+
+def _tangents(normals: Floats) -> tuple[Floats, Floats]:
+    """Two unit vectors, shapes (N, 3), that complete each normal to a right-handed basis (Duff et al. 2017)."""
+    x, y, z = normals.T
+    sign = np.where(z >= 0, 1.0, -1.0)
+    a = -1.0 / (sign + z)
+    b = x * y * a
+    first = np.column_stack([1.0 + sign * x * x * a, sign * b, -sign * x])
+    second = np.column_stack([b, sign + y * y * a, -y])
+    return first, second

@@ -1,0 +1,237 @@
+"""Choosing few of many candidate views: greedy cover, redundancy pruning, swap search."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.sparse import csr_array
+
+from viewcov.inspection.arrays import Bools, Floats, Ints
+
+TOLERANCE = 1e-9
+"""Relative rounding error forgiven when a covered weight is compared with a target."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class CoverProblem:
+    """Which views see which rows (elements or groups of them) and how much each row weighs."""
+
+    visible: csr_array
+    """Shape (V, R), sparse, float64: 1 where the view sees the row, nothing elsewhere."""
+
+    weight: Floats
+    """Shape (R,): weight of each row, such as its area in mm2."""
+
+    demand: int = 1
+    """A row counts as covered when at least this many chosen views see it."""
+
+    def __post_init__(self) -> None:
+        if self.visible.shape[1] != len(self.weight):
+            raise ValueError(f"weight must have shape ({self.visible.shape[1]},), got {self.weight.shape}")
+        if self.demand < 1:
+            raise ValueError(f"demand must be at least 1, got {self.demand}")
+
+    @property
+    def num_views(self) -> int:
+        """Number of candidate views."""
+        return int(self.visible.shape[0])
+
+    def rows_seen(self, view: int) -> Ints:
+        """The rows that a view sees, shape (M,)."""
+        start, end = self.visible.indptr[view : view + 2]
+        return self.visible.indices[start:end]
+
+    @cached_property
+    def coverable(self) -> Bools:
+        """Shape (R,): rows that all candidates together cover."""
+        return np.asarray(self.visible.sum(axis=0)) > self.demand - 0.5
+
+    @cached_property
+    def coverable_weight(self) -> float:
+        """Weight of the coverable rows."""
+        return float(self.weight[self.coverable].sum())
+
+    def counts(self, chosen: ArrayLike) -> Ints:
+        """How many of the ``chosen`` views see each row, shape (R,)."""
+        views = np.asarray(chosen, dtype=np.int64)
+        seen = [self.rows_seen(view) for view in views]
+        rows = np.concatenate(seen) if seen else np.empty(0, dtype=np.int64)
+        return np.bincount(rows, minlength=len(self.weight))
+
+    def covered_weight(self, chosen: ArrayLike) -> float:
+        """Weight of the rows that the ``chosen`` views cover."""
+        return float(self.weight[self.counts(chosen) >= self.demand].sum())
+
+
+def is_cover(problem: CoverProblem, chosen: ArrayLike, *, target: float) -> bool:
+    """Whether the ``chosen`` views cover rows of at least the weight ``target``. The verifier of this module."""
+    picked = np.zeros(problem.num_views)
+    picked[np.asarray(chosen, dtype=np.int64)] = 1.0
+    times_seen = problem.visible.T @ picked
+    covered = problem.weight[times_seen > problem.demand - 0.5].sum()
+    return bool(covered >= target * (1.0 - TOLERANCE))
+
+
+class Tally:
+    """How often each row is seen by a growing and shrinking set of views."""
+
+    def __init__(self, problem: CoverProblem, chosen: ArrayLike = ()) -> None:
+        self._problem = problem
+        self._counts = problem.counts(chosen)
+
+    @property
+    def covered(self) -> float:
+        """Weight of the covered rows, summed afresh so that no rounding errors build up."""
+        return float(self._problem.weight[self._counts >= self._problem.demand].sum())
+
+    def gain(self, view: int) -> float:
+        """Weight of the rows that the view sees and that are seen too seldom so far."""
+        rows = self._problem.rows_seen(view)
+        return float(self._problem.weight[rows] @ (self._counts[rows] < self._problem.demand))
+
+    def loss(self, view: int) -> float:
+        """Weight that would no longer be covered without the view, which must be one of the set."""
+        rows = self._problem.rows_seen(view)
+        return float(self._problem.weight[rows] @ (self._counts[rows] == self._problem.demand))
+
+    def gains_to_cover(self) -> Floats:
+        """Weight that each view of the problem would newly cover, shape (V,)."""
+        one_short = self._counts == self._problem.demand - 1
+        return self._problem.visible @ (self._problem.weight * one_short)
+
+    def add(self, view: int) -> None:
+        """Take the view into the set."""
+        self._counts[self._problem.rows_seen(view)] += 1
+
+    def remove(self, view: int) -> None:
+        """Take the view out of the set."""
+        self._counts[self._problem.rows_seen(view)] -= 1
+
+
+def greedy_cover(problem: CoverProblem, *, target: float) -> Ints:
+    """Views that cover at least the weight ``target``, in the order of their choice.
+
+    Each step takes the view with the largest weight of rows that are still seen too seldom; ties go to the
+    lower index. For demand 1 that is at most 1 + ln(target / rest) times the fewest possible, where ``rest``
+    is the weight missing to the target before the last step (Wolsey 1982), and so within H(n) for n rows of
+    equal weight.
+
+    Raises
+    ------
+    ValueError
+        If all views together do not reach the target.
+    """
+    if target > problem.coverable_weight * (1.0 + TOLERANCE):
+        raise ValueError(f"target must be at most the coverable {problem.coverable_weight:g}, got {target:g}")
+    tally, chosen = Tally(problem), []
+    best_next = _lazy_greedy(problem, tally)
+    while tally.covered < target * (1.0 - TOLERANCE):
+        chosen.append(next(best_next))
+    return np.array(chosen, dtype=np.int64)
+
+
+def greedy_best(problem: CoverProblem, *, num_views: int) -> Ints:
+    """At most ``num_views`` views chosen greedily; fewer if no further one adds anything.
+
+    For demand 1 they cover at least 1 - 1/e of what the best ``num_views`` views cover.
+    """
+    tally, chosen = Tally(problem), []
+    for view in _lazy_greedy(problem, tally):
+        chosen.append(view)
+        if len(chosen) == num_views:
+            break
+    return np.array(chosen, dtype=np.int64)
+
+
+def _lazy_greedy(problem: CoverProblem, tally: Tally) -> Iterator[int]:
+    """The view of largest gain, again and again, added to the tally as it is given out.
+
+    A gain only shrinks as views are added (submodularity), so an old gain bounds the new one and most need not
+    be computed again (Minoux 1978).
+    """
+    heap = [(-gain, view) for view, gain in enumerate(problem.visible @ problem.weight) if gain > 0]
+    heapq.heapify(heap)
+    while heap:
+        _, view = heapq.heappop(heap)
+        entry = (-tally.gain(view), view)
+        if entry[0] == 0:
+            continue
+        if heap and entry > heap[0]:
+            heapq.heappush(heap, entry)
+            continue
+        tally.add(view)
+        yield view
+
+
+def prune_cover(problem: CoverProblem, chosen: Ints, *, target: float) -> Ints:
+    """The ``chosen`` views without those that the target does not need; order kept.
+
+    The view whose removal loses least goes first, and all losses are weighed again after each removal.
+    """
+    kept = [int(view) for view in chosen]
+    tally = Tally(problem, kept)
+    while kept:
+        losses = [tally.loss(view) for view in kept]
+        least = int(np.argmin(losses))
+        if tally.covered - losses[least] < target * (1.0 - TOLERANCE):
+            break
+        tally.remove(kept.pop(least))
+    return np.array(kept, dtype=np.int64)
+
+
+def swap_views(
+    problem: CoverProblem, chosen: Ints, *, target: float = np.inf, max_rounds: int = 20
+) -> Ints:
+    """As many views that cover no less than the ``chosen`` ones, after exchanging single views for better ones.
+
+    Stops at the weight ``target``, when no exchange helps, or after ``max_rounds`` rounds over all views.
+    """
+    current = [int(view) for view in chosen]
+    tally = Tally(problem, current)
+    least_gain = TOLERANCE * max(float(problem.weight.sum()), 1e-300)
+    for _ in range(max_rounds):
+        swapped = False
+        # Views that contribute least are exchanged first.
+        for place in np.argsort([tally.loss(view) for view in current], kind="stable"):
+            if tally.covered >= target * (1.0 - TOLERANCE):
+                return np.array(current, dtype=np.int64)
+            old = current[place]
+            loss = tally.loss(old)
+            tally.remove(old)
+            gains = tally.gains_to_cover()
+            gains[[view for view in current if view != old]] = -1.0
+            new = int(np.argmax(gains))
+            if gains[new] > loss + least_gain:
+                current[place], swapped = new, True
+            tally.add(current[place])
+        if not swapped:
+            break
+    return np.array(current, dtype=np.int64)
+
+
+def shrink_cover(
+    problem: CoverProblem, chosen: Ints, *, target: float, max_rounds: int = 6, max_tries: int = 8
+) -> Ints:
+    """A cover of at most as many views: one view less is tried, and single exchanges are to close the gap.
+
+    The ``max_tries`` views that contribute least are left out in turn, and it starts again with what succeeds.
+    The result reaches the target whenever ``chosen`` does.
+    """
+    best = prune_cover(problem, chosen, target=target)
+    while len(best) > 1:
+        tally = Tally(problem, best)
+        order = np.argsort([tally.loss(int(view)) for view in best], kind="stable")
+        for dropped in order[:max_tries]:
+            rest = np.delete(best, dropped)
+            fewer = swap_views(problem, rest, target=target, max_rounds=max_rounds)
+            if is_cover(problem, fewer, target=target):
+                best = prune_cover(problem, fewer, target=target)
+                break
+        else:
+            break
+    return best
