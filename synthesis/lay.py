@@ -1,0 +1,319 @@
+"""How each CAD face was machined, and texture coordinates along its lay.
+
+Turning leaves grooves around an axis, milling straight ones. The texture coordinate u runs along the grooves
+and v across them, both in millimetres, so that an anisotropic material and a bump map act as on the real face.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from viewcov.inspection.arrays import Floats, Ints
+from viewcov.inspection.part import Part, triangle_areas, triangle_normals
+from viewcov.synthesis.normals import cad_corner_normals, unit
+
+Process = Literal["turned", "drilled", "milled", "plain"]
+PROCESSES: tuple[Process, ...] = ("turned", "drilled", "milled", "plain")
+
+_FLAT_RMS_DEG = 1.0
+_ROUND_RMS_DEG = 4.0
+_MAX_MERIDIAN_SPAN_DEG = 120.0
+_MIN_RING_SHARE = 0.5
+_MIN_MAIN_SHARE = 0.1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class FaceLay:
+    """The machining of one CAD face."""
+
+    process: Process
+    """``turned`` about the part's main axis, ``drilled`` about an own axis, ``milled`` flat, or ``plain``."""
+
+    flat: bool
+    """Whether the face is a plane."""
+
+    origin_mm: Floats
+    """Shape (3,). A point on the axis, or the middle of the face."""
+
+    axis: Floats
+    """Shape (3,), unit length. Axis of rotation, or the normal of a milled face."""
+
+    along: Floats
+    """Shape (3,). Milled: direction of the grooves. Round: (radial, axial, 0), the direction of the meridian."""
+
+    radius_mm: float
+    """Round: mean distance to the axis, by which angles become millimetres. 0 otherwise."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Line:
+    origin: Floats
+    axis: Floats
+
+    def same_as(self, other: _Line, size_mm: float) -> bool:
+        off = np.linalg.norm(np.cross(other.origin - self.origin, self.axis))
+        return bool(abs(self.axis @ other.axis) > np.cos(np.deg2rad(1.0)) and off < 0.005 * size_mm)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Sample:
+    """Triangles of one face: corners (T, 3, 3), smooth normals there, own normals (T, 3), areas (T,)."""
+
+    corners: Floats
+    smooth: Floats
+    normal: Floats
+    area: Floats
+
+    @property
+    def points(self) -> Floats:
+        return self.corners.reshape(-1, 3)
+
+
+def face_lays(part: Part, *, processes: Mapping[int, Process] | None = None) -> tuple[FaceLay, ...]:
+    """The machining of each CAD face, by its shape.
+
+    Parameters
+    ----------
+    part
+        The part.
+    processes
+        CAD face numbers and their process where the user knows better: ``milled`` or ``plain`` always apply,
+        ``turned`` and ``drilled`` only where the face is one of rotation.
+    """
+    samples = _samples(part)
+    axes = [_axis_of(sample) for sample in samples]
+    main = _main_axis(part.largest_extent_mm, axes, samples)
+    wishes = processes or {}
+    return tuple(
+        _lay_of(sample, own=own, main=main, wish=wishes.get(cad))
+        for cad, (sample, own) in enumerate(zip(samples, axes, strict=True))
+    )
+
+
+def lay_coordinates(lays: tuple[FaceLay, ...], cad_face_idx: Ints, corners_mm: Floats) -> Floats:
+    """Texture coordinates (u along, v across the lay) in mm, shape (G, 3, 2), of triangles (G, 3, 3).
+
+    The angle about an axis is unwrapped within each triangle, so none spans the seam.
+    """
+    uv = np.zeros((*corners_mm.shape[:2], 2))
+    order = np.argsort(cad_face_idx, kind="stable")
+    ends = np.searchsorted(cad_face_idx[order], np.arange(len(lays) + 1))
+    for cad, lay in enumerate(lays):
+        rows = order[ends[cad] : ends[cad + 1]]
+        if rows.size:
+            uv[rows] = _coordinates(lay, corners_mm[rows])
+    return uv
+
+
+def polar_edge_limit_mm(
+    lays: tuple[FaceLay, ...], cad_face_idx: Ints, corners_mm: Floats, error_mm: float
+) -> Floats:
+    """Longest edge, shape (G,), at which the lay of triangles (G, 3, 3) bends less than ``error_mm``; or infinity.
+
+    A chord of length e misses a circle of radius r by e^2 / 8 r; only flat turned faces have such triangles.
+    """
+    limit = np.full(len(corners_mm), np.inf)
+    for cad, lay in enumerate(lays):
+        if lay.flat and lay.process in ("turned", "drilled"):
+            rows = np.flatnonzero(cad_face_idx == cad)
+            radius = _radius_height(lay, corners_mm[rows])[0].mean(axis=1)
+            limit[rows] = np.sqrt(8.0 * error_mm * np.maximum(radius, 4.0 * error_mm))
+    return limit
+
+
+def _samples(part: Part) -> list[_Sample]:
+    """The triangles of each CAD face that have an area."""
+    smooth, area = cad_corner_normals(part), triangle_areas(part.corners_mm)
+    order = np.argsort(part.cad_face_idx, kind="stable")
+    order = order[area[order] > 0]
+    ends = np.searchsorted(part.cad_face_idx[order], np.arange(int(part.cad_face_idx.max()) + 2))
+    made = []
+    for start, end in zip(ends[:-1], ends[1:], strict=True):
+        rows = order[start:end]
+        corners = part.corners_mm[rows]
+        made.append(
+            _Sample(corners=corners, smooth=smooth[rows], normal=triangle_normals(corners), area=area[rows])
+        )
+    return made
+
+
+def _axis_of(sample: _Sample) -> _Line | None:
+    """The axis about which a face is one of rotation; None for planes and others.
+
+    Every normal line of such a face meets the axis: (c x n) . a + n . m = 0 with the axis' Plücker
+    coordinates (a, m). The best pair in the least-squares sense with |a| = 1 is an eigenvector.
+    """
+    if len(sample.area) < 4 or _is_flat(sample):
+        return None
+    points, normals, weights = sample.points, sample.smooth.reshape(-1, 3), np.repeat(sample.area, 3)
+    base = np.average(points, axis=0, weights=weights)
+    size = max(float(np.ptp(points, axis=0).max()), 1e-9)
+    c = (points - base) / size
+    rows = np.hstack([np.cross(c, normals), normals]) * np.sqrt(weights / weights.sum())[:, None]
+    moments = rows.T @ rows
+    aa, am, mm = moments[:3, :3], moments[:3, 3:], moments[3:, 3:]
+    inverse = np.linalg.pinv(mm, rcond=1e-5, hermitian=True)
+    values, vectors = np.linalg.eigh(aa - am @ inverse @ am.T)
+    if values[1] < 1e-9:  # A sphere is one of rotation about many axes.
+        return None
+    axis = vectors[:, 0]
+    axis = axis * (1.0 if axis[np.argmax(np.abs(axis))] > 0 else -1.0)
+    moment = -inverse @ am.T @ axis
+    moment -= (moment @ axis) * axis  # A screw's pitch is dropped.
+    line = _Line(origin=base + size * np.cross(axis, moment), axis=axis)
+    return line if _round_error_deg(line, sample) <= _ROUND_RMS_DEG else None
+
+
+def _is_flat(sample: _Sample) -> bool:
+    mean = np.average(sample.normal, axis=0, weights=sample.area)
+    # The mean of unit vectors that lean by a (rms) has length 1 - a^2 / 2.
+    return bool(np.linalg.norm(mean) > 1.0 - 0.5 * np.deg2rad(_FLAT_RMS_DEG) ** 2)
+
+
+def _round_error_deg(line: _Line, sample: _Sample) -> float:
+    """Root mean square angle by which normals leave the planes through the axis, degrees."""
+    around = unit(np.cross(line.axis, sample.points - line.origin))
+    lean = np.clip(np.einsum("ni,ni->n", around, sample.smooth.reshape(-1, 3)), -1.0, 1.0)
+    return float(np.rad2deg(np.sqrt(np.average(np.arcsin(lean) ** 2, weights=np.repeat(sample.area, 3)))))
+
+
+def _main_axis(size_mm: float, axes: list[_Line | None], samples: list[_Sample]) -> _Line | None:
+    """The axis with the largest curved area about it, if that is a good share of the part."""
+    best: list[_Sample] = []
+    best_area = 0.0
+    for axis in axes:
+        if axis is None:
+            continue
+        about = [s for s, other in zip(samples, axes, strict=True) if other and axis.same_as(other, size_mm)]
+        about_area = sum(float(s.area.sum()) for s in about)
+        if about_area > best_area + 1e-9:
+            best, best_area = about, about_area
+    if best_area < _MIN_MAIN_SHARE * sum(float(s.area.sum()) for s in samples):
+        return None
+    return _axis_of(
+        _Sample(
+            corners=np.concatenate([s.corners for s in best]),
+            smooth=np.concatenate([s.smooth for s in best]),
+            normal=np.concatenate([s.normal for s in best]),
+            area=np.concatenate([s.area for s in best]),
+        )
+    )
+
+
+def _lay_of(sample: _Sample, *, own: _Line | None, main: _Line | None, wish: Process | None) -> FaceLay:
+    if not len(sample.area):
+        return _plain(np.zeros(3))
+    if wish == "plain":
+        return _plain(sample.points.mean(axis=0))
+    flat = _is_flat(sample)
+    if main is not None and wish in (None, "turned"):
+        lay = _round("turned", main, flat, sample)
+        fits = _fills_ring(main, sample) or wish == "turned" if flat else _follows(lay, main, sample)
+        if fits and (not flat or _is_across(main, sample)):
+            return lay
+    if own is not None and wish != "milled":
+        lay = _round("drilled", own, flat, sample)
+        if _follows(lay, own, sample):
+            return lay
+    if flat or wish == "milled":
+        return _milled(sample)
+    return _plain(sample.points.mean(axis=0))
+
+
+def _follows(lay: FaceLay, line: _Line, sample: _Sample) -> bool:
+    """Whether a curved face is one of rotation about the line and its meridian fairly straight."""
+    return (
+        _round_error_deg(line, sample) <= _ROUND_RMS_DEG
+        and _meridian_span_deg(lay, sample) <= _MAX_MERIDIAN_SPAN_DEG
+    )
+
+
+def _is_across(line: _Line, sample: _Sample) -> bool:
+    """Whether a flat face is perpendicular to the line."""
+    lean = abs(np.average(sample.normal @ line.axis, weights=sample.area))
+    return bool(lean > np.cos(np.deg2rad(_FLAT_RMS_DEG)))
+
+
+def _fills_ring(line: _Line, sample: _Sample) -> bool:
+    """Facing on a lathe makes whole rings; a key way's floor fills little of the ring it lies in."""
+    radius = np.linalg.norm(np.cross(sample.points - line.origin, line.axis), axis=1)
+    edge = np.roll(sample.corners, -1, axis=1) - sample.corners
+    side = np.cross(edge, line.origin - sample.corners) @ line.axis
+    has_middle = ((side >= 0).all(axis=1) | (side <= 0).all(axis=1)).any()
+    inner = 0.0 if has_middle else float(radius.min())
+    return bool(sample.area.sum() >= _MIN_RING_SHARE * np.pi * (float(radius.max()) ** 2 - inner**2))
+
+
+def _round(process: Process, line: _Line, flat: bool, sample: _Sample) -> FaceLay:
+    arm = sample.points - line.origin
+    meridian = np.column_stack([np.linalg.norm(np.cross(arm, line.axis), axis=1), arm @ line.axis])
+    weights = np.repeat(sample.area, 3)
+    center = np.average(meridian, axis=0, weights=weights)
+    spread = ((meridian - center).T * weights) @ (meridian - center)
+    radial, axial = np.linalg.eigh(spread)[1][:, 1]
+    sign = 1.0 if (abs(axial) < 1e-6 and radial > 0) or axial >= 1e-6 else -1.0
+    return FaceLay(
+        process=process,
+        flat=flat,
+        origin_mm=line.origin,
+        axis=line.axis,
+        along=np.array([sign * radial, sign * axial, 0.0]),
+        radius_mm=float(center[0]),
+    )
+
+
+def _meridian_span_deg(lay: FaceLay, sample: _Sample) -> float:
+    """Range of the angle between the meridian's tangent and its mean, degrees."""
+    arm = sample.corners.mean(axis=1) - lay.origin_mm
+    outward = unit(arm - (arm @ lay.axis)[:, None] * lay.axis)
+    radial, axial = np.einsum("ni,ni->n", sample.normal, outward), sample.normal @ lay.axis
+    # The normal leans as the tangent does.
+    angle = np.arctan2(axial, radial) - np.arctan2(axial.mean(), radial.mean())
+    return float(np.rad2deg(np.ptp((angle + np.pi) % (2 * np.pi))))
+
+
+def _milled(sample: _Sample) -> FaceLay:
+    axis = unit(np.average(sample.normal, axis=0, weights=sample.area))
+    weights = np.repeat(sample.area, 3)
+    center = np.average(sample.points, axis=0, weights=weights)
+    flat = (sample.points - center) - ((sample.points - center) @ axis)[:, None] * axis
+    along = np.linalg.eigh((flat.T * weights) @ flat)[1][:, 2]
+    along = unit(along - (along @ axis) * axis)
+    along = along * (1.0 if along[np.argmax(np.abs(along))] > 0 else -1.0)
+    return FaceLay(process="milled", flat=True, origin_mm=center, axis=axis, along=along, radius_mm=0.0)
+
+
+def _plain(center: Floats) -> FaceLay:
+    up, along = np.array([0.0, 0.0, 1.0]), np.array([1.0, 0.0, 0.0])
+    return FaceLay(process="plain", flat=False, origin_mm=center, axis=up, along=along, radius_mm=0.0)
+
+
+def _radius_height(lay: FaceLay, points: Floats) -> tuple[Floats, Floats]:
+    arm = points - lay.origin_mm
+    return np.linalg.norm(np.cross(arm, lay.axis), axis=-1), arm @ lay.axis
+
+
+def _coordinates(lay: FaceLay, corners: Floats) -> Floats:
+    if lay.process in ("turned", "drilled"):
+        start = np.eye(3)[np.argmin(np.abs(lay.axis))]
+        x = unit(np.cross(lay.axis, start))
+        y = np.cross(lay.axis, x)
+        arm = corners - lay.origin_mm
+        angle = np.arctan2(arm @ y, arm @ x)
+        center = arm.mean(axis=1)
+        middle = np.arctan2(center @ y, center @ x)[:, None]
+        angle = middle + (angle - middle + np.pi) % (2 * np.pi) - np.pi
+        radius, height = _radius_height(lay, corners)
+        return np.stack([angle * lay.radius_mm, lay.along[0] * radius + lay.along[1] * height], axis=-1)
+    arm = corners - lay.origin_mm
+    if lay.process == "milled":
+        return np.stack([arm @ lay.along, arm @ np.cross(lay.axis, lay.along)], axis=-1)
+    # Plain faces have no lay: each triangle is seen along the axis it faces most; its texture has no direction.
+    normal = np.abs(triangle_normals(corners))
+    drop = np.argmax(normal, axis=1)
+    keep = np.array([[1, 2], [2, 0], [0, 1]])[drop]
+    return np.take_along_axis(corners, np.repeat(keep[:, None, :], 3, axis=1), axis=2)

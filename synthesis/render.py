@@ -1,0 +1,118 @@
+"""Images of an imprinted part: what the camera reads out, and which defect is at each pixel."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from viewcov.inspection.arrays import Floats, Floats32
+from viewcov.inspection.camera import Camera
+from viewcov.inspection.rig import Rig
+from viewcov.synthesis.imprint import Imprint
+from viewcov.synthesis.lay import PROCESSES, FaceLay, lay_coordinates
+from viewcov.synthesis.scene import InspectionScene, Material, SceneSurface
+from viewcov.synthesis.textures import Finish, height_tile
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sensor:
+    """Noise of a camera's sensor."""
+
+    full_well: float = 10_000.0
+    """Electrons at full scale: the shot noise at a level L is sqrt(L / full_well)."""
+
+    read_noise: float = 8.0
+    """Standard deviation of the read-out, in electrons."""
+
+    def read_out(self, image: Floats32, rng: np.random.Generator) -> Floats32:
+        """A noise-free image (1.0 = full scale, any value from 0) as read out: noisy and clipped to [0, 1]."""
+        electrons = np.clip(image, 0.0, 1.5).astype(np.float64) * self.full_well
+        noise = rng.standard_normal(image.shape) * np.sqrt(electrons + self.read_noise**2)
+        return np.clip((electrons + noise) / self.full_well, 0.0, 1.0).astype(np.float32)
+
+
+def open_scene(
+    imprint: Imprint, lays: tuple[FaceLay, ...], finish: Finish, rig: Rig, *, num_samples: int = 16
+) -> InspectionScene:
+    """The imprinted part with its machining textures, loaded for rendering many views.
+
+    Each process is a mesh of its own. The grooves of a scratch are another without texture, because a scratch
+    destroys it; a dent bends it.
+    """
+    cad = imprint.cad_face_idx
+    process = np.array([PROCESSES.index(lay.process) for lay in lays])[cad]
+    kinds = np.array([False] + [defect.kind == "scratch" for defect in imprint.defects])
+    torn = kinds[imprint.defect_id]
+    corners, flat = imprint.vertices_mm[imprint.mesh.faces], imprint.mesh.corners_mm
+    uv_mm = lay_coordinates(lays, cad, flat)
+    surfaces = []
+    for number, texture in enumerate(finish.textures):
+        rows = np.flatnonzero((process == number) & ~torn)
+        if not rows.size:
+            continue
+        # Each CAD face shows another place of the tile.
+        shift = np.random.default_rng(texture.seed).random((len(lays), 1, 2))
+        surfaces.append(
+            SceneSurface(
+                name=texture.process,
+                corners_mm=corners[rows],
+                normals=imprint.corner_normals[rows],
+                uv=uv_mm[rows] / texture.tile_mm + shift[cad[rows]],
+                material=Material(
+                    roughness_along=texture.roughness_along,
+                    roughness_across=texture.roughness_across,
+                    height_mm=height_tile(texture),
+                ),
+            )
+        )
+    rows = np.flatnonzero(torn)
+    if rows.size:
+        smooth = Material(roughness_along=finish.scratch_roughness, roughness_across=finish.scratch_roughness)
+        surfaces.append(
+            SceneSurface(
+                name="scratches",
+                corners_mm=corners[rows],
+                normals=imprint.corner_normals[rows],
+                uv=uv_mm[rows],
+                material=smooth,
+            )
+        )
+    return InspectionScene(surfaces, rig.camera, rig.ring_light, num_samples=num_samples)
+
+
+def render_view(
+    scene: InspectionScene,
+    world_from_camera: Floats,
+    *,
+    seed: int,
+    exposure: float = 1.0,
+    sensor: Sensor | None = None,
+) -> Floats32:
+    """Grey image of one view in [0, 1], shape (height, width), as the camera reads it out.
+
+    Parameters
+    ----------
+    scene
+        From ``open_scene``.
+    world_from_camera
+        Shape (4, 4), millimetres.
+    seed
+        Of the rendering and of the sensor's noise.
+    exposure
+        Factor on the light that the rig's radiance gives; the same for all views of an inspection.
+    sensor
+        Its noise; the default sensor if not given.
+    """
+    # The radiance is rendered once whatever the exposure: that keeps stacks and twins free of new noise.
+    light = scene.render(world_from_camera, seed=seed) * np.float32(exposure)
+    return (sensor or Sensor()).read_out(light, np.random.default_rng(seed))
+
+
+def label_image(imprint: Imprint, camera: Camera, camera_from_world: Floats) -> NDArray[np.uint16]:
+    """Number of the defect at each pixel's centre, 0 for none, shape (height, width)."""
+    from viewcov.coverage.raster import id_buffer
+
+    ids, _ = id_buffer(imprint.vertices_mm, imprint.mesh.faces, camera, camera_from_world)
+    return np.where(ids >= 0, imprint.defect_id[ids], 0).astype(np.uint16)

@@ -1,0 +1,369 @@
+"""Mitsuba: the only module that calls it."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import util
+from typing import Any
+
+import numpy as np
+
+from viewcov.inspection.arrays import Floats, Floats32, Ints
+from viewcov.inspection.camera import Camera
+from viewcov.inspection.errors import InputError, MissingExtraError
+from viewcov.inspection.poses import transform_points
+from viewcov.inspection.ringlight import RingLight
+
+log = logging.getLogger(__name__)
+
+VARIANTS = ("llvm_ad_mono", "scalar_rgb")
+"""Tried in this order; the second needs no LLVM and is three times slower."""
+
+_PATH_DEPTH = 4
+_RING_SEGMENTS = 64
+_AMBIENT = 0.003
+_ALUMINIUM_ETA, _ALUMINIUM_K = 1.1, 6.8
+_MAX_OVERSCAN = 4.0
+
+# Mitsuba's camera has +x to the left and +y up, OpenCV's +x to the right and +y down; both look along +z.
+_OPENCV_FROM_MITSUBA = np.diag([-1.0, -1.0, 1.0, 1.0])
+
+_PROBE = """
+import sys
+import mitsuba as mi
+mi.set_variant(sys.argv[1])
+scene = mi.load_dict({"type": "scene", "integrator": {"type": "path"}, "light": {"type": "constant"},
+    "ball": {"type": "sphere", "bsdf": {"type": "roughconductor"}},
+    "sensor": {"type": "perspective", "film": {"type": "hdrfilm", "width": 4, "height": 4},
+    "to_world": mi.ScalarTransform4f().look_at([0, 0, -4], [0, 0, 0], [0, 1, 0])}})
+assert float(mi.TensorXf(mi.render(scene, spp=1)).array[0]) >= 0
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Material:
+    """Rough aluminium, with grooves where it has a height tile."""
+
+    roughness_along: float
+    """GGX alpha along u."""
+
+    roughness_across: float
+    """GGX alpha across u."""
+
+    height_mm: Floats32 | None = None
+    """Shape (rows, columns): heights over one tile; columns run along u. None for a smooth surface."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class SceneSurface:
+    """Triangles of one material."""
+
+    name: str
+    """Unique in the scene."""
+
+    corners_mm: Floats
+    """Shape (G, 3, 3)."""
+
+    normals: Floats
+    """Shape (G, 3, 3), unit length: shading normals at the corners."""
+
+    uv: Floats
+    """Shape (G, 3, 2), in tiles of the material."""
+
+    material: Material
+    """What it is made of."""
+
+
+@functools.cache
+def renderer_variant() -> str:
+    """The Mitsuba variant to render with: the LLVM one if it works on this machine.
+
+    A wrong LLVM aborts the interpreter, so each variant is first tried in a process of its own.
+
+    Raises
+    ------
+    MissingExtraError
+        If Mitsuba is not installed.
+    """
+    if util.find_spec("mitsuba") is None:
+        raise MissingExtraError("rendering", package="mitsuba", extra="render")
+    for variant in VARIANTS:
+        command = [sys.executable, "-P", "-c", _PROBE, variant]
+        tried = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+        if tried.returncode == 0:
+            log.info("rendering with Mitsuba's variant %s", variant)
+            return variant
+        reason = (tried.stderr.strip().splitlines() or [f"exit status {tried.returncode}"])[-1]
+        log.warning("Mitsuba's variant %s does not work here: %s", variant, reason)
+    raise InputError(
+        "mitsuba",
+        "no variant can render on this machine",
+        expected=" or ".join(VARIANTS),
+        found="neither",
+        remedy="install libllvm15 (Debian, Ubuntu) or another release of mitsuba",
+    )
+
+
+def renderer_name() -> str:
+    """Renderer, version and variant; images made by the same one with the same seed are bit-identical."""
+    return f"mitsuba {_mitsuba().__version__} {renderer_variant()}"
+
+
+class InspectionScene:
+    """A part under a ring light that moves with the camera.
+
+    The geometry is loaded once; a view moves only the sensor and the ring, so that the compiled kernel and the
+    part's acceleration structure serve all views.
+
+    Parameters
+    ----------
+    surfaces
+        The part, in the world frame.
+    camera, ring_light
+        The rig. A camera without distortion and with a central principal point is rendered as it is, through
+        a thin lens; others through a wider central one whose image is resampled along the true rays.
+    num_samples
+        Samples per pixel.
+
+    Raises
+    ------
+    InputError
+        If the rig is one that cannot be rendered.
+    """
+
+    def __init__(
+        self, surfaces: Sequence[SceneSurface], camera: Camera, ring_light: RingLight, *, num_samples: int
+    ) -> None:
+        if num_samples < 1:
+            raise ValueError(f"num_samples must be at least 1, got {num_samples}")
+        mi = _mitsuba()
+        self._camera, self._num_samples = camera, num_samples
+        self._lens = _central_lens(camera)
+        # Single precision: the part's middle is the scene's origin.
+        points = np.concatenate([s.corners_mm.reshape(-1, 3) for s in surfaces])
+        self._origin = 0.5 * (points.min(axis=0) + points.max(axis=0))
+        self._ring_mm, ring_faces = ring_mesh(ring_light)
+        shapes = {s.name: _part_mesh(mi, s, self._origin) for s in surfaces}
+        shapes["ring"] = _mesh(
+            mi,
+            "ring",
+            self._ring_mm,
+            ring_faces,
+            mesh_bsdf=mi.load_dict({"type": "diffuse", "reflectance": 0.0}),
+            mesh_emitter=mi.load_dict({"type": "area", "radiance": float(ring_light.radiance)}),
+        )
+        self._scene = mi.load_dict(
+            {
+                "type": "scene",
+                # The light itself is never in the picture, only what it shines on.
+                "integrator": {"type": "path", "max_depth": _PATH_DEPTH, "hide_emitters": True},
+                "ambient": {"type": "constant", "radiance": _AMBIENT * float(ring_light.radiance)},
+                "sensor": self._sensor(),
+                **shapes,
+            }
+        )
+        self._params = mi.traverse(self._scene)
+        self._params.keep(["sensor.to_world", "ring.vertex_positions"])
+        # The first update leaves other last bits behind than later ones do; it must not be a view's.
+        self._place(np.eye(4))
+
+    def render(self, world_from_camera: Floats, *, seed: int) -> Floats32:
+        """Image of one view, shape (height, width), in units of the camera's full scale, without sensor noise.
+
+        The same view, seed and scene give the same image to the last bit.
+        """
+        scene_from_camera = np.array(world_from_camera)
+        scene_from_camera[:3, 3] -= self._origin
+        self._place(scene_from_camera)
+        image = np.array(_mitsuba().render(self._scene, spp=self._num_samples, seed=seed))[:, :, 0]
+        return self._resampled(image)
+
+    def _place(self, scene_from_camera: Floats) -> None:
+        to_world = _mitsuba().ScalarTransform4f((scene_from_camera @ _OPENCV_FROM_MITSUBA).tolist())
+        self._params["sensor.to_world"] = to_world
+        self._params["ring.vertex_positions"] = _flat(transform_points(scene_from_camera, self._ring_mm))
+        self._params.update()
+
+    def _sensor(self) -> dict[str, Any]:
+        camera = self._camera
+        width, height, focal_px = self._lens
+        return {
+            "type": "thinlens",
+            "fov_axis": "x",
+            "fov": float(np.rad2deg(2.0 * np.arctan(width / (2.0 * focal_px)))),
+            "aperture_radius": camera.focal_length_mm / (2.0 * camera.f_number),
+            "focus_distance": camera.focus_distance_mm,
+            "near_clip": 0.05 * camera.focus_distance_mm,
+            "far_clip": 100.0 * camera.focus_distance_mm,
+            "film": {
+                "type": "hdrfilm",
+                "width": width,
+                "height": height,
+                "pixel_format": "luminance",
+                "component_format": "float32",
+                # With any other filter neighbouring samples add up in an order that changes from run to run.
+                "rfilter": {"type": "box"},
+            },
+            "sampler": {"type": "multijitter", "sample_count": self._num_samples},
+        }
+
+    def _resampled(self, image: Floats32) -> Floats32:
+        camera = self._camera
+        width, height, focal_px = self._lens
+        if _is_central(camera):
+            return np.ascontiguousarray(image)
+        from scipy.ndimage import map_coordinates
+
+        column, row = np.meshgrid(np.arange(camera.width_px) + 0.5, np.arange(camera.height_px) + 0.5)
+        ray = camera.rays(np.stack([column, row], axis=-1))
+        at = [ray[..., 1] * focal_px + 0.5 * height - 0.5, ray[..., 0] * focal_px + 0.5 * width - 0.5]
+        return map_coordinates(image, at, order=1, mode="nearest").astype(np.float32)
+
+
+def ring_mesh(ring_light: RingLight) -> tuple[Floats, Ints]:
+    """Vertices, shape (N, 3), in the camera frame, and faces, shape (F, 3), of the emitter, facing +z.
+
+    A diffuse ring is an annulus; LEDs are discs as wide as the ring or as their spacing allows.
+
+    Raises
+    ------
+    InputError
+        If the LEDs' lobe is not a Lambertian one.
+    """
+    angle = 2.0 * np.pi * np.arange(_RING_SEGMENTS) / _RING_SEGMENTS
+    circle = np.column_stack([np.cos(angle), np.sin(angle), np.zeros_like(angle)])
+    number = np.arange(_RING_SEGMENTS)
+    after = (number + 1) % _RING_SEGMENTS
+    height = np.array([0.0, 0.0, ring_light.offset_mm])
+    if ring_light.kind == "diffuse":
+        inner, outer = number, number + _RING_SEGMENTS
+        vertices = np.concatenate([ring_light.inner_radius_mm * circle, ring_light.outer_radius_mm * circle])
+        faces = np.concatenate(
+            [
+                np.column_stack([inner, outer, after + _RING_SEGMENTS]),
+                np.column_stack([inner, after + _RING_SEGMENTS, after]),
+            ]
+        )
+        return vertices + height, faces
+    if ring_light.led_exponent != 1.0:
+        raise InputError(
+            "ring_light.led_exponent",
+            "the renderer has Lambertian LEDs only",
+            expected="1",
+            found=str(ring_light.led_exponent),
+            remedy="set it to 1 or use a diffuse ring",
+        )
+    centers = ring_light.emitters_mm(ring_light.led_count)
+    middle_radius = 0.5 * (ring_light.inner_radius_mm + ring_light.outer_radius_mm)
+    radius = min(
+        0.5 * (ring_light.outer_radius_mm - ring_light.inner_radius_mm),
+        0.45 * 2.0 * np.pi * middle_radius / ring_light.led_count,
+    )
+    disc = np.concatenate([np.zeros((1, 3)), radius * circle])
+    fan = np.column_stack([np.zeros_like(number), number + 1, after + 1])
+    vertices = (centers[:, None] + disc[None]).reshape(-1, 3)
+    faces = (len(disc) * np.arange(len(centers))[:, None, None] + fan[None]).reshape(-1, 3)
+    return vertices, faces
+
+
+def _is_central(camera: Camera) -> bool:
+    return not camera.has_distortion and camera.center_px == (camera.width_px / 2, camera.height_px / 2)
+
+
+def _central_lens(camera: Camera) -> tuple[int, int, float]:
+    """Width and height in pixels and focal length in pixels of the undistorted central camera to render with."""
+    if _is_central(camera):
+        return camera.width_px, camera.height_px, camera.focal_px
+    side = np.linspace(0.0, 1.0, 33)
+    across, down = side * camera.width_px, side * camera.height_px
+    border = np.concatenate(
+        [np.column_stack([across, np.full(33, y)]) for y in (0.0, camera.height_px)]
+        + [np.column_stack([np.full(33, x), down]) for x in (0.0, camera.width_px)]
+    )
+    half = np.abs(camera.rays(border)[:, :2]).max(axis=0) * camera.focal_px
+    width, height = (2 * int(np.ceil(h)) + 2 for h in half)
+    if width * height > _MAX_OVERSCAN * camera.width_px * camera.height_px:
+        raise InputError(
+            "camera",
+            "distortion or principal point too strong to render",
+            expected=f"at most {_MAX_OVERSCAN:g} times the image's pixels undistorted",
+            found=f"{width} x {height} for {camera.width_px} x {camera.height_px}",
+            remedy="check camera.distortion and camera.principal_x_px, principal_y_px",
+        )
+    return width, height, camera.focal_px
+
+
+def _mitsuba() -> Any:
+    variant = renderer_variant()
+    import mitsuba as mi
+
+    if mi.variant() != variant:
+        mi.set_variant(variant)
+    return mi
+
+
+def _part_mesh(mi: Any, surface: SceneSurface, origin_mm: Floats) -> Any:
+    material = surface.material
+    metal = {
+        "type": "roughconductor",
+        "distribution": "ggx",
+        "eta": _ALUMINIUM_ETA,
+        "k": _ALUMINIUM_K,
+        "alpha_u": material.roughness_along,
+        "alpha_v": material.roughness_across,
+    }
+    if material.height_mm is not None:
+        heights = mi.Bitmap(np.ascontiguousarray(material.height_mm[:, :, None], dtype=np.float32))
+        tile = {"type": "bitmap", "bitmap": heights, "raw": True, "wrap_mode": "repeat"}
+        metal = {"type": "bumpmap", "heights": tile, "metal": metal}
+    count = len(surface.corners_mm)
+    return _mesh(
+        mi,
+        surface.name,
+        surface.corners_mm.reshape(-1, 3) - origin_mm,
+        np.arange(3 * count).reshape(-1, 3),
+        normals=surface.normals.reshape(-1, 3),
+        uv=surface.uv.reshape(-1, 2),
+        mesh_bsdf=mi.load_dict(metal),
+    )
+
+
+def _mesh(
+    mi: Any,
+    name: str,
+    vertices: Floats,
+    faces: Ints,
+    *,
+    normals: Floats | None = None,
+    uv: Floats | None = None,
+    **objects: Any,
+) -> Any:
+    props = mi.Properties()
+    for key, value in objects.items():
+        props[key] = value
+    mesh = mi.Mesh(
+        name,
+        len(vertices),
+        len(faces),
+        has_vertex_normals=normals is not None,
+        has_vertex_texcoords=uv is not None,
+        props=props,
+    )
+    params = mi.traverse(mesh)
+    params["vertex_positions"] = _flat(vertices)
+    params["faces"] = np.ascontiguousarray(faces, dtype=np.uint32).ravel()
+    if normals is not None:
+        params["vertex_normals"] = _flat(normals)
+    if uv is not None:
+        params["vertex_texcoords"] = _flat(uv)
+    params.update()
+    return mesh
+
+
+def _flat(values: Floats) -> Floats32:
+    return np.ascontiguousarray(values, dtype=np.float32).ravel()

@@ -1,0 +1,146 @@
+"""Machining textures: what a part's surface finish looks like, sampled per instance.
+
+Grooves much finer than a pixel cannot be seen, only their scatter; that is the material's roughness. Visible
+texture is the coarser waviness, so its pitch follows the rig's sampling.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from viewcov.inspection.arrays import Floats32
+from viewcov.synthesis.lay import PROCESSES, Process
+
+_ROWS = 1024
+_COLUMNS = 1024
+_ROWS_PER_PITCH = 10
+_FINEST_PITCH_MM = 0.22
+_TYPICAL_AMPLITUDE_MM = 0.0045
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Texture:
+    """The finish of all faces of one process."""
+
+    process: Process
+    """Which faces have it."""
+
+    pitch_mm: float
+    """Distance between grooves; for ``plain``, the grain."""
+
+    amplitude_mm: float
+    """Height of the grooves from bottom to crest; for ``plain``, of the grain (standard deviation times two)."""
+
+    streak_mm: float
+    """Length along the lay over which a groove keeps its depth."""
+
+    roughness_along: float
+    """GGX alpha along the lay."""
+
+    roughness_across: float
+    """GGX alpha across the lay."""
+
+    seed: int
+    """Of the height tile."""
+
+    @property
+    def row_mm(self) -> float:
+        """Spacing of the tile's rows (across the lay)."""
+        return self.pitch_mm / _ROWS_PER_PITCH
+
+    @property
+    def column_mm(self) -> float:
+        """Spacing of the tile's columns (along the lay)."""
+        return self.streak_mm / 24.0 if self.process != "plain" else self.row_mm
+
+    @property
+    def tile_mm(self) -> tuple[float, float]:
+        """Size of the tile along and across the lay, after which it repeats."""
+        return _COLUMNS * self.column_mm, _ROWS * self.row_mm
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finish:
+    """The finish of one instance: a texture for each process, and what a scratch looks like."""
+
+    textures: tuple[Texture, ...]
+    """In the order of ``lay.PROCESSES``."""
+
+    scratch_roughness: float
+    """GGX alpha in scratches; below the part's own for a burnished groove, above for a torn one."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for ``truth.json``."""
+        return asdict(self)
+
+
+def sample_finish(rng: np.random.Generator, *, mm_per_px: float) -> Finish:
+    """A plausible finish of a machined aluminium part, different for each draw.
+
+    Parameters
+    ----------
+    rng
+        Source of chance.
+    mm_per_px
+        Sampling of the surface; the visible pitch is about two to six pixels, at least 0.22 mm.
+    """
+    textures = []
+    for process in PROCESSES:
+        coarse = {"turned": 1.0, "drilled": 0.8, "milled": 1.5, "plain": 0.8}[process]
+        pitch = max(_FINEST_PITCH_MM, coarse * mm_per_px * rng.uniform(2.0, 4.5))
+        # Equal slopes look alike: the height grows with the pitch.
+        slope = rng.uniform(0.8, 2.8) * _TYPICAL_AMPLITUDE_MM / _FINEST_PITCH_MM
+        along = rng.uniform(0.18, 0.28)
+        across = along * rng.uniform(1.2, 1.6)
+        if process == "plain":
+            along = across = rng.uniform(0.25, 0.35)
+        textures.append(
+            Texture(
+                process=process,
+                pitch_mm=float(pitch),
+                amplitude_mm=float(slope * pitch),
+                streak_mm=float(pitch * rng.uniform(10.0, 30.0)),
+                roughness_along=float(along),
+                roughness_across=float(across),
+                seed=int(rng.integers(2**31)),
+            )
+        )
+    shiny = rng.random() < 0.5
+    scratch = rng.uniform(0.08, 0.12) if shiny else rng.uniform(0.45, 0.6)
+    return Finish(textures=tuple(textures), scratch_roughness=float(scratch))
+
+
+def height_tile(texture: Texture) -> Floats32:
+    """Heights in mm, shape (rows across, columns along), that tile without a seam."""
+    rng = np.random.default_rng(texture.seed)
+    if texture.process == "plain":
+        grain = _noise(rng, 0.35 * _ROWS_PER_PITCH, 0.35 * _ROWS_PER_PITCH)
+        return (0.5 * texture.amplitude_mm * grain).astype(np.float32)
+    long = texture.streak_mm / texture.column_mm
+    grooves = _ROWS // _ROWS_PER_PITCH
+    row = np.arange(_ROWS)[:, None] / _ROWS * grooves
+    # The feed is not steady: grooves wander by a part of the pitch and vary in depth.
+    phase = row + 0.35 * _noise(rng, 2.5 * _ROWS_PER_PITCH, 2.0 * long)
+    cusp = (2.0 * (phase % 1.0) - 1.0) ** 2
+    depth = np.clip(1.0 + 0.4 * _noise(rng, 0.7 * _ROWS_PER_PITCH, long), 0.0, None)
+    streaks = _noise(rng, 0.12 * _ROWS_PER_PITCH, 1.5 * long)
+    waves = _noise(rng, 4.0 * _ROWS_PER_PITCH, 3.0 * long)
+    fine = _noise(rng, 0.1 * _ROWS_PER_PITCH, 0.1 * long)
+    height = 0.6 * (cusp - 1 / 3) * depth + 0.25 * streaks + 0.6 * waves + 0.04 * fine
+    return (texture.amplitude_mm * height).astype(np.float32)
+
+
+def _noise(rng: np.random.Generator, rows: float, columns: float) -> Floats32:
+    """Smooth noise of mean 0 and deviation 1 that tiles; a Gaussian filter of so many rows and columns."""
+    from scipy import fft
+
+    spectrum = fft.rfft2(rng.standard_normal((_ROWS, _COLUMNS), dtype=np.float32))
+    down = np.exp(-2.0 * (np.pi * rows * fft.fftfreq(_ROWS)) ** 2).astype(np.float32)
+    across = np.exp(-2.0 * (np.pi * columns * fft.rfftfreq(_COLUMNS)) ** 2).astype(np.float32)
+    spectrum *= down[:, None] * across
+    spectrum[0, 0] = 0.0
+    noise: Floats32 = fft.irfft2(spectrum, s=(_ROWS, _COLUMNS))
+    return noise / noise.std()
