@@ -1,0 +1,166 @@
+"""Defect probability of images by a trained model."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from viewcov.inspection.arrays import Floats32
+from viewcov.inspection.errors import InputError
+from viewcov.inspection.files import read_grey, read_json, write_grey, write_json
+from viewcov.inspection.folder import InspectionFolder
+from viewcov.segmentation.exposure import exposure_stack, network_range
+from viewcov.segmentation.models import SegmentationModel
+
+if TYPE_CHECKING:
+    import torch
+
+log = logging.getLogger(__name__)
+
+PREDICTIONS_SCHEMA = "viewcov-predictions/1"
+TILE_PX = 1024
+MARGIN_PX = 160
+
+
+def predict_image(
+    model: SegmentationModel,
+    image: NDArray[np.floating],
+    *,
+    tile_px: int = TILE_PX,
+    margin_px: int = MARGIN_PX,
+) -> Floats32:
+    """Defect probability of each pixel, shape (height, width), values in [0, 1].
+
+    Parameters
+    ----------
+    model
+        A model from ``load_model`` or ``train_model``.
+    image
+        Grey values in [0, 1], shape (height, width), any size.
+    tile_px
+        Images with a longer side are cut into tiles of this size, which bounds the memory.
+    margin_px
+        Surroundings that a tile is given on each side and that are cut off from its result. Once it reaches
+        as far as the network looks, the tiles agree with the whole image.
+
+    Raises
+    ------
+    ValueError
+        If the image is not of that shape or holds values outside [0, 1].
+    """
+    if image.ndim != 2 or 0 in image.shape:
+        raise ValueError(f"image must have shape (height, width), got {image.shape}")
+    if not (image.min() >= 0 and image.max() <= 1):
+        raise ValueError(f"image must hold values in [0, 1], got {image.min()} to {image.max()}")
+    stride = model.architecture.stride_px
+    if tile_px < stride or tile_px % stride or margin_px < 0 or margin_px % stride:
+        raise ValueError(
+            f"tile_px and margin_px must be multiples of {stride}, got {tile_px} and {margin_px}"
+        )
+    return probability_map(
+        model.network,
+        image,
+        exposures=model.exposures,
+        stride_px=stride,
+        tile_px=tile_px,
+        margin_px=margin_px,
+    )
+
+
+def predict_inspection(model: SegmentationModel, folder: InspectionFolder, *, progress: bool = False) -> int:
+    """Predict all views of an inspection; gives the number of images predicted by this call.
+
+    Writes ``predictions/<model>/<view>.png`` with 16 bits and ``predictions/<model>/model.json`` with the
+    weights' SHA-256. Views predicted by the same weights are skipped, so a killed run continues; predictions
+    by other weights of that name are removed first.
+
+    Raises
+    ------
+    InputError
+        If the plan or an image is missing or broken.
+    """
+    views = [viewpoint.id for viewpoint in folder.plan().viewpoints]
+    _claim(model, folder)
+    todo = [view_id for view_id in views if not folder.prediction_path(model.name, view_id).is_file()]
+    if len(todo) < len(views):
+        log.info("%s: %d of %d views were predicted before", folder.root, len(views) - len(todo), len(views))
+    for view_id in tqdm(todo, desc=f"predict {folder.name}", unit="image", disable=not progress):
+        probability = predict_image(model, read_grey(folder.image_path(view_id)))
+        write_grey(folder.prediction_path(model.name, view_id), probability, bits=16)
+    return len(todo)
+
+
+def probability_map(
+    network: torch.nn.Module,
+    image: NDArray[np.floating],
+    *,
+    exposures: tuple[float, ...],
+    stride_px: int,
+    tile_px: int = TILE_PX,
+    margin_px: int = MARGIN_PX,
+) -> Floats32:
+    """Defect probability by a bare network in evaluation mode; otherwise as ``predict_image``."""
+    if max(image.shape) <= tile_px:
+        return _in_one_pass(network, image, exposures, stride_px)
+    probability = np.empty(image.shape, dtype=np.float32)
+    for rows, inner_rows, around_rows in _tiles(image.shape[0], tile_px, margin_px):
+        for columns, inner_columns, around_columns in _tiles(image.shape[1], tile_px, margin_px):
+            tile = _in_one_pass(network, image[around_rows, around_columns], exposures, stride_px)
+            probability[rows, columns] = tile[inner_rows, inner_columns]
+    return probability
+
+
+def _in_one_pass(
+    network: torch.nn.Module, image: NDArray[np.floating], exposures: tuple[float, ...], stride_px: int
+) -> Floats32:
+    import torch
+
+    height, width = image.shape
+    pad = ((0, -height % stride_px), (0, -width % stride_px))
+    # Mirrored content has the image's own texture; a side too short to be mirrored is drawn out.
+    padded = np.pad(image, pad, mode="reflect" if min(height, width) >= stride_px else "edge")
+    stack = torch.from_numpy(network_range(exposure_stack(padded, exposures)))[None]
+    device = next(network.parameters()).device
+    with torch.inference_mode():
+        logits = network(stack.to(device).to(memory_format=torch.channels_last))
+        probability = torch.sigmoid(logits)[0, 0, :height, :width].cpu().numpy()
+    assert probability.shape == image.shape
+    return np.ascontiguousarray(probability)
+
+
+def _tiles(length: int, tile_px: int, margin_px: int) -> Iterator[tuple[slice, slice, slice]]:
+    """Along one axis: each tile in the image, the tile in its surroundings, the surroundings in the image.
+
+    All begin at multiples of the network's stride, so that its grid lies the same in every tile.
+    """
+    for start in range(0, length, tile_px):
+        stop = min(start + tile_px, length)
+        low, high = max(start - margin_px, 0), min(stop + margin_px, length)
+        yield slice(start, stop), slice(start - low, stop - low), slice(low, high)
+
+
+def _claim(model: SegmentationModel, folder: InspectionFolder) -> None:
+    """Make the predictions' folder one of exactly these weights."""
+    card = folder.root / "predictions" / model.name / "model.json"
+    wanted: dict[str, Any] = {
+        "schema_version": PREDICTIONS_SCHEMA,
+        "model": model.name,
+        "weights_sha256": model.weights_sha256,
+        "exposures": list(model.exposures),
+        "threshold": model.threshold,
+    }
+    try:
+        present = read_json(card) if card.is_file() else None
+    except InputError:
+        present = None  # A broken card cannot vouch for the predictions beside it.
+    same = isinstance(present, dict) and present.get("weights_sha256") == model.weights_sha256
+    if not same:
+        for path in card.parent.glob("*.png"):
+            path.unlink()
+    if present != wanted:
+        write_json(card, wanted)
