@@ -1,0 +1,211 @@
+"""The window for looking at results: arrays to choose from, elements to click on, two arrays side by side."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import socket
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from viewcov.inspection.errors import InputError
+from viewcov.viewer.vtp import SurfaceFile, read_vtp
+
+log = logging.getLogger(__name__)
+
+UNSEEN = "#b9bec6"
+_HELP = "n / b: next or previous array    click: values of an element    r: whole part    q: close"
+
+
+def has_display() -> bool:
+    """Whether a window can be opened: on Linux, whether an X server answers at DISPLAY."""
+    if sys.platform in ("darwin", "win32"):
+        return True
+    match = re.fullmatch(r"(?:unix|([^:/]*)(?:/unix)?):(\d+)(?:\.\d+)?", os.environ.get("DISPLAY", ""))
+    if match is None:
+        return False
+    host, server = match.group(1) or "", int(match.group(2))
+    if host:
+        return _answers(socket.AF_INET, (host, 6000 + server))
+    path = f"/tmp/.X11-unix/X{server}"
+    return any(_answers(socket.AF_UNIX, address) for address in (path, f"\0{path}"))
+
+
+def _answers(family: int, address: Any) -> bool:
+    with socket.socket(family, socket.SOCK_STREAM) as link:
+        link.settimeout(2.0)
+        try:
+            link.connect(address)
+        except OSError:
+            return False
+        return True
+
+
+def show(path: str | Path, *, array: str | None = None, beside: str | None = None) -> bool:
+    """Open a window on a ``.vtp`` file and wait until it is closed; False, at once, where there is no display.
+
+    Parameters
+    ----------
+    path
+        A file that ``write_vtp`` wrote.
+    array
+        The array shown first.
+    beside
+        A second array, shown beside the first; both parts turn together.
+
+    Raises
+    ------
+    InputError
+        If the file is not such a file or has no array of that name.
+    """
+    file = read_vtp(path)
+    for name in (array, beside):
+        if name is not None and name not in file.arrays:
+            raise InputError(
+                path,
+                "no such array",
+                expected=f"one of {', '.join(file.arrays)}",
+                found=repr(name),
+                remedy="choose another",
+            )
+    if not has_display():
+        return False
+    inspector = Inspector(file, array=array, beside=beside, title=str(path))
+    inspector.plotter.show()
+    return True
+
+
+class Inspector:
+    """One or two linked views of a surface file, and what they show at the moment."""
+
+    def __init__(
+        self,
+        file: SurfaceFile,
+        *,
+        array: str | None = None,
+        beside: str | None = None,
+        title: str = "viewcov",
+        off_screen: bool = False,
+    ) -> None:
+        import pyvista
+
+        self.file = file
+        self.names = list(file.arrays)
+        first = self.names[-1] if array is None else array
+        self.shown = [first] if beside is None else [first, beside]
+        self.plotter: Any = pyvista.Plotter(
+            shape=(1, len(self.shown)), title=title, off_screen=off_screen, window_size=(1400, 800), border=False
+        )
+        mesh = pyvista.PolyData.from_regular_faces(file.vertices_mm, file.faces)
+        self._slider: Any = None
+        self._meshes = [mesh.copy() for _ in self.shown]
+        for k in range(len(self.shown)):
+            self.plotter.subplot(0, k)
+            self.plotter.set_background("white")
+            self._draw(k)
+            self.plotter.add_axes(color="black")
+        self.plotter.link_views()
+        self.plotter.subplot(0, 0)
+        self.plotter.add_text(_HELP, position="lower_left", font_size=9, color="#5b6774", name="help")
+        self.plotter.add_key_event("n", lambda: self.step(1))
+        self.plotter.add_key_event("b", lambda: self.step(-1))
+        self.plotter.enable_point_picking(
+            self._picked, picker="cell", use_picker=True, left_clicking=True, show_message=False, show_point=False
+        )
+        if len(self.names) > 1:
+            self._add_slider()
+
+    def step(self, by: int) -> None:
+        """Show the array that is so many places further in the file, in the first view."""
+        self.choose(self.names[(self.names.index(self.shown[0]) + by) % len(self.names)])
+
+    def choose(self, name: str) -> None:
+        """Show this array in the first view."""
+        self.shown[0] = name
+        self.plotter.subplot(0, 0)
+        self._draw(0)
+        if self._slider is not None:  # Chosen by key: the slider follows.
+            self._slider.GetRepresentation().SetValue(self.names.index(name))
+            self._slider.GetRepresentation().SetTitleText(name)
+
+    def describe(self, element: int) -> str:
+        """All values of an element, one a line."""
+        center = self.file.vertices_mm[self.file.faces[element]].mean(axis=0)
+        place = ", ".join(f"{x:.2f}" for x in center)
+        lines = [f"element {element} at ({place}) mm"]
+        lines += [f"{name}: {_text(values[element])}" for name, values in self.file.arrays.items()]
+        return "\n".join(lines)
+
+    def _draw(self, k: int) -> None:
+        name = self.shown[k]
+        values = self.file.arrays[name].astype(np.float64)
+        mesh = self._meshes[k]
+        mesh.cell_data["shown"] = values
+        seen = values[~np.isnan(values)]
+        low, high = (float(seen.min()), float(seen.max())) if seen.size else (0.0, 1.0)
+        self.plotter.add_mesh(
+            mesh,
+            scalars="shown",
+            name=f"surface-{k}",
+            clim=(low, high if high > low else low + 1.0),
+            cmap="viridis",
+            nan_color=UNSEEN,
+            smooth_shading=False,
+            show_scalar_bar=False,
+            reset_camera=False,
+            copy_mesh=False,
+        )
+        for title in list(self.plotter.scalar_bars.keys()):
+            if title.endswith("\u200b" * (k + 1)) and not title.endswith("\u200b" * (k + 2)):
+                self.plotter.remove_scalar_bar(title)
+        # Titles name scalar bars across views: an invisible space keeps two views of one array apart.
+        self.plotter.add_scalar_bar(
+            name + "\n" + "\u200b" * (k + 1),
+            mapper=self.plotter.actors[f"surface-{k}"].mapper,
+            color="black",
+            n_labels=5,
+            title_font_size=16,
+            label_font_size=14,
+        )
+        share = _unseen_share(self.file, values)
+        note = f"{name}\nunseen (grey): {100 * share:.1f} %" if share else name
+        self.plotter.add_text(note, position="upper_left", font_size=11, color="black", name=f"heading-{k}")
+
+    def _add_slider(self) -> None:
+        self._slider = self.plotter.add_text_slider_widget(
+            self.choose,
+            data=self.names,
+            value=self.names.index(self.shown[0]),
+            pointa=(0.5, 0.93),
+            pointb=(0.95, 0.93),
+            color="black",
+            style="modern",
+            interaction_event="always",
+        )
+
+    def _picked(self, _: NDArray[Any], picker: Any) -> None:
+        element = int(picker.GetCellId())
+        if element < 0:
+            return
+        text = self.describe(element)
+        log.info("%s", text.replace("\n", "; "))
+        self.plotter.subplot(0, 0)
+        self.plotter.add_text(text, position=(0.01, 0.74), viewport=True, font_size=9, color="black", name="picked")
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, np.floating):
+        return "unseen" if np.isnan(value) else f"{value:.4g}"
+    return str(value)
+
+
+def _unseen_share(file: SurfaceFile, values: NDArray[np.float64]) -> float:
+    from viewcov.inspection.part import triangle_areas
+
+    area = triangle_areas(file.vertices_mm[file.faces])
+    return float(area[np.isnan(values)].sum() / area.sum())
