@@ -22,7 +22,7 @@ from viewcov.coverage.evaluation import GeometricCoverage, evaluate_viewpoints
 from viewcov.coverage.evidence import evidence_path, gather_evidence_many, read_evidence_table
 from viewcov.coverage.fused import FusedInspection, fuse_inspection, inspection_surface
 from viewcov.coverage.fusion import Rule
-from viewcov.coverage.pod import ElementCovariates, PodMap, PodModel, fit_pod, pod_map
+from viewcov.coverage.pod import PodMap, PodModel, covariates_of, fit_pod, pod_map
 from viewcov.inspection.errors import InputError
 from viewcov.inspection.folder import InspectionFolder
 from viewcov.inspection.surface import Surface
@@ -149,9 +149,7 @@ def cover_inspections(
         "seen_area_mm2": float(surface.area_mm2[seen & surface.inspected].sum()),
         "inspected_area_mm2": visible.inspected_area_mm2,
     }
-    covariates = ElementCovariates(
-        mm_per_px=visible.best_mm_per_px, incidence_deg=visible.best_incidence_deg, num_views=visible.num_views
-    )
+    covariates = covariates_of(visible)
     pod_models = {model: fit_pod(trials, model, covariates) for model in models}
     size = float(np.median(trials.size_mm))
     return CoverResult(

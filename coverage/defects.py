@@ -110,7 +110,7 @@ def label_components(
     graph = adjacency_of(surface) if adjacency is None else adjacency
     label = np.full(surface.num_elements, -1, dtype=np.int64)
     above = np.flatnonzero(probability >= low)  # NaN is not.
-    if not above.size:
+    if not (probability[above] >= high).any():
         return label
     num, component = connected_components(graph[above][:, above], directed=False)
     strong = np.bincount(component, weights=probability[above] >= high, minlength=num) > 0

@@ -207,7 +207,7 @@ def effective_coverage(
     rows = _seen_rows(trials)
     found, weight = trials.found[variant][rows], trials.weight[rows]
     share = float(np.average(found, weights=weight))
-    area_share = seen_area_mm2 / inspected_area_mm2
+    area_share = float(seen_area_mm2 / inspected_area_mm2)
     exact = clopper_pearson(int(found.sum()), len(found), confidence=confidence)
     spread = bootstrap_interval(
         found.astype(np.float64),
@@ -258,7 +258,7 @@ def paired_difference(
     rows = _seen_rows(trials)
     first, second = trials.found[variant][rows], trials.found[minus][rows]
     value, weight = first.astype(np.float64) - second, trials.weight[rows]
-    area_share = seen_area_mm2 / inspected_area_mm2
+    area_share = float(seen_area_mm2 / inspected_area_mm2)
     interval = bootstrap_interval(
         value,
         trials.inspection[rows],
@@ -272,8 +272,8 @@ def paired_difference(
         # All pairs alike: the share of pairs that might still differ, either way, is bounded exactly.
         doubt = clopper_pearson(0, len(value), confidence=confidence).high
         interval = Interval(
-            low=max(-1.0, value[0] - doubt),
-            high=min(1.0, value[0] + doubt),
+            low=max(-1.0, float(value[0]) - doubt),
+            high=min(1.0, float(value[0]) + doubt),
             confidence=confidence,
             method="Clopper-Pearson bound on discordant pairs (all pairs alike)",
         )
@@ -306,12 +306,12 @@ def false_alarms(
     return FalseAlarms(
         num_false=num,
         num_inspections=parts,
-        inspected_area_mm2=inspected_area_mm2,
+        inspected_area_mm2=float(inspected_area_mm2),
         per_part=num / parts,
         per_part_interval=Interval(
             low=low / parts, high=high / parts, confidence=confidence, method="exact Poisson"
         ),
-        per_m2=num / (parts * inspected_area_mm2 * 1e-6),
+        per_m2=float(num / (parts * inspected_area_mm2 * 1e-6)),
     )
 
 

@@ -137,7 +137,9 @@ def effective_chart(
         if share.interval is not None:
             low, high = share.interval
             axes.plot([low, high], [k, k], color=INK, lw=sheet.points(3))
-            axes.plot([low, low, high, high], [k - 0.12, k + 0.12, np.nan, np.nan], color=INK, lw=sheet.points(3))
+            axes.plot(
+                [low, low, high, high], [k - 0.12, k + 0.12, np.nan, np.nan], color=INK, lw=sheet.points(3)
+            )
             axes.plot([high, high], [k - 0.12, k + 0.12], color=INK, lw=sheet.points(3))
             end = max(end, high)
         text = _share(share.value) + (f"  [{_share(share.interval)}]" if share.interval is not None else "")
@@ -193,7 +195,7 @@ def share_curve_chart(
     title: str = "Area by probability of detection",
     size_px: tuple[int, int] = _SIZE,
 ) -> None:
-    """Write a PNG of C(a, p): the share of the area, (p, share) rows, on which detection has probability p or more."""
+    """Write a PNG of the share of the area where detection has probability p or more; rows: (p, share)."""
     sheet, axes = _chart(title, size_px)
     for k, (name, rows) in enumerate(curves.items()):
         points = np.asarray(rows, dtype=np.float64).reshape(-1, 2)
@@ -225,7 +227,13 @@ def _finish(sheet: Sheet, axes: Any, *, x: str, y: str, rising: bool = False) ->
     axes.set_ylabel(y, fontsize=sheet.points(25), color=MUTED)
     axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.0f} %")
     if axes.get_legend_handles_labels()[1]:
-        axes.legend(fontsize=sheet.points(24), labelcolor=INK, framealpha=0.9, edgecolor="none", loc="lower right" if rising else "best")
+        axes.legend(
+            fontsize=sheet.points(24),
+            labelcolor=INK,
+            framealpha=0.9,
+            edgecolor="none",
+            loc="lower right" if rising else "best",
+        )
 
 
 def _locator(num: int, *, integer: bool = False) -> Any:

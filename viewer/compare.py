@@ -28,7 +28,7 @@ class Comparison:
     """One a result, unique."""
 
     figures: dict[str, tuple[Figure, ...]]
-    """Figure, its place in the file joined by dots, to its value in each result; ``None`` where it is missing."""
+    """Figure, its place in the file joined by dots, to its value in each result; ``None`` = missing."""
 
     picture: Path | None = None
     """Difference of the surfaces, where one was drawn."""
@@ -73,7 +73,11 @@ def compare(
     """
     if len(results) < 2:
         raise InputError(
-            "compare", "too few results", expected="at least two", found=str(len(results)), remedy="name another"
+            "compare",
+            "too few results",
+            expected="at least two",
+            found=str(len(results)),
+            remedy="name another",
         )
     paths = [Path(result) for result in results]
     tables = [dict(_figures(path)) for path in paths]
@@ -87,6 +91,13 @@ def compare(
         figures={key: tuple(table.get(key) for table in tables) for key in keys},
         picture=drawn,
     )
+
+
+def compare_results(
+    results: Sequence[str | Path], *, picture: str | Path | None = None, array: str | None = None
+) -> dict[str, Any]:
+    """The comparison as plain values for ``compare --json``; arguments and errors of ``compare``."""
+    return compare(results, picture=picture, array=array).to_json()
 
 
 def difference_picture(
@@ -125,7 +136,7 @@ def difference_picture(
 
 
 def surface_file(result: str | Path) -> Path:
-    """The ``.vtp`` file of a result: itself, the one of the same name beside it, or the only one in its folder.
+    """The ``.vtp`` file of a result: itself, that of the same name beside it, or the only one in its folder.
 
     Raises
     ------

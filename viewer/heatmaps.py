@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,7 +24,8 @@ STATES = ("unseen", "seen, below threshold", "effectively covered")
 
 STATE_COLOURS = ("#b9bec6", "#e9a23b", "#1f8a70")
 CATEGORY_COLOURS = (
-    "#3b6fb6", "#e0903a", "#2f9e77", "#b04a8c", "#d9c23c", "#64b5e6", "#a0522d", "#7a5fc0", "#c8504b", "#6b8e23",
+    "#3b6fb6", "#e0903a", "#2f9e77", "#b04a8c", "#d9c23c",
+    "#64b5e6", "#a0522d", "#7a5fc0", "#c8504b", "#6b8e23",
 )  # fmt: skip
 
 _UNSEEN, _HATCH = (210, 212, 217), 0.68
@@ -77,7 +79,7 @@ def heatmap(
         A ``Surface``, or what ``read_vtp`` gives.
     values
         Shape (E,). NaN = unseen, which is drawn hatched in grey and never in a colour of the scale. Kind
-        ``states`` takes 0, 1, 2 as ``STATES`` names them; kind ``categories`` takes indices of ``categories``.
+        ``states`` takes 0, 1, 2 as ``STATES`` names them, kind ``categories`` indices of ``categories``.
     path
         The PNG, replaced in one step; at most 250 kB.
     title, label
@@ -149,7 +151,9 @@ def _margin(size_px: tuple[int, int]) -> int:
     return max(4, round(size_px[1] / 50))
 
 
-def _as_views(mesh: Mesh, views: Sequence[Direction] | Sequence[View], size_px: tuple[int, int]) -> tuple[View, ...]:
+def _as_views(
+    mesh: Mesh, views: Sequence[Direction] | Sequence[View], size_px: tuple[int, int]
+) -> tuple[View, ...]:
     if not views:
         raise ValueError("views must not be empty")
     width, height = panel_size(size_px, len(views))
@@ -160,7 +164,9 @@ def _as_views(mesh: Mesh, views: Sequence[Direction] | Sequence[View], size_px: 
     for view in drawn:
         have = tuple(n // view.oversampling for n in view.element_idx.shape)
         if len(drawn) != len(views) or have != (height, width) or view.element_idx.max() >= len(mesh.faces):
-            raise ValueError(f"views must be drawn from this mesh at {width} x {height} pixels, got {have[::-1]}")
+            raise ValueError(
+                f"views must be drawn from this mesh at {width} x {height} pixels, got {have[::-1]}"
+            )
     return drawn
 
 
@@ -194,12 +200,14 @@ def _paint(
         colour[:] = np.array([_rgb(hex_colour) for hex_colour in palette])[safe.astype(np.int64)]
         for k, name in enumerate(names):
             if kind == "categories" or k > 0:
-                entries.append((f"{name}\n({_percent(area_mm2[(values == k) & ~excluded].sum() / total)})", palette[k]))
+                entries.append(
+                    (f"{name}\n({_percent(area_mm2[(values == k) & ~excluded].sum() / total)})", palette[k])
+                )
     colour[unseen], colour[excluded] = _UNSEEN, _EXCLUDED
     if unseen.any() or kind != "categories":
         entries.append((f"unseen ({_percent(area_mm2[unseen].sum() / total)})", None))
     if excluded.any():
-        entries.append(("not to be inspected", "#%02x%02x%02x" % _EXCLUDED))
+        entries.append(("not to be inspected", "#" + bytes(_EXCLUDED).hex()))
     return _Painted(
         colour=colour, unseen=unseen, entries=entries, colour_map=colour_map, norm=norm, extend=extend
     )
@@ -271,7 +279,9 @@ def paint_view(mesh: Mesh, view: View, colour: Floats, hatched: Bools) -> NDArra
     shown, place = np.unique(ids[on_part], return_inverse=True)
     normal = triangle_normals(np.asarray(mesh.vertices_mm)[np.asarray(mesh.faces)[shown]])
     light = -0.3 * view.axes[0] - 0.3 * view.axes[1] - view.axes[2]
-    facing = np.abs(normal @ (light / np.linalg.norm(light)))  # A face turned inside out is shaded all the same.
+    facing = np.abs(
+        normal @ (light / np.linalg.norm(light))
+    )  # A face turned inside out is shaded all the same.
     fine = np.full((*ids.shape, 3), 255.0)
     fine[on_part] = (colour[shown] * (0.8 + 0.2 * facing)[:, None])[place]
 
@@ -328,10 +338,14 @@ def _draw_legend(sheet: Sheet, painted: _Painted, label: str, left: int) -> floa
     if painted.colour_map is not None:
         top = _draw_colour_bar(sheet, painted, left, top)
     for text, colour in painted.entries:
-        lines = [part for line in text.split("\n") for part in sheet.wrapped(line, text_width - 42 * unit, size=19)]
+        lines = [
+            part for line in text.split("\n") for part in sheet.wrapped(line, text_width - 42 * unit, size=19)
+        ]
         _draw_swatch(sheet, left, top, colour)
         for k, line in enumerate(lines):
-            sheet.fit(sheet.text(left + 42 * unit, top + (1 + 24 * k) * unit, line, size=19), text_width - 42 * unit)
+            sheet.fit(
+                sheet.text(left + 42 * unit, top + (1 + 24 * k) * unit, line, size=19), text_width - 42 * unit
+            )
         top += (24 * max(1, len(lines)) + 16) * unit
     return top
 
@@ -348,7 +362,7 @@ def _draw_colour_bar(sheet: Sheet, painted: _Painted, left: float, top: float) -
         options = {"ticks": (edges[:-1] + edges[1:]) / 2, "spacing": "uniform", "drawedges": len(edges) < 15}
     bar = sheet.figure.colorbar(mappable, cax=axes, extend=painted.extend, extendfrac=0.04, **options)
     if edges is not None:
-        bar.set_ticklabels([_counts(lower, upper) for lower, upper in zip(edges[:-1], edges[1:], strict=True)])
+        bar.set_ticklabels([_counts(lower, upper) for lower, upper in pairwise(edges)])
     bar.ax.tick_params(labelsize=sheet.points(18), length=sheet.points(4), color=MUTED, labelcolor=INK)
     bar.ax.minorticks_off()
     bar.outline.set(edgecolor=MUTED, linewidth=sheet.points(1))

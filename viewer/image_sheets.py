@@ -40,7 +40,9 @@ class SheetImage:
         for name in ("probability", "mask"):
             other = getattr(self, name)
             if other is not None and other.shape != self.image.shape:
-                raise ValueError(f"{name} must have shape {self.image.shape} like its image, got {other.shape}")
+                raise ValueError(
+                    f"{name} must have shape {self.image.shape} like its image, got {other.shape}"
+                )
 
 
 def image_sheet(
@@ -88,7 +90,9 @@ def image_sheet(
         _outline(panel, image.mask, shown, TRUTH, sheet)
         if image.probability is not None:
             _outline(panel, image.probability >= threshold, shown, PREDICTION, sheet)
-        caption = sheet.text(left + width / 2, round(top) + shown[1] + 5 * unit, image.title, size=17, ha="center", color=MUTED)
+        caption = sheet.text(
+            left + width / 2, round(top) + shown[1] + 5 * unit, image.title, size=17, ha="center", color=MUTED
+        )
         sheet.fit(caption, width)
     sheet.save(path)
 
@@ -128,7 +132,9 @@ def _resized(values: NDArray[Any], size_px: tuple[int, int]) -> NDArray[np.float
     return np.asarray(resized, dtype=np.float64)
 
 
-def _outline(axes: Any, mask: NDArray[np.bool_] | None, size_px: tuple[int, int], colour: str, sheet: Sheet) -> None:
+def _outline(
+    axes: Any, mask: NDArray[np.bool_] | None, size_px: tuple[int, int], colour: str, sheet: Sheet
+) -> None:
     if mask is None or not mask.any():
         return
     framed = np.pad(mask, 1).astype(np.float64)  # A mask that reaches the border is closed along it.

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from viewcov.inspection.arrays import Bools, Floats, locked_floats
-from viewcov.viewer.figures import Sheet, plain
+from viewcov.viewer.figures import MUTED, Sheet, plain
 from viewcov.viewer.offscreen import View
 
 
@@ -27,13 +27,18 @@ class Marker:
     colour: str = "#d11f5a"
     """``#rrggbb``."""
 
+    meaning: str = ""
+    """What the legend calls rings of this colour; by default what it calls all of them."""
+
     def __post_init__(self) -> None:
         object.__setattr__(self, "point_mm", locked_floats(self.point_mm, name="point_mm", shape=(3,)))
 
 
-def marker(point_mm: ArrayLike, label: str, *, colour: str = "#d11f5a") -> Marker:
+def marker(point_mm: ArrayLike, label: str, *, colour: str = "#d11f5a", meaning: str = "") -> Marker:
     """A marker at a point, shape (3,), of the CAD frame."""
-    return Marker(point_mm=np.asarray(point_mm, dtype=np.float64), label=label, colour=colour)
+    return Marker(
+        point_mm=np.asarray(point_mm, dtype=np.float64), label=label, colour=colour, meaning=meaning
+    )
 
 
 def draw_markers(
@@ -71,14 +76,15 @@ def draw_marker_legend(
     if not markers:
         return
     hidden = ~np.any([_shown(view, markers) for view in views], axis=0)
-    entries = [(label, False)] if not hidden.all() else []
-    entries += [(f"{label}, hidden in these views", True)] if hidden.any() else []
+    kinds = dict.fromkeys((marker.meaning or label, marker.colour) for marker in markers)
+    entries = [(text, colour, False) for text, colour in kinds]
+    entries += [("dashed: hidden in these views", MUTED, True)] if hidden.any() else []
     unit = sheet.unit
-    for text, dashed in entries:
+    for text, colour, dashed in entries:
         axes = sheet.axes(left - 3 * unit, top - 5 * unit, 34 * unit, 34 * unit)
         axes.set_axis_off()
         axes.set(xlim=(0, 34 * unit), ylim=(34 * unit, 0))
-        _draw_ring(axes, sheet, np.full(2, 17 * unit), markers[0].colour, dashed=dashed)
+        _draw_ring(axes, sheet, np.full(2, 17 * unit), colour, dashed=dashed)
         width = sheet.width_px - left - 58 * unit
         for line in sheet.wrapped(text, width, size=19):
             sheet.text(left + 42 * unit, top + unit, line, size=19)
@@ -91,9 +97,7 @@ def _shown(view: View, markers: Sequence[Marker]) -> Bools:
     return view.unhidden(points, tolerance_mm=0.01 * view.mm_per_px * max(view.element_idx.shape))
 
 
-def _free_box(
-    place: Floats, size: Floats, radius: float, taken: Sequence[Floats], panel: Floats
-) -> Floats:
+def _free_box(place: Floats, size: Floats, radius: float, taken: Sequence[Floats], panel: Floats) -> Floats:
     """The box (left, top, right, bottom) for a label near a place that overlaps least with those taken."""
     best, least = np.zeros(4), np.inf
     for reach in (1.3, 2.4, 3.8, 5.5):
@@ -120,7 +124,13 @@ def _draw_ring(axes: Any, sheet: Sheet, place: Floats, colour: str, *, dashed: b
     style = (0, (2.2, 1.6)) if dashed else "solid"
     for line_colour, width in (("white", 6), (colour, 3)):
         ring = Circle(
-            tuple(place), 13 * sheet.unit, fill=False, ec=line_colour, lw=sheet.points(width), ls=style, zorder=8
+            tuple(place),
+            13 * sheet.unit,
+            fill=False,
+            ec=line_colour,
+            lw=sheet.points(width),
+            ls=style,
+            zorder=8,
         )
         axes.add_patch(ring)
 

@@ -95,7 +95,7 @@ class View:
         return np.concatenate([pixels, local[..., 2:]], axis=-1)
 
     def unhidden(self, points_mm: Floats, *, tolerance_mm: float) -> Bools:
-        """Which points, shape (N, 3), lie in the image with no surface more than ``tolerance_mm`` before them."""
+        """Which points, shape (N, 3), are in the image with no surface over ``tolerance_mm`` before them."""
         projected = self.project(points_mm)
         height, width = self.element_idx.shape
         column, row = (np.floor(projected[:, k] * self.oversampling).astype(np.int64) for k in (0, 1))
@@ -114,7 +114,7 @@ def draw_views(
     extra_points_mm: Floats | None = None,
     oversampling: int = 2,
 ) -> tuple[View, ...]:
-    """Parallel projections of the mesh, all at the same scale, each ``width_px`` x ``height_px`` in the picture.
+    """Parallel projections of the mesh, all at one scale, each ``width_px`` x ``height_px`` in the picture.
 
     Parameters
     ----------
@@ -122,6 +122,8 @@ def draw_views(
         What is drawn.
     directions
         From where.
+    width_px, height_px
+        Size of each view in the picture.
     margin
         Share of the width and height left free at each side.
     extra_points_mm
@@ -160,7 +162,7 @@ def draw_views(
 
 
 def _axes(from_part: Sequence[float]) -> Floats:
-    """Right, down and away from the viewer; Z of the part points up unless one looks along it, then Y does."""
+    """Right, down and away from the viewer; the part's Z points up unless one looks along it, then Y does."""
     away = -np.asarray(from_part, dtype=np.float64)
     away /= np.linalg.norm(away)
     up = np.array([0.0, 0.0, 1.0]) if abs(away[2]) < 0.999 else np.array([0.0, 1.0, 0.0])
@@ -170,7 +172,7 @@ def _axes(from_part: Sequence[float]) -> Floats:
 
 
 def _depths(mesh: Mesh, ids: Ints, axes: Floats, center_mm: Floats, mm_per_px: float) -> Floats:
-    """Where each pixel's ray meets the plane of its element, kept within the element's own range of depths."""
+    """Where each pixel's ray meets the plane of its element, kept within the element's range of depths."""
     depth = np.full(ids.shape, np.inf)
     row, column = np.nonzero(ids >= 0)
     shown, place = np.unique(ids[row, column], return_inverse=True)
@@ -231,7 +233,9 @@ def _draw(task: Any) -> NDArray[np.int32]:
     plotter.render_window.SetMultiSamples(0)
     plotter.set_background("black")
     number = np.arange(1, len(faces) + 1)  # 0 is the background.
-    reach = float(np.linalg.norm(vertices, axis=1).max() + np.linalg.norm(task["centers"], axis=1).max()) + 1.0
+    reach = (
+        float(np.linalg.norm(vertices, axis=1).max() + np.linalg.norm(task["centers"], axis=1).max()) + 1.0
+    )
     views = np.zeros((len(task["axes"]), height, width), dtype=np.int64)
     for shift in range(_num_digits(len(faces))):
         digits = number // _ID_BASE**shift % _ID_BASE

@@ -58,7 +58,9 @@ def plan_picture(
         raise ValueError("viewpoints must not be empty")
     sheet = Sheet(*size_px)
     heading = title or f"Plan of {len(viewpoints)} viewpoint{'s' * (len(viewpoints) > 1)}"
-    sheet.fit(sheet.text(24 * sheet.unit, 16 * sheet.unit, heading, size=27, weight="bold"), 0.96 * size_px[0])
+    sheet.fit(
+        sheet.text(24 * sheet.unit, 16 * sheet.unit, heading, size=27, weight="bold"), 0.96 * size_px[0]
+    )
     centers = np.stack([viewpoint.center_mm for viewpoint in viewpoints])
     width, height = panel_size(size_px, len(views))
     drawn = draw_views(mesh, views, width_px=width, height_px=height, extra_points_mm=centers, margin=0.06)
@@ -92,11 +94,20 @@ def _draw_cameras(axes: Any, sheet: Sheet, view: View, viewpoints: Sequence[View
     length_mm = min(length_mm, 0.3 * camera.focus_distance_mm)
     centers = np.stack([viewpoint.center_mm for viewpoint in viewpoints])
     for k in range(len(viewpoints) - 1):
-        _draw_line(axes, view, centers[k], centers[k + 1], colour=colours[k], width=sheet.points(2), alpha=0.9)
+        _draw_line(
+            axes, view, centers[k], centers[k + 1], colour=colours[k], width=sheet.points(2), alpha=0.9
+        )
     for viewpoint, colour in zip(viewpoints, colours, strict=True):
         focus = viewpoint.center_mm + viewpoint.forward * camera.focus_distance_mm
         _draw_line(axes, view, viewpoint.center_mm, focus, colour=colour, width=sheet.points(1), alpha=0.35)
-        _draw_frustum(axes, sheet, view, transform_points(viewpoint.world_from_camera, rays * length_mm), viewpoint, colour)
+        _draw_frustum(
+            axes,
+            sheet,
+            view,
+            transform_points(viewpoint.world_from_camera, rays * length_mm),
+            viewpoint,
+            colour,
+        )
     size = np.array(view.element_idx.shape[::-1]) / view.oversampling
     for k in range(len(viewpoints)):
         if len(viewpoints) > _ALL_NUMBERED and 0 < k < len(viewpoints) - 1:
@@ -105,8 +116,8 @@ def _draw_cameras(axes: Any, sheet: Sheet, view: View, viewpoints: Sequence[View
         outward = place - size / 2
         outward *= 17 * unit / max(float(np.linalg.norm(outward)), 1e-9)
         axes.text(
-            *np.clip(place + outward, 14 * unit, size - 14 * unit), str(k + 1), fontsize=sheet.points(17), weight="bold",
-            color=colours[k], ha="center", va="center", zorder=9,
+            *np.clip(place + outward, 14 * unit, size - 14 * unit), str(k + 1),
+            fontsize=sheet.points(17), weight="bold", color=colours[k], ha="center", va="center", zorder=9,
             bbox={"boxstyle": "round,pad=0.12", "fc": "white", "ec": "none", "alpha": 0.8},
         )  # fmt: skip
 
@@ -123,12 +134,25 @@ def _draw_frustum(
     alpha = 0.15 if hidden else 0.85
     for k in range(4):
         side = np.stack([apex[:2], base[k, :2], base[(k + 1) % 4, :2]])
-        axes.add_patch(Polygon(side, fc=(*colour, 0.25 * alpha), ec=(*colour, alpha), lw=sheet.points(1.4), zorder=order))
-    axes.add_patch(Polygon(base[:, :2], fc=(*colour, 0.3 * alpha), ec=(*colour, alpha), lw=sheet.points(1.8), zorder=order))
+        axes.add_patch(
+            Polygon(side, fc=(*colour, 0.25 * alpha), ec=(*colour, alpha), lw=sheet.points(1.4), zorder=order)
+        )
+    axes.add_patch(
+        Polygon(
+            base[:, :2], fc=(*colour, 0.3 * alpha), ec=(*colour, alpha), lw=sheet.points(1.8), zorder=order
+        )
+    )
 
 
 def _draw_line(
-    axes: Any, view: View, start_mm: Floats, end_mm: Floats, *, colour: NDArray[np.float64], width: float, alpha: float
+    axes: Any,
+    view: View,
+    start_mm: Floats,
+    end_mm: Floats,
+    *,
+    colour: NDArray[np.float64],
+    width: float,
+    alpha: float,
 ) -> None:
     """A line in space; what the part hides of it is fainter."""
     along = np.linspace(0.0, 1.0, 65)[:, None]
@@ -140,7 +164,9 @@ def _draw_line(
     for first, last in zip([0, *changes], [*changes, len(points)], strict=True):
         run = pixels[max(first - 1, 0) : last]
         strength = alpha if visible[first] else 0.18 * alpha
-        axes.plot(run[:, 0], run[:, 1], color=colour, lw=width, alpha=strength, solid_capstyle="round", zorder=3.5)
+        axes.plot(
+            run[:, 0], run[:, 1], color=colour, lw=width, alpha=strength, solid_capstyle="round", zorder=3.5
+        )
 
 
 def _inside(view: View, points_mm: Floats) -> Bools:
@@ -164,7 +190,12 @@ def _draw_order_legend(sheet: Sheet, left: float, num: int) -> None:
     bar.ax.invert_yaxis()
     bar.ax.tick_params(labelsize=sheet.points(18), length=sheet.points(4), color=MUTED, labelcolor=INK)
     bar.outline.set(edgecolor=MUTED, linewidth=sheet.points(1))
-    notes = ("pyramid: camera, open", "towards what it sees", "thin line: optical axis", "up to the plane in focus")
+    notes = (
+        "pyramid: camera, open",
+        "towards what it sees",
+        "thin line: optical axis",
+        "up to the plane in focus",
+    )
     for k, line in enumerate(notes):
         width = sheet.width_px - left - 16 * unit
         sheet.fit(sheet.text(left, (528 + 25 * k) * unit, line, size=18, color=MUTED), width)

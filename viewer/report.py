@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from viewcov.inspection.files import write_text
+from viewcov.viewer.report_cards import cards, mapping, of
 from viewcov.viewer.report_html import Picture, Table, escape, figure, percent, table
 from viewcov.viewer.report_sections import (
     about,
-    cards,
     defects,
     effective,
     fusion,
@@ -67,7 +67,7 @@ def write_report(
         If a picture does not exist.
     """
     page = Path(path)
-    heading = title or f"Inspection of {_of(summary, 'part').get('name', 'the part')}"
+    heading = title or f"Inspection of {mapping(summary.get('part')).get('name', 'the part')}"
     blocks: list[tuple[str, str, str]] = []
     for key, (name, content) in _SECTIONS.items():
         shown = "".join(figure(p, page, embed=embed) for p in pictures if p.section == key)
@@ -90,10 +90,12 @@ def write_report(
 
 def _page(heading: str, summary: Mapping[str, Any], blocks: Sequence[tuple[str, str, str]]) -> str:
     links = "".join(f'<a href="#{key}">{escape(name)}</a>' for key, name, _ in blocks)
-    sections = "".join(f'<section id="{key}"><h2>{escape(name)}</h2>{body}</section>' for key, name, body in blocks)
+    sections = "".join(
+        f'<section id="{key}"><h2>{escape(name)}</h2>{body}</section>' for key, name, body in blocks
+    )
     lead = _lead(summary)
-    source = _of(summary, "part").get("source")
-    version = _of(summary, "versions").get("viewcov")
+    source = mapping(summary.get("part")).get("source")
+    version = mapping(summary.get("versions")).get("viewcov")
     made = f"Made with viewcov {version}." if version else "Made with viewcov."
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
@@ -110,21 +112,23 @@ def _page(heading: str, summary: Mapping[str, Any], blocks: Sequence[tuple[str, 
 def _lead(summary: Mapping[str, Any]) -> str:
     """The run in a sentence or two."""
     sentences = []
-    planned, seen = _of(summary, "plan"), _of(summary, "geometric")
+    planned, seen = mapping(summary.get("plan")), mapping(summary.get("geometric"))
     coverage = seen.get("coverage", planned.get("coverage"))
     if coverage is not None and "viewpoints" in planned:
-        sentences.append(f"{planned['viewpoints']} views see {percent(coverage)} of the surface that can be covered.")
-    variants = _of(_of(summary, "effective"), "variants")
-    known = {name: v["coverage"] for name, v in variants.items() if isinstance(v, Mapping) and "coverage" in v}
+        sentences.append(
+            f"{planned['viewpoints']} views see {percent(coverage)} of the surface that can be covered."
+        )
+    variants = mapping(of(summary, "effective", "variants"))
+    known = {
+        name: v["coverage"] for name, v in variants.items() if isinstance(v, Mapping) and "coverage" in v
+    }
     if known:
         best = max(known, key=lambda name: known[name] or 0.0)
-        sentences.append(f"The model “{best}” reliably finds defects on {percent(known[best])} of the surface to be inspected.")
+        sentences.append(
+            f"The model “{best}” reliably finds defects on {percent(known[best])} "
+            "of the surface to be inspected."
+        )
     found = summary.get("defects")
     if isinstance(found, list):
         sentences.append(f"{len(found)} defect{'' if len(found) == 1 else 's'} reported on this part.")
     return " ".join(sentences)
-
-
-def _of(value: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    part_of = value.get(key)
-    return part_of if isinstance(part_of, Mapping) else {}

@@ -31,7 +31,8 @@ class Picture:
     """What it shows and how to read it."""
 
     section: str = ""
-    """Section that it belongs to: ``plan``, ``geometric``, ``effective``, ``defects`` and so on; the last by default."""
+    """Section that it belongs to: ``effective``, ``geometric``, ``defects``, ``fusion``, ``segmentation``,
+    ``plan`` or ``part``; one of their own, near the end, by default."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +76,7 @@ def number(value: Any, digits: int = 3) -> str:
         return MISSING if value is None or value != value else str(value)
     if value in (float("inf"), float("-inf")):
         return MISSING
-    if isinstance(value, int) or (abs(value) >= 10 ** (digits - 1) and abs(value) < 1e15):
+    if isinstance(value, int) or 10 ** (digits - 1) <= abs(value) < 1e15:
         return f"{value:,.0f}".replace(",", "\u202f").replace("-", "−")
     return f"{value:.{digits}g}".replace("-", "−")
 
@@ -100,9 +101,13 @@ def interval_text(interval: Any) -> str:
     return f"{percent(interval[0]).removesuffix(' %')} to {percent(interval[1])}"
 
 
-def card(title: str, value: str, unit: str, meaning: str, *, interval: str = "", accent: str = "var(--blue)") -> str:
+def card(
+    title: str, value: str, unit: str, meaning: str, *, interval: str = "", accent: str = "var(--blue)"
+) -> str:
     """A headline figure."""
-    between = f'<div class="interval">95 % interval: <span>{escape(interval)}</span></div>' if interval else ""
+    between = (
+        f'<div class="interval">95 % interval: <span>{escape(interval)}</span></div>' if interval else ""
+    )
     return (
         f'<div class="card" style="--accent: {accent}"><h3>{escape(title)}</h3>'
         f'<div class="value">{escape(value)} <small>{escape(unit)}</small></div>{between}'
@@ -120,7 +125,8 @@ def bars(lines: Iterable[Bar]) -> str:
         track += f'<div class="fill" style="width: {_width(line.share)}; background: {line.colour}"></div>'
         if line.interval is not None:
             low, high = (min(max(end, 0.0), 1.0) for end in line.interval)
-            track += f'<div class="whisker" style="left: {100 * low:.2f}%; width: {100 * max(high - low, 0):.2f}%"></div>'
+            place = f"left: {100 * low:.2f}%; width: {100 * max(high - low, 0):.2f}%"
+            track += f'<div class="whisker" style="{place}"></div>'
         detail = f' <span class="muted">{escape(line.detail)}</span>' if line.detail else ""
         parts.append(
             f'<div class="name">{escape(line.name)}</div><div class="track">{track}</div>'
@@ -160,12 +166,16 @@ def table(
         for k, row in enumerate(rows)
     )
     below = f"<caption>{escape(caption)}</caption>" if caption else ""
-    return f'<div class="scroll"><table>{below}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+    return (
+        f'<div class="scroll"><table>{below}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+    )
 
 
 def facts(rows: Sequence[tuple[str, Any]]) -> str:
     """Names and values, one pair a line."""
-    lines = "".join(f"<tr><td>{escape(name)}</td><td class=wide>{cell(value)}</td></tr>" for name, value in rows)
+    lines = "".join(
+        f"<tr><td>{escape(name)}</td><td class=wide>{cell(value)}</td></tr>" for name, value in rows
+    )
     return f'<table class="facts"><tbody>{lines}</tbody></table>'
 
 
@@ -203,7 +213,9 @@ def cell(value: Any, places: int | None = None) -> str:
         return chip("yes", "good") if value else chip("no", "plain")
     if isinstance(value, int | float):
         fixed = places is not None and abs(value) < float("inf")
-        return escape(f"{value:,.{places}f}".replace(",", "\u202f").replace("-", "−") if fixed else number(value))
+        return escape(
+            f"{value:,.{places}f}".replace(",", "\u202f").replace("-", "−") if fixed else number(value)
+        )
     if isinstance(value, Mapping):
         return "; ".join(f"{escape(name)}: {cell(part)}" for name, part in value.items())
     if isinstance(value, list | tuple):
@@ -216,14 +228,20 @@ def label(key: str) -> str:
     units = {"_mm2": "mm²", "_mm": "mm", "_deg": "°", "_px": "px", "_s": "s"}
     for suffix, unit in units.items():
         if key.endswith(suffix):
-            return f"{key.removesuffix(suffix).replace('_', ' ')} ({unit})"
-    return {"f1": "F1"}.get(key, key.replace("_", " ").replace("num ", "number of "))
+            return f"{label(key.removesuffix(suffix))} ({unit})"
+    return {"f1": "F1", "center": "centre"}.get(key, key.replace("_", " ").replace("num ", "number of "))
 
 
 def records(rows: Sequence[Mapping[str, Any]], *, first: Sequence[str] = (), caption: str = "") -> str:
     """A table of JSON records; the columns named in ``first`` lead, the others follow as they come."""
-    keys = list(dict.fromkeys([*(k for k in first if any(k in row for row in rows)), *(k for row in rows for k in row)]))
-    return table([label(key) for key in keys], [[row.get(key) for key in keys] for row in rows], caption=caption)
+    keys = list(
+        dict.fromkeys(
+            [*(k for k in first if any(k in row for row in rows)), *(k for row in rows for k in row)]
+        )
+    )
+    return table(
+        [label(key) for key in keys], [[row.get(key) for key in keys] for row in rows], caption=caption
+    )
 
 
 def figure(picture: Picture, page: Path, *, embed: bool) -> str:
@@ -237,7 +255,11 @@ def figure(picture: Picture, page: Path, *, embed: bool) -> str:
     file = Path(picture.path)
     if not file.is_file():
         raise InputError(
-            file, "no such picture", expected="a picture file", found="nothing", remedy="draw it before the report"
+            file,
+            "no such picture",
+            expected="a picture file",
+            found="nothing",
+            remedy="draw it before the report",
         )
     if embed:
         kind = {".svg": "svg+xml", ".jpg": "jpeg"}.get(file.suffix.lower(), file.suffix.lower().lstrip("."))
@@ -246,4 +268,5 @@ def figure(picture: Picture, page: Path, *, embed: bool) -> str:
         source = quote(Path(os.path.relpath(file.resolve(), page.resolve().parent)).as_posix())
     image = f'<img src="{escape(source)}" alt="{escape(picture.title)}">'
     shown = image if embed else f'<a href="{escape(source)}">{image}</a>'
-    return f"<figure>{shown}<figcaption><b>{escape(picture.title)}.</b> {escape(picture.caption)}</figcaption></figure>"
+    words = f"<b>{escape(picture.title)}.</b> {escape(picture.caption)}"
+    return f"<figure>{shown}<figcaption>{words}</figcaption></figure>"

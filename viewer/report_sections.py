@@ -1,17 +1,17 @@
-"""The sections of the report, each made from its part of ``summary.json``; empty where that part is missing."""
+"""The sections of the report, each made from its part of ``summary.json``; empty where that is missing."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from viewcov.viewer.report_cards import COLOURS, mapping, of, points_text
 from viewcov.viewer.report_html import (
     Bar,
     Markup,
     Quantity,
     Tone,
     bars,
-    card,
     chip,
     escape,
     facts,
@@ -28,7 +28,6 @@ Summary = Mapping[str, Any]
 MAX_DEFECTS = 200
 """More rows than this are left to the result files."""
 
-_COLOURS = ("var(--blue)", "var(--orange)", "var(--teal)", "#b04a8c", "#7a5fc0")
 _REASONS = {
     "in_frame": "outside every image",
     "facing": "seen too obliquely",
@@ -43,73 +42,16 @@ _STATUS = {
 }
 
 
-def _of(value: Any, *keys: str) -> Any:
-    for key in keys:
-        value = value.get(key) if isinstance(value, Mapping) else None
-    return value
-
-
-def _mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
-
-
-def cards(summary: Summary) -> str:
-    """The headline figures."""
-    shown: list[str] = []
-    num = _of(summary, "plan", "viewpoints")
-    if num is not None:
-        bound = _of(summary, "plan", "lower_bound")
-        least = f" At least {number(bound)} are needed for this coverage." if bound is not None else ""
-        shown.append(card("Viewpoints", number(num), "views", f"Camera positions, each with one image.{least}"))
-    coverage = _of(summary, "geometric", "coverage") or _of(summary, "plan", "coverage")
-    if coverage is not None:
-        meaning = "Share of the coverable surface that at least one view shows sharply, finely and lit well enough."
-        shown.append(card("Geometric coverage", *_value(coverage), meaning))
-    variants = _mapping(_of(summary, "effective", "variants"))
-    for k, (name, variant) in enumerate(list(variants.items())[:3]):
-        if _of(variant, "coverage") is None:
-            continue
-        meaning = "Share of the surface to be inspected on which this model finds defects reliably."
-        shown.append(
-            card(
-                f"Effective coverage, {name}", *_value(variant["coverage"]), meaning,
-                interval=interval_text(_of(variant, "interval")), accent=_COLOURS[k % len(_COLOURS)],
-            )
-        )  # fmt: skip
-    difference = _of(summary, "effective", "paired", "difference")
-    if difference is not None:
-        first, second = _of(summary, "effective", "paired", "first"), _of(summary, "effective", "paired", "second")
-        meaning = f"How much more {second} finds than {first}, on the same planted defects."
-        points = f"{100 * difference:+.1f}".replace("-", "−")
-        between = _points(_of(summary, "effective", "paired", "interval"))
-        shown.append(card("Paired difference", points, "points", meaning, interval=between, accent="var(--teal)"))
-    found = summary.get("defects")
-    if isinstance(found, Sequence) and not isinstance(found, str):
-        meaning = "Places on the part where the fused views report a defect."
-        shown.append(card("Defects reported", number(len(found)), "on this part", meaning, accent="var(--red)"))
-    return f'<div class="cards">{"".join(shown)}</div>' if shown else ""
-
-
-def _value(share: float) -> tuple[str, str]:
-    return percent(share).removesuffix(" %"), "%"
-
-
-def _points(interval: Any) -> str:
-    if not isinstance(interval, Sequence) or len(interval) != 2:
-        return ""
-    return " to ".join(f"{100 * end:+.1f}" for end in interval).replace("-", "−")
-
-
 def seen_share(summary: Summary) -> float | None:
     """Geometric coverage with the denominator of effective coverage: all of the surface to be inspected."""
-    values = {**_mapping(summary.get("plan")), **_mapping(summary.get("geometric"))}
+    values = {**mapping(summary.get("plan")), **mapping(summary.get("geometric"))}
     covered, inspected = values.get("covered_area_mm2"), values.get("inspected_area_mm2")
     return covered / inspected if covered is not None and inspected else None
 
 
 def effective(summary: Summary) -> str:
     """What each model finds, beside what the camera sees."""
-    variants = _mapping(_of(summary, "effective", "variants"))
+    variants = mapping(of(summary, "effective", "variants"))
     if not variants:
         return ""
     lines = []
@@ -117,31 +59,41 @@ def effective(summary: Summary) -> str:
     if seen is not None:
         lines.append(Bar(name="geometric", share=seen, text=percent(seen), colour="#9aa3ae"))
     for k, (name, variant) in enumerate(variants.items()):
-        share, interval = _of(variant, "coverage"), _of(variant, "interval")
+        share, interval = of(variant, "coverage"), of(variant, "interval")
         if share is None:
             continue
         between = (interval[0], interval[1]) if interval_text(interval) else None
         text = f"[{interval_text(interval)}]" if between else ""
-        colour = _COLOURS[k % len(_COLOURS)]
-        lines.append(Bar(name=name, share=share, text=percent(share), detail=text, interval=between, colour=colour))
+        colour = COLOURS[k % len(COLOURS)]
+        lines.append(
+            Bar(name=name, share=share, text=percent(share), detail=text, interval=between, colour=colour)
+        )
     rows = [
         [
             name,
-            Quantity(percent(_of(variant, "coverage"))),
-            interval_text(_of(variant, "interval")) or None,
-            _of(variant, "num_defects"),
-            _of(variant, "num_found"),
-            _of(variant, "false_alarms_per_part"),
+            Quantity(percent(of(variant, "coverage"))),
+            interval_text(of(variant, "interval")) or None,
+            of(variant, "num_defects"),
+            of(variant, "num_found"),
+            of(variant, "false_alarms_per_part"),
         ]
         for name, variant in variants.items()
     ]
-    header = ["model", "effective coverage", "95 % interval", "defects planted", "defects found", "false alarms per part"]
+    header = [
+        "model",
+        "effective coverage",
+        "95 % interval",
+        "defects planted",
+        "defects found",
+        "false alarms per part",
+    ]
     return (
-        "<p>Geometric coverage says where a defect could be seen. Effective coverage says where this model finds it: "
-        "defects were planted over the whole surface, and the fused views of the model found or missed them. "
+        "<p>Geometric coverage says where a defect could be seen. Effective coverage says where this model "
+        "finds it: defects were planted over the whole surface, and the fused views "
+        "of the model found or missed them. "
         "Both are shares of all of the surface to be inspected; whiskers are 95 % intervals.</p>"
         + bars(lines)
-        + _paired(_mapping(_of(summary, "effective", "paired")))
+        + _paired(mapping(of(summary, "effective", "paired")))
         + '<h3 class="sub">Planted and found</h3>'
         + table(header, rows, caption="False alarms belong beside any share of defects found.")
         + _curves(variants)
@@ -159,10 +111,10 @@ def _paired(paired: Mapping[str, Any]) -> str:
         f"<b>{escape(paired.get('first', 'the first'))}</b>"
     )
     shown = True
-    if _points(interval):
+    if points_text(interval):
         assert interval is not None
         shown = not interval[0] <= 0 <= interval[1]
-        text += f" (95 % interval {escape(_points(interval))})"
+        text += f" (95 % interval {escape(points_text(interval))})"
     text += "." if shown else "; the interval contains zero, so the difference may be chance."
     only = [paired.get("only_first"), paired.get("only_second")]
     if None not in only:
@@ -174,14 +126,15 @@ def _paired(paired: Mapping[str, Any]) -> str:
 
 
 def _curves(variants: Mapping[str, Any]) -> str:
-    curves = {name: dict(_of(v, "curve")) for name, v in variants.items() if _of(v, "curve")}
+    curves = {name: dict(of(v, "curve")) for name, v in variants.items() if of(v, "curve")}
     if not curves:
         return ""
     levels = sorted({p for curve in curves.values() for p in curve})
     step = max(1, -(-len(levels) // 12))
     kept = [p for k, p in enumerate(levels) if k % step == 0 or k == len(levels) - 1]
     rows = [
-        [f"at least {100 * p:.3g} %", *(Quantity(percent(curve.get(p))) for curve in curves.values())] for p in kept
+        [f"at least {100 * p:.3g} %", *(Quantity(percent(curve.get(p))) for curve in curves.values())]
+        for p in kept
     ]
     header = ["probability of detection", *curves]
     return '<h3 class="sub">Share of the surface by probability of detection</h3>' + table(header, rows)
@@ -189,8 +142,8 @@ def _curves(variants: Mapping[str, Any]) -> str:
 
 def geometric(summary: Summary) -> str:
     """Waterfall, reasons, and how many views see the surface."""
-    values = _mapping(summary.get("geometric"))
-    inspected = values.get("inspected_area_mm2") or _of(summary, "part", "inspected_area_mm2")
+    values = mapping(summary.get("geometric"))
+    inspected = values.get("inspected_area_mm2") or of(summary, "part", "inspected_area_mm2")
     parts = []
     covered, coverable = values.get("covered_area_mm2"), values.get("coverable_area_mm2")
     if covered is not None and coverable is not None:
@@ -199,10 +152,12 @@ def geometric(summary: Summary) -> str:
             f"<p>{_mm2(covered)} of {_mm2(coverable)} that any allowed view could cover are "
             f"covered ({escape(percent(values.get('coverage')))}).{total}</p>"
         )
-    waterfall = _mapping(values.get("waterfall"))
+    waterfall = mapping(values.get("waterfall"))
     if waterfall and inspected:
-        parts.append('<h3 class="sub">Area that survives each test</h3>' + bars(_waterfall(waterfall, inspected)))
-    uncovered = {name: area for name, area in _mapping(values.get("uncovered")).items() if area}
+        parts.append(
+            '<h3 class="sub">Area that survives each test</h3>' + bars(_waterfall(waterfall, inspected))
+        )
+    uncovered = {name: area for name, area in mapping(values.get("uncovered")).items() if area}
     if uncovered and inspected:
         longest = max(uncovered.values())
         lines = [
@@ -217,7 +172,12 @@ def geometric(summary: Summary) -> str:
     views = values.get("k_coverage") or []
     if len(views) > 1 and inspected:
         lines = [
-            Bar(name=f"{k} or more", share=area / inspected, text=percent(area / inspected), detail=f"{number(area)} mm²")
+            Bar(
+                name=f"{k} or more",
+                share=area / inspected,
+                text=percent(area / inspected),
+                detail=f"{number(area)} mm²",
+            )
             for k, area in list(enumerate(views))[1:9]
         ]
         parts.append('<h3 class="sub">Area by the number of views that see it</h3>' + bars(lines))
@@ -229,7 +189,15 @@ def _mm2(area: float) -> str:
 
 
 def _waterfall(waterfall: Mapping[str, float], inspected: float) -> list[Bar]:
-    lines = [Bar(name="to be inspected", share=1.0, text="100 %", detail=f"{number(inspected)} mm²", colour="#9aa3ae")]
+    lines = [
+        Bar(
+            name="to be inspected",
+            share=1.0,
+            text="100 %",
+            detail=f"{number(inspected)} mm²",
+            colour="#9aa3ae",
+        )
+    ]
     before = inspected
     for k, (name, area) in enumerate(waterfall.items()):
         lost = f", −{number(before - area)}" if before - area >= 0.5 else ""
@@ -246,8 +214,8 @@ def _waterfall(waterfall: Mapping[str, float], inspected: float) -> list[Bar]:
 
 def segmentation(summary: Summary) -> str:
     """Pixel figures of the models."""
-    models = _mapping(summary.get("segmentation"))
-    rows = [{"model": name, **_mapping(values)} for name, values in models.items()]
+    models = mapping(summary.get("segmentation"))
+    rows = [{"model": name, **mapping(values)} for name, values in models.items()]
     if not rows:
         return ""
     caption = "On single images: a pixel is a defect where its probability reaches the threshold."
@@ -258,13 +226,13 @@ def fusion(summary: Summary) -> str:
     """Rules of fusion against the views alone."""
     rows: list[list[Any]] = []
     best: list[int] = []
-    for model, rules in _mapping(summary.get("fusion")).items():
+    for model, rules in mapping(summary.get("fusion")).items():
         start = len(rows)
-        single = _mapping(_of(rules, "single_view"))
+        single = mapping(of(rules, "single_view"))
         for which, name in (("mean", "one view, mean of all"), ("best", "one view, the best")):
             if which in single:
                 rows.append([model, name, *_scores(single[which])])
-        for rule, values in _mapping(rules).items():
+        for rule, values in mapping(rules).items():
             if rule != "single_view":
                 rows.append([model, f"fused: {rule.replace('_', ' ')}", *_scores(values)])
         scores = [row[4] for row in rows[start:] if row[4] is not None]
@@ -277,7 +245,7 @@ def fusion(summary: Summary) -> str:
 
 
 def _scores(values: Any) -> list[Any]:
-    return [_of(values, key) for key in ("precision", "recall", "f1", "threshold")]
+    return [of(values, key) for key in ("precision", "recall", "f1", "threshold")]
 
 
 def defects(summary: Summary) -> str:
@@ -287,10 +255,22 @@ def defects(summary: Summary) -> str:
         return ""
     if not found:
         return "<p>No defect was reported on this part.</p>"
-    rows = [_defect(_mapping(one)) for one in found[:MAX_DEFECTS]]
-    first = ("id", "kind", "center_mm", "place", "area_mm2", "size_mm", "probability", "views")
+    rows = [_defect(mapping(one)) for one in found[:MAX_DEFECTS]]
+    first = (
+        "id",
+        "kind",
+        "center_mm",
+        "area_mm2",
+        "extent_mm",
+        "max_probability",
+        "mean_probability",
+        "views",
+        "true",
+    )
     more = len(found) - len(rows)
-    caption = "Places are in the part's CAD frame, in mm. " + (f"{more} more are in the result files." if more else "")
+    caption = "Places are in the part's CAD frame, in mm. " + (
+        f"{more} more are in the result files." if more else ""
+    )
     return records(rows, first=first, caption=caption)
 
 
@@ -311,7 +291,7 @@ def _defect(one: Mapping[str, Any]) -> dict[str, Any]:
 
 def plan(summary: Summary) -> str:
     """Figures of the plan."""
-    values = _mapping(summary.get("plan"))
+    values = mapping(summary.get("plan"))
     if not values:
         return ""
     meaning = {
@@ -338,17 +318,17 @@ def _plain_number(key: str, value: Any) -> bool:
 
 def part(summary: Summary) -> str:
     """The part and what was found in its file."""
-    values = _mapping(summary.get("part"))
+    values = mapping(summary.get("part"))
     if not values:
         return ""
     rows = [(label(key), value) for key, value in values.items() if key != "findings"]
     tones: dict[Any, Tone] = {"error": "bad", "warning": "warn", "note": "plain"}
     findings = [
         [
-            Markup(chip(str(_of(f, "severity")), tones.get(_of(f, "severity"), "plain"))),
-            label(str(_of(f, "name") or "")),
-            _of(f, "count"),
-            _of(f, "remedy"),
+            Markup(chip(str(of(f, "severity")), tones.get(of(f, "severity"), "plain"))),
+            label(str(of(f, "name") or "")),
+            of(f, "count"),
+            of(f, "remedy"),
         ]
         for f in values.get("findings") or []
     ]
@@ -368,12 +348,19 @@ def notes(summary: Summary) -> str:
 def about(summary: Summary) -> str:
     """Times, versions and seeds."""
     columns = []
-    seconds = _mapping(summary.get("seconds"))
+    seconds = mapping(summary.get("seconds"))
     if seconds:
-        rows = [[label(name), Quantity(f"{value:,.1f}") if value is not None else None] for name, value in seconds.items()]
+        rows = [
+            [label(name), Quantity(f"{value:,.1f}") if value is not None else None]
+            for name, value in seconds.items()
+        ]
         columns.append(table(["stage", "seconds"], rows))
     for key, name in (("versions", "version"), ("seeds", "seed")):
-        values = _mapping(summary.get(key))
+        values = mapping(summary.get(key))
         if values:
             columns.append(table(["of", name], [[label(str(k)), Quantity(v)] for k, v in values.items()]))
-    return f'<div class="columns">{"".join(f"<div>{column}</div>" for column in columns)}</div>' if columns else ""
+    return (
+        f'<div class="columns">{"".join(f"<div>{column}</div>" for column in columns)}</div>'
+        if columns
+        else ""
+    )

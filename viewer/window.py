@@ -7,6 +7,7 @@ import os
 import re
 import socket
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,13 +47,14 @@ def _answers(family: int, address: Any) -> bool:
         return True
 
 
-def show(path: str | Path, *, array: str | None = None, beside: str | None = None) -> bool:
-    """Open a window on a ``.vtp`` file and wait until it is closed; False, at once, where there is no display.
+def show(path: str | Path, *more: str | Path, array: str | None = None, beside: str | None = None) -> bool:
+    """Open a window on ``.vtp`` files and wait until it is closed; False at once where there is no display.
 
     Parameters
     ----------
-    path
-        A file that ``write_vtp`` wrote.
+    path, more
+        Files that ``write_vtp`` wrote. Arrays of files of the same surface share a window, each named after
+        its file; other surfaces follow in windows of their own.
     array
         The array shown first.
     beside
@@ -61,23 +63,44 @@ def show(path: str | Path, *, array: str | None = None, beside: str | None = Non
     Raises
     ------
     InputError
-        If the file is not such a file or has no array of that name.
+        If a file is not such a file or none has an array of that name.
     """
-    file = read_vtp(path)
+    paths = [Path(path), *map(Path, more)]
+    surfaces = _merged(paths)
     for name in (array, beside):
-        if name is not None and name not in file.arrays:
+        known = [known for surface in surfaces for known in surface.arrays]
+        if name is not None and name not in known:
             raise InputError(
                 path,
                 "no such array",
-                expected=f"one of {', '.join(file.arrays)}",
+                expected=f"one of {', '.join(known)}",
                 found=repr(name),
                 remedy="choose another",
             )
     if not has_display():
         return False
-    inspector = Inspector(file, array=array, beside=beside, title=str(path))
-    inspector.plotter.show()
+    for surface in surfaces:
+        first, second = (name if name in surface.arrays else None for name in (array, beside))
+        Inspector(surface, array=first, beside=second, title=str(path)).plotter.show()
     return True
+
+
+def _merged(paths: Sequence[Path]) -> list[SurfaceFile]:
+    """The files, those of the same elements as one with the arrays of all."""
+    surfaces: list[SurfaceFile] = []
+    for path in paths:
+        file = read_vtp(path)
+        arrays = {name if len(paths) == 1 else f"{path.stem}: {name}": v for name, v in file.arrays.items()}
+        same = [s for s in surfaces if _same_elements(s, file)]
+        if same:
+            same[0].arrays.update(arrays)
+        else:
+            surfaces.append(file._replace(arrays=arrays))
+    return surfaces
+
+
+def _same_elements(one: SurfaceFile, other: SurfaceFile) -> bool:
+    return np.array_equal(one.faces, other.faces) and np.array_equal(one.vertices_mm, other.vertices_mm)
 
 
 class Inspector:
@@ -99,7 +122,11 @@ class Inspector:
         first = self.names[-1] if array is None else array
         self.shown = [first] if beside is None else [first, beside]
         self.plotter: Any = pyvista.Plotter(
-            shape=(1, len(self.shown)), title=title, off_screen=off_screen, window_size=(1400, 800), border=False
+            shape=(1, len(self.shown)),
+            title=title,
+            off_screen=off_screen,
+            window_size=(1400, 800),
+            border=False,
         )
         mesh = pyvista.PolyData.from_regular_faces(file.vertices_mm, file.faces)
         self._slider: Any = None
@@ -115,7 +142,12 @@ class Inspector:
         self.plotter.add_key_event("n", lambda: self.step(1))
         self.plotter.add_key_event("b", lambda: self.step(-1))
         self.plotter.enable_point_picking(
-            self._picked, picker="cell", use_picker=True, left_clicking=True, show_message=False, show_point=False
+            self._picked,
+            picker="cell",
+            use_picker=True,
+            left_clicking=True,
+            show_message=False,
+            show_point=False,
         )
         if len(self.names) > 1:
             self._add_slider()
@@ -132,6 +164,7 @@ class Inspector:
         if self._slider is not None:  # Chosen by key: the slider follows.
             self._slider.GetRepresentation().SetValue(self.names.index(name))
             self._slider.GetRepresentation().SetTitleText(name)
+        self.plotter.render()
 
     def describe(self, element: int) -> str:
         """All values of an element, one a line."""
@@ -195,7 +228,9 @@ class Inspector:
         text = self.describe(element)
         log.info("%s", text.replace("\n", "; "))
         self.plotter.subplot(0, 0)
-        self.plotter.add_text(text, position=(0.01, 0.74), viewport=True, font_size=9, color="black", name="picked")
+        self.plotter.add_text(
+            text, position=(0.01, 0.74), viewport=True, font_size=9, color="black", name="picked"
+        )
 
 
 def _text(value: Any) -> str:

@@ -1,0 +1,167 @@
+"""Candidate viewpoints: clear of the part, free sight, in focus, spread over the surface."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import trimesh
+
+from viewcov.coverage.raycasting import RayCaster
+from viewcov.inspection.errors import InputError
+from viewcov.inspection.part import Part, PartSource
+from viewcov.inspection.poses import transform_points
+from viewcov.inspection.rig import Body, Rig, load_rig
+from viewcov.inspection.surface import Surface, cut_surface
+from viewcov.planning.candidates import CandidateMaker, spread_elements, standoffs_mm
+from viewcov.planning.clearance import Clearance
+
+RIG = load_rig("paper-quarter")
+
+
+def part_of(mesh: trimesh.Trimesh) -> Part:
+    return Part(
+        name="test",
+        vertices_mm=mesh.vertices,
+        faces=mesh.faces,
+        cad_face_idx=np.zeros(len(mesh.faces)),
+        source=PartSource(path="test.stl", sha256="0" * 64),
+    )
+
+
+def well_surface(depth_mm: float = 300.0) -> Surface:
+    """A square plate with four high walls around it: a well that the rig hardly fits into."""
+    plate = trimesh.creation.box(extents=[320, 320, 10])
+    walls = []
+    for angle in range(4):
+        wall = trimesh.creation.box(extents=[10, 320, depth_mm])
+        wall.apply_translation([155, 0, depth_mm / 2])
+        walls.append(
+            wall.apply_transform(trimesh.transformations.rotation_matrix(angle * np.pi / 2, [0, 0, 1]))
+        )
+    return cut_surface(part_of(trimesh.util.concatenate([plate, *walls])), 8.0)
+
+
+def body_distance_mm(points_world: np.ndarray, world_from_camera: np.ndarray, rig: Rig) -> np.ndarray:
+    """Distance of points from the body, by its radial and axial excess in the camera frame."""
+    local = transform_points(np.linalg.inv(world_from_camera), points_world)
+    radial = np.hypot(local[:, 0], local[:, 1]) - max(rig.body.radius_mm, rig.ring_light.outer_radius_mm)
+    back = rig.body.front_mm - rig.body.length_mm
+    axial = np.abs(local[:, 2] - (back + rig.body.front_mm) / 2) - rig.body.length_mm / 2
+    return np.hypot(np.maximum(radial, 0), np.maximum(axial, 0))
+
+
+def test_no_point_of_the_part_comes_closer_than_the_clearance() -> None:
+    surface, rng = well_surface(), np.random.default_rng(0)
+    caster = RayCaster(surface.part.vertices_mm, surface.part.faces)
+    maker = CandidateMaker(surface, RIG, RIG.requirements, caster)
+    elements = spread_elements(surface, np.arange(surface.num_elements), 150, rng=rng)
+    views = maker.views_of(elements, num_each=3, rng=rng, prefix="c")
+    assert len(views) > 150
+    mesh = trimesh.Trimesh(surface.part.vertices_mm, surface.part.faces, process=False)
+    points = trimesh.sample.sample_surface(mesh, 30_000, seed=1)[0]
+    nearest = [body_distance_mm(points, view.world_from_camera, RIG).min() for view in views]
+    assert min(nearest) >= RIG.body.clearance_mm
+    # The walls do come into play: some views stand closer to them than to where they look.
+    assert min(nearest) < 60.0
+
+
+def test_well_too_narrow_for_the_body_is_looked_into_from_above_only() -> None:
+    surface = well_surface()
+    wide = replace(RIG, body=Body(radius_mm=160.0))
+    caster = RayCaster(surface.part.vertices_mm, surface.part.faces)
+    floor = np.flatnonzero((surface.normal[:, 2] > 0.9) & (np.abs(surface.centroid_mm[:, 2] - 5.0) < 1e-6))
+    rng = np.random.default_rng(0)
+    for rig, fits in ((RIG, True), (wide, False)):
+        maker = CandidateMaker(surface, rig, rig.requirements, caster)
+        middle = floor[np.linalg.norm(surface.centroid_mm[floor, :2], axis=1) < 20]
+        assert maker.reachable(middle, rng=rng).all() == fits
+        assert bool(maker.views_of(middle[:5], num_each=2, rng=rng, prefix="c")) == fits
+
+
+@pytest.mark.parametrize(
+    ("center_mm", "expected"),
+    # The box ends at z = 10 and x = 50. The front of the body lies 5 mm ahead of the centre, its side 65 mm
+    # beside the axis; 10 mm must stay, and 4 / sqrt(3) = 2.3 mm are added for edges of up to 4 mm.
+    [
+        ([0.0, 0.0, 10 + 5 + 10 + 2.2], False),
+        ([0.0, 0.0, 10 + 5 + 10 + 2.4], True),
+        ([50 + 65 + 10 + 2.2, 0.0, 0.0], False),
+        ([50 + 65 + 10 + 2.4, 0.0, 0.0], True),
+        ([0.0, 0.0, 300.0], True),
+    ],
+)
+def test_clearance_is_exact_for_a_box(center_mm: list[float], expected: bool) -> None:
+    surface = cut_surface(part_of(trimesh.creation.box(extents=[100, 100, 20])), 4.0)
+    down = np.array([[0.0, 0.0, -1.0]])
+    assert Clearance(surface, RIG).clear(np.array([center_mm]), down).tolist() == [expected]
+
+
+def test_ring_far_ahead_of_the_body_may_surround_but_not_touch_the_part() -> None:
+    surface = cut_surface(part_of(trimesh.creation.cylinder(radius=15, height=40, sections=32)), 3.0)
+    ahead = replace(RIG, ring_light=replace(RIG.ring_light, offset_mm=80.0))
+    tight = replace(ahead, ring_light=replace(ahead.ring_light, inner_radius_mm=20.0))
+    center, down = np.array([[0.0, 0.0, 60.0]]), np.array([[0.0, 0.0, -1.0]])
+    assert Clearance(surface, ahead).clear(center, down).all()
+    assert not Clearance(surface, tight).clear(center, down).any()
+
+
+def test_views_look_at_their_element_in_focus_within_the_incidence_limit() -> None:
+    surface, rng = well_surface(depth_mm=60.0), np.random.default_rng(4)
+    caster = RayCaster(surface.part.vertices_mm, surface.part.faces)
+    maker = CandidateMaker(surface, RIG, RIG.requirements, caster)
+    near, far = RIG.camera.depth_of_field_mm(RIG.requirements.max_blur_px)
+    for element in spread_elements(surface, np.arange(surface.num_elements), 40, rng=rng):
+        point, normal = surface.centroid_mm[element], surface.normal[element]
+        for view in maker.views_of(np.array([element]), num_each=4, rng=rng, prefix="c"):
+            to_camera = view.center_mm - point
+            distance = np.linalg.norm(to_camera)
+            assert near <= distance <= far
+            np.testing.assert_allclose(view.forward, -to_camera / distance, atol=1e-9)
+            incidence = np.degrees(np.arccos(normal @ to_camera / distance))
+            assert incidence <= RIG.requirements.max_incidence_deg
+            # The first triangle that the camera meets on its axis is the one aimed at.
+            hit = caster.first_hits(view.center_mm[None], view.forward[None])
+            assert hit.distance_mm[0] == pytest.approx(distance, abs=1e-3)
+
+
+def test_standoffs_keep_blur_and_sampling_within_their_limits() -> None:
+    for limit in (RIG.requirements.max_mm_per_px, 0.122):
+        strict = replace(RIG.requirements, max_mm_per_px=limit)
+        standoffs = standoffs_mm(RIG, strict)
+        assert (RIG.camera.blur_px(standoffs) <= strict.max_blur_px).all()
+        assert (standoffs / RIG.camera.focal_px <= limit).all()
+        assert len(set(standoffs)) >= 2
+    with pytest.raises(InputError, match="no distance is both in focus and fine enough"):
+        standoffs_mm(RIG, replace(RIG.requirements, max_mm_per_px=0.01))
+
+
+def test_spread_elements_fall_on_each_side_by_its_area_and_apart() -> None:
+    surface = cut_surface(part_of(trimesh.creation.box(extents=[80, 60, 20])), 1.5)
+    chosen = spread_elements(surface, np.arange(surface.num_elements), 300, rng=np.random.default_rng(2))
+    assert len(set(chosen.tolist())) == 300
+    side = np.argmax(surface.normal @ np.vstack([np.eye(3), -np.eye(3)]).T, axis=1)
+    share = np.bincount(side[chosen], minlength=6) / 300
+    area = np.bincount(side, weights=surface.area_mm2, minlength=6) / surface.area_mm2.sum()
+    np.testing.assert_allclose(share, area, atol=0.05)
+    # Random points would have near neighbours: 300 of them lie 0.5 spacings apart on average, and the
+    # closest pair 1/sqrt(pi 300) = 0.03; thinned ones keep most of a spacing.
+    gap = np.linalg.norm(surface.centroid_mm[chosen][:, None] - surface.centroid_mm[chosen][None], axis=2)
+    same_side = side[chosen][:, None] == side[chosen][None]
+    gap[~same_side | np.eye(300, dtype=bool)] = np.inf
+    assert gap.min() > 0.5 * np.sqrt(surface.area_mm2.sum() / 300)
+
+
+def test_candidates_are_the_same_for_the_same_seed_only() -> None:
+    surface = well_surface(depth_mm=60.0)
+    caster = RayCaster(surface.part.vertices_mm, surface.part.faces)
+    maker = CandidateMaker(surface, RIG, RIG.requirements, caster)
+
+    def centers(seed: int) -> np.ndarray:
+        rng = np.random.default_rng(seed)
+        elements = spread_elements(surface, np.arange(surface.num_elements), 20, rng=rng)
+        return np.stack(
+            [v.world_from_camera for v in maker.views_of(elements, num_each=2, rng=rng, prefix="c")]
+        )
+
+    np.testing.assert_array_equal(centers(7), centers(7))
+    assert not np.array_equal(centers(7), centers(8))

@@ -1,0 +1,197 @@
+"""Whole plans, measured again by the evaluation."""
+
+import json
+import logging
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import trimesh
+
+from viewcov.coverage.evaluation import evaluate_viewpoints
+from viewcov.inspection.errors import InputError
+from viewcov.inspection.part import Part, PartSource
+from viewcov.inspection.plan import read_plan, write_plan
+from viewcov.inspection.rig import load_rig
+from viewcov.planning.planner import (
+    PLANNING_ELEMENTS,
+    PlanningResult,
+    coverable_elements,
+    plan_views,
+    planning_surface,
+    warn_if_implausible,
+)
+from viewcov.planning.route import route_time_s
+
+RIG = load_rig("paper-quarter")
+FIGURES = {
+    *("part", "elements", "inspected_area_mm2", "coverable_area_mm2", "covered_area_mm2", "coverage"),
+    *("viewpoints", "lower_bound", "bound", "gap", "status", "route_s", "seconds"),
+}
+
+
+def part_of(mesh: trimesh.Trimesh, *, offset_mm: tuple[float, float, float] = (0, 0, 0)) -> Part:
+    return Part(
+        name="test",
+        vertices_mm=mesh.vertices + np.array(offset_mm),
+        faces=mesh.faces,
+        cad_face_idx=np.zeros(len(mesh.faces)),
+        source=PartSource(path="/parts/test.stl", sha256="0" * 64),
+    )
+
+
+def box_part(**kwargs: tuple[float, float, float]) -> Part:
+    return part_of(trimesh.creation.box(extents=[60, 50, 40]), **kwargs)
+
+
+def bored_part(hole_mm: float = 24.0) -> Part:
+    """A disc with a bore: its wall is seen from outside only, at a slant."""
+    return part_of(trimesh.creation.annulus(r_min=hole_mm / 2, r_max=35, height=25, sections=48))
+
+
+@pytest.fixture(scope="module")
+def box_result() -> PlanningResult:
+    return plan_views(box_part(), RIG, coverage=1.0, edge_mm=4.0, num_candidates=200)
+
+
+def test_box_is_covered_whole_and_measured_again(box_result: PlanningResult) -> None:
+    figures, surface = box_result.figures, box_result.surface
+    assert set(figures) == FIGURES
+    assert figures["inspected_area_mm2"] == pytest.approx(2 * (60 * 50 + 60 * 40 + 50 * 40))
+    assert figures["coverable_area_mm2"] == pytest.approx(figures["inspected_area_mm2"])
+    assert figures["coverage"] == pytest.approx(1.0)
+    again = evaluate_viewpoints(surface, RIG, RIG.requirements, box_result.plan.viewpoints)
+    np.testing.assert_array_equal(again.num_views, box_result.num_views)
+    assert again.covered_area_mm2 == pytest.approx(figures["covered_area_mm2"])
+    # Every side fits one image; three mutually perpendicular sides can be seen at once from a corner.
+    assert 2 <= figures["lower_bound"] <= figures["viewpoints"] <= 6
+    assert figures["gap"] == pytest.approx(1 - figures["lower_bound"] / figures["viewpoints"])
+    assert (figures["status"] == "optimal") == (figures["lower_bound"] == figures["viewpoints"])
+
+
+def test_finer_elements_confirm_the_coverage(box_result: PlanningResult) -> None:
+    from viewcov.inspection.surface import cut_surface
+
+    fine = cut_surface(box_part(), 1.5)
+    again = evaluate_viewpoints(fine, RIG, RIG.requirements, box_result.plan.viewpoints)
+    # Planned at centroids of 4 mm elements: what is missed lies within half an element of the borders of views.
+    assert again.coverage > 0.98
+
+
+def test_ids_follow_the_route_and_the_file_is_read_back(box_result: PlanningResult, tmp_path: Path) -> None:
+    plan = box_result.plan
+    assert [view.id for view in plan.viewpoints] == [f"v{n:03d}" for n in range(1, len(plan.viewpoints) + 1)]
+    assert box_result.figures["route_s"] == pytest.approx(route_time_s(plan.viewpoints))
+    assert plan.made["seed"] == 0
+    assert plan.made["options"]["coverage"] == 1.0
+    assert plan.made["figures"]["viewpoints"] == len(plan.viewpoints)
+    write_plan(tmp_path / "plan.json", plan)
+    for mine, read in zip(plan.viewpoints, read_plan(tmp_path / "plan.json").viewpoints, strict=True):
+        np.testing.assert_array_equal(mine.world_from_camera, read.world_from_camera)
+    json.dumps(box_result.figures)
+
+
+def test_same_seed_gives_the_same_file_whatever_the_jobs(box_result: PlanningResult, tmp_path: Path) -> None:
+    for name, jobs in (("one", 1), ("two", 2)):
+        result = plan_views(box_part(), RIG, coverage=1.0, edge_mm=4.0, num_candidates=200, jobs=jobs)
+        write_plan(tmp_path / name, result.plan)
+    write_plan(tmp_path / "first", box_result.plan)
+    assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
+    assert (tmp_path / "one").read_bytes() == (tmp_path / "first").read_bytes()
+
+
+def test_moving_the_part_moves_the_views_with_it(box_result: PlanningResult) -> None:
+    offset = (5000.0, -3000.0, 800.0)
+    moved = plan_views(box_part(offset_mm=offset), RIG, coverage=1.0, edge_mm=4.0, num_candidates=200)
+    for key in ("viewpoints", "lower_bound", "status"):
+        assert moved.figures[key] == box_result.figures[key]
+    centers = np.stack([view.center_mm for view in moved.plan.viewpoints])
+    expected = np.stack([view.center_mm for view in box_result.plan.viewpoints]) + offset
+    np.testing.assert_allclose(np.sort(centers, axis=0), np.sort(expected, axis=0), atol=1e-6)
+
+
+def test_coverage_grows_with_the_views_asked_for_up_to_the_bound() -> None:
+    part = bored_part()
+    options = {"edge_mm": 4.0, "num_candidates": 200}
+    results = [plan_views(part, RIG, num_views=num, **options) for num in (1, 2, 4, 8)]
+    shares = [result.figures["coverage"] for result in results]
+    assert shares == sorted(shares)
+    assert [result.figures["viewpoints"] for result in results] == [1, 2, 4, 8]
+    needed = plan_views(part, RIG, coverage=shares[-1], **options)
+    # Planning for what eight views cover takes no more than a view beyond them, and no less than the bound.
+    assert results[-1].figures["lower_bound"] <= needed.figures["viewpoints"] <= 9
+
+
+def test_two_views_an_element_are_counted() -> None:
+    result = plan_views(box_part(), RIG, coverage=0.98, overlap=2, edge_mm=4.0, num_candidates=200)
+    assert result.plan.requirements.views_per_element == 2
+    area = result.surface.area_mm2
+    assert area[result.num_views >= 2].sum() >= 0.98 * area[result.coverable].sum() * (1 - 1e-9)
+    again = evaluate_viewpoints(result.surface, RIG, result.plan.requirements, result.plan.viewpoints)
+    assert again.covered_area_mm2 == pytest.approx(result.figures["covered_area_mm2"])
+
+
+def test_bore_is_looked_into_from_outside_and_the_rest_is_not_coverable() -> None:
+    # A bore 24 mm wide and 25 mm deep: at incidence up to 60 degrees and past the opposite rim, depth d of the
+    # wall is seen if d / 24 <= cot(60) for the limit, that is down to 13.9 mm from either end: all of it.
+    # At 12 mm width it is 6.9 mm from either end, and the middle 11.1 mm stay unseen.
+    for width, seen_mm in ((24.0, 25.0), (12.0, 13.9)):
+        surface = planning_surface(bored_part(width), RIG, RIG.requirements, edge_mm=2.0)
+        coverable = coverable_elements(surface, RIG, RIG.requirements, num_candidates=700)
+        inside = np.linalg.norm(surface.centroid_mm[:, :2], axis=1) < width / 2 + 0.1
+        inside &= np.abs(surface.normal[:, 2]) < 0.1
+        share = surface.area_mm2[inside & coverable].sum() / surface.area_mm2[inside].sum()
+        assert share <= seen_mm / 25.0 + 0.02
+        assert share >= seen_mm / 25.0 - 0.15
+        assert coverable[~inside].all()
+
+
+def test_nothing_coverable_is_an_error_with_a_remedy() -> None:
+    # Standing 250 mm off, a body of 600 mm clearance always touches.
+    blocked = replace(RIG, body=replace(RIG.body, clearance_mm=600.0))
+    with pytest.raises(InputError, match=r"no viewpoint sees anything of the part.*units"):
+        plan_views(box_part(), blocked, edge_mm=8.0, num_candidates=30)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"coverage": 0.0},
+        {"coverage": 1.2},
+        {"num_views": 0},
+        {"overlap": 0},
+        {"num_candidates": 0},
+        {"jobs": 0},
+    ],
+)
+def test_options_out_of_range_are_refused(options: dict[str, float]) -> None:
+    with pytest.raises(InputError, match=rf"{next(iter(options))}: out of range"):
+        plan_views(box_part(), RIG, **options)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("size_mm", "unit"), [(0.08, "inch|m"), (0.9, "inch"), (80.0, None), (2000.0, None), (80_000.0, "1000")]
+)
+def test_implausible_sizes_are_named(
+    size_mm: float, unit: str | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    part = part_of(trimesh.creation.box(extents=[size_mm, size_mm / 2, size_mm / 3]))
+    with caplog.at_level(logging.WARNING):
+        warn_if_implausible(part, RIG)
+    if unit is None:
+        assert not caplog.records
+    else:
+        assert any(name in caplog.text for name in unit.split("|"))
+
+
+def test_planning_surface_keeps_to_its_limits() -> None:
+    sphere = part_of(trimesh.creation.icosphere(subdivisions=4, radius=40))
+    surface = planning_surface(sphere, RIG, RIG.requirements)
+    assert surface.num_elements <= PLANNING_ELEMENTS
+    assert surface.max_edge_mm > RIG.requirements.element_edge_mm
+    assert planning_surface(sphere, RIG, RIG.requirements, edge_mm=2.0).max_edge_mm == 2.0
+    # A part of many images keeps elements small beside an image, however many that takes.
+    large = planning_surface(part_of(trimesh.creation.box(extents=[400, 300, 200])), RIG, RIG.requirements)
+    assert large.num_elements > PLANNING_ELEMENTS
+    assert large.max_edge_mm == pytest.approx(512 * RIG.camera.mm_per_px_at_focus / 20)

@@ -1,0 +1,31 @@
+from __future__ import annotations
+
+import pytest
+
+from viewcov.inspection.requirements import Requirements
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("max_incidence_deg", 0.0),
+        ("max_incidence_deg", 90.0),
+        ("max_incidence_deg", "60"),
+        ("max_mm_per_px", 0.0),
+        ("max_mm_per_px", float("inf")),
+        ("max_blur_px", float("nan")),
+        ("border_px", -1.0),
+        ("min_light", -0.1),
+        ("views_per_element", 0),
+        ("views_per_element", 1.5),
+        ("views_per_element", float("nan")),
+        ("views_per_element", True),
+    ],
+)
+def test_impossible_requirements_are_refused_by_the_name_of_the_field(field: str, value: object) -> None:
+    with pytest.raises(ValueError, match=rf"requirements\.{field} must"):
+        Requirements(**{field: value})  # type: ignore[arg-type]
+
+
+def test_elements_are_a_few_of_the_coarsest_pixels_wide() -> None:
+    assert Requirements(max_mm_per_px=0.1).element_edge_mm == pytest.approx(0.6)

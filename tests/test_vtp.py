@@ -1,0 +1,126 @@
+"""Surface files: what is written is read, to the bit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import trimesh
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from numpy.typing import NDArray
+
+from viewcov.inspection.errors import InputError
+from viewcov.inspection.part import Part, PartSource
+from viewcov.inspection.surface import Surface, cut_surface
+from viewcov.viewer.vtp import SCHEMA, read_vtp, write_vtp
+
+
+def _box() -> Surface:
+    mesh = trimesh.creation.box(extents=[10, 20, 30])
+    mesh.apply_translation([1e5 + 1 / 3, 0, 0])  # Float32 could not keep this.
+    part = Part(
+        name="box",
+        vertices_mm=mesh.vertices,
+        faces=mesh.faces,
+        cad_face_idx=np.arange(12) // 2,
+        source=PartSource(path="box.stl", sha256="ab" * 32),
+    )
+    return cut_surface(part, 25.0)
+
+
+SURFACE = _box()
+NUM = SURFACE.num_elements
+DTYPES = ["?", "i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8", "f4", "f8"]
+NAMES = st.from_regex(r"[A-Za-z][A-Za-z0-9 _.()/%-]{0,20}", fullmatch=True).filter(
+    lambda n: n != "cad_face_idx"
+)
+COLUMNS = st.dictionaries(
+    NAMES, st.sampled_from(DTYPES).flatmap(lambda kind: hnp.arrays(np.dtype(kind), NUM)), max_size=5
+)
+RESERVED = {"schema_version", "units", "part_sha256", "bool_arrays"}
+TEXTS = st.dictionaries(NAMES.filter(lambda n: n not in RESERVED), st.text(max_size=30), max_size=4)
+
+
+def _same_bits(first: NDArray[Any], second: NDArray[Any]) -> None:
+    assert first.dtype == second.dtype
+    assert first.tobytes() == second.tobytes()
+
+
+@settings(max_examples=60, deadline=None)
+@given(arrays=COLUMNS, metadata=TEXTS)
+def test_reading_gives_what_was_written_to_the_bit(
+    tmp_path_factory: pytest.TempPathFactory, arrays: dict[str, NDArray[Any]], metadata: dict[str, str]
+) -> None:
+    path = tmp_path_factory.mktemp("vtp") / "surface.vtp"
+    write_vtp(path, SURFACE, arrays, metadata)
+    vertices_mm, faces, found, texts = read_vtp(path)
+    _same_bits(vertices_mm, np.asarray(SURFACE.vertices_mm))
+    _same_bits(faces, np.asarray(SURFACE.faces))
+    assert list(found) == ["cad_face_idx", *arrays]
+    for name, values in arrays.items():
+        _same_bits(found[name], values)
+    _same_bits(found["cad_face_idx"], SURFACE.cad_face_idx)
+    added = {"schema_version": SCHEMA, "units": "mm", "part_sha256": "ab" * 32}
+    assert texts == {**metadata, **added}
+
+
+def test_unseen_is_nan_in_both_float_widths(tmp_path: Path) -> None:
+    values = np.where(np.arange(NUM) % 2, np.nan, 0.25)
+    write_vtp(tmp_path / "a.vtp", SURFACE, {"wide": values, "narrow": values.astype(np.float32)})
+    arrays = read_vtp(tmp_path / "a.vtp").arrays
+    np.testing.assert_array_equal(np.isnan(arrays["wide"]), np.arange(NUM) % 2 == 1)
+    np.testing.assert_array_equal(arrays["narrow"], values.astype(np.float32))
+
+
+def test_pyvista_reads_the_file_as_it_reads_any(tmp_path: Path) -> None:
+    import pyvista
+
+    write_vtp(tmp_path / "a.vtp", SURFACE, {"probability": np.linspace(0, 1, NUM)}, {"model": "plain"})
+    mesh = pyvista.read(tmp_path / "a.vtp")
+    assert mesh.n_cells == NUM
+    assert mesh.area == pytest.approx(2200.0)
+    np.testing.assert_array_equal(mesh.cell_data["probability"], np.linspace(0, 1, NUM))
+    assert list(mesh.field_data["model"]) == ["plain"]
+
+
+def test_big_endian_and_strided_arrays_keep_their_values(tmp_path: Path) -> None:
+    values = np.arange(2 * NUM, dtype=">f8")[::2]
+    write_vtp(tmp_path / "a.vtp", SURFACE, {"a": values})
+    np.testing.assert_array_equal(read_vtp(tmp_path / "a.vtp").arrays["a"], values)
+
+
+@pytest.mark.parametrize(
+    ("arrays", "match"),
+    [
+        ({"a": np.zeros(NUM + 1)}, "must have shape"),
+        ({"a": np.zeros((NUM, 2))}, "must have shape"),
+        ({"a": np.zeros(NUM, dtype=np.complex128)}, "truth values"),
+        ({"a": np.zeros(NUM, dtype=np.float16)}, "truth values"),
+        ({'a"<b>': np.zeros(NUM)}, "array name"),
+    ],
+)
+def test_what_cannot_be_kept_is_refused_and_nothing_written(
+    tmp_path: Path, arrays: dict[str, NDArray[Any]], match: str
+) -> None:
+    with pytest.raises(ValueError, match=match):
+        write_vtp(tmp_path / "a.vtp", SURFACE, arrays)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_other_files_are_refused_in_one_line(tmp_path: Path) -> None:
+    import pyvista
+
+    with pytest.raises(InputError, match="no such file"):
+        read_vtp(tmp_path / "none.vtp")
+    (tmp_path / "text.vtp").write_text("hello")
+    pyvista.Sphere().save(tmp_path / "foreign.vtp")
+    write_vtp(tmp_path / "whole.vtp", SURFACE, {"a": np.arange(NUM)})
+    data = (tmp_path / "whole.vtp").read_bytes()
+    (tmp_path / "cut.vtp").write_bytes(data[: len(data) // 2])
+    for name in ("text", "foreign", "cut"):
+        with pytest.raises(InputError, match="not a surface file"):
+            read_vtp(tmp_path / f"{name}.vtp")
