@@ -146,12 +146,8 @@ def _two_colouring(num_faces: int, pairs: Ints, clash: Bools) -> Bools:
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import minimum_spanning_tree
 
-    # Faces that meet at several edges count once; agreement is preferred, so that few faces are turned.
-    order = np.argsort(clash, kind="stable")
-    low, high = np.sort(pairs[order], axis=1).T
-    _, first = np.unique(low * num_faces + high, return_index=True)
-    weight = np.where(clash[order][first], 2, 1)
-    graph = coo_array((weight, (low[first], high[first])), shape=(num_faces, num_faces))
+    # Agreement is preferred, so that few faces are turned where not all edges can agree.
+    graph = coo_array((np.where(clash, 2, 1), (pairs[:, 0], pairs[:, 1])), shape=(num_faces, num_faces))
     tree = minimum_spanning_tree(graph).tocoo()
     # Each face in two copies, as it is and turned: an edge of the tree links the copies that agree, so that
     # each body falls into two halves with opposite choices.
@@ -208,9 +204,11 @@ def _turn_outward(mesh: Mesh, findings: list[Finding]) -> Mesh:
 def _closed_bodies(mesh: Mesh, body: Ints, num_bodies: int) -> Bools:
     """Shape (B,): bodies whose border is short against their size, so that their volume has a sure sign."""
     edges, face_edges = unique_edges(mesh.faces)
-    border = np.bincount(face_edges.ravel())[face_edges] != 2
-    length = np.linalg.norm(mesh.vertices[edges[:, 0]] - mesh.vertices[edges[:, 1]], axis=1)[face_edges]
-    border_mm = np.bincount(body, weights=(border * length).sum(axis=1), minlength=num_bodies)
+    # An edge that other bodies use as well is no border of a body that has two faces there itself.
+    keys, uses = np.unique(body[:, None] * len(edges) + face_edges, return_counts=True)
+    owner, edge = np.divmod(keys[uses % 2 == 1], len(edges))
+    length = np.linalg.norm(mesh.vertices[edges[edge, 0]] - mesh.vertices[edges[edge, 1]], axis=1)
+    border_mm = np.bincount(owner, weights=length, minlength=num_bodies)
     area_mm2 = np.bincount(body, weights=triangle_areas(mesh.vertices[mesh.faces]), minlength=num_bodies)
     return np.asarray(border_mm**2 < 0.25 * area_mm2)
 

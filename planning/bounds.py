@@ -143,6 +143,8 @@ def lower_bound(
     """
     start = time.monotonic()
     best = LowerBound(num_views=largest_views_bound(problem, target=target), name="largest views")
+    if best.num_views == 0:
+        return best
     rows = np.arange(len(problem.weight))
     price = None
     if problem.visible.nnz <= max_entries:
@@ -153,7 +155,9 @@ def lower_bound(
         left_s = time_limit_s - (time.monotonic() - start)
         price = _relaxation_prices(problem, target=target, group=group, time_limit_s=left_s)
     if price is None:
-        log.warning("no bound from the linear program within %g s; the bound given is a weak one", time_limit_s)
+        log.warning(
+            "no bound from the linear program within %g s; the bound given is a weak one", time_limit_s
+        )
         return best
     certified = math.ceil(certified_bound(problem, target=target, price=price) - 1e-6)
     return LowerBound(num_views=certified, name="linear program") if certified >= best.num_views else best

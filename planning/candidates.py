@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -97,6 +98,31 @@ class CandidateMaker:
                         )
                     )
         return views
+
+    def centred(self, viewpoints: Sequence[Viewpoint], middle_mm: Floats, *, prefix: str) -> list[Viewpoint]:
+        """The viewpoints moved, not turned, until they look at ``middle_mm``; only those that keep clear.
+
+        Parameters
+        ----------
+        viewpoints
+            V of them.
+        middle_mm
+            Shape (V, 3): what each shall have on its axis and in focus, such as the middle of what it sees.
+        prefix
+            Of the new ids.
+        """
+        if not viewpoints:
+            return []
+        rotations = np.stack([view.world_from_camera[:3, :3] for view in viewpoints])
+        forward = rotations[:, :, 2]
+        centers = middle_mm - self._standoffs_mm[0] * forward
+        world_from_camera = np.tile(np.eye(4), (len(viewpoints), 1, 1))
+        world_from_camera[:, :3, :3], world_from_camera[:, :3, 3] = rotations, centers
+        clear = np.flatnonzero(self._clearance.clear(centers, forward))
+        return [
+            Viewpoint(id=f"{prefix}{number:05d}", world_from_camera=world_from_camera[place])
+            for number, place in enumerate(clear, start=1)
+        ]
 
     def reachable(self, element_idx: Ints, *, rng: np.random.Generator) -> Bools:
         """Whether any of the tried ways to look at each element is free, shape (N,)."""

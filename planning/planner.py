@@ -134,7 +134,9 @@ def plan_views(
     chosen, target = _choose(merged, coverage=coverage, num_views=num_views)
     bound = lower_bound(merged, target=target, time_limit_s=time_limit_s, seed=seed)
     ordered = _in_route_order(pool, chosen)
-    views = [replace(pool.viewpoints[view], id=f"v{place:03d}") for place, view in enumerate(ordered, start=1)]
+    views = [
+        replace(pool.viewpoints[view], id=f"v{place:03d}") for place, view in enumerate(ordered, start=1)
+    ]
     figures = _figures(surface, problem, ordered, bound, views)
     options = {
         "coverage": coverage if num_views is None else None,

@@ -9,7 +9,7 @@ import numpy as np
 from scipy.sparse import csr_array, vstack
 
 from viewcov.coverage.raycasting import RayCaster
-from viewcov.inspection.arrays import Bools, Floats
+from viewcov.inspection.arrays import Bools, Ints
 from viewcov.inspection.requirements import Requirements
 from viewcov.inspection.rig import Rig
 from viewcov.inspection.surface import Surface
@@ -22,8 +22,11 @@ log = logging.getLogger(__name__)
 _VIEWS_EACH = 3
 """Candidates for each point aimed at."""
 
-_FIRST_SHARE = 0.5
-"""Share of the candidates spread over the whole surface; the others go where nothing is seen yet."""
+_FIRST_SHARE = 0.4
+"""Share of the candidates spread over the whole surface."""
+
+_CENTRED_SHARE = 0.2
+"""Share of those moved to the middle of what they see; the rest goes where nothing is seen yet."""
 
 _MAX_ROUNDS = 8
 _LEAST_GAIN = 2e-4
@@ -48,6 +51,40 @@ def default_num_candidates(surface: Surface, rig: Rig) -> int:
     return int(np.clip(30.0 * surface.area_mm2[surface.inspected].sum() / image_mm2, 800, 4000))
 
 
+class _Growth:
+    """Candidates gathered so far, what they see, and what it is no use to aim at any more."""
+
+    def __init__(self, surface: Surface, demand: int) -> None:
+        self.views: list[Viewpoint] = []
+        self.visible: list[csr_array] = []
+        self.given_up = ~np.asarray(surface.inspected)
+        self._seen = np.zeros(surface.num_elements, dtype=np.int64)
+        self._surface, self._demand = surface, demand
+
+    @property
+    def enough(self) -> Bools:
+        """Shape (E,): elements that enough candidates see."""
+        return self._seen >= self._demand
+
+    def add(self, views: list[Viewpoint], visible: csr_array) -> float:
+        """Add candidates; returns the area in mm2 that has become coverable."""
+        before = self.enough
+        self.views += views
+        self.visible.append(visible)
+        self._seen += np.asarray(visible.sum(axis=0)).astype(np.int64)
+        return float(self._surface.area_mm2[self.enough & ~before].sum())
+
+    def pool(self) -> CandidatePool:
+        """All candidates that see anything."""
+        if not self.views:
+            return CandidatePool(viewpoints=(), visible=csr_array((0, self._surface.num_elements)))
+        joined = csr_array(vstack(self.visible, format="csr"))
+        useful = np.flatnonzero(np.diff(joined.indptr))
+        return CandidatePool(
+            viewpoints=tuple(self.views[row] for row in useful), visible=csr_array(joined[useful])
+        )
+
+
 def gather_candidates(
     surface: Surface,
     rig: Rig,
@@ -58,10 +95,11 @@ def gather_candidates(
     jobs: int = 1,
     progress: bool = False,
 ) -> CandidatePool:
-    """At most ``num_candidates`` viewpoints with what they see.
+    """About ``num_candidates`` viewpoints, hardly ever more, with what they see.
 
-    Half of them are aimed at points spread over the surface. Rounds of others are aimed at what too few of
-    them see so far and a camera could look at, until a round gains nothing to speak of.
+    The first are aimed at points spread over the surface. Some of them are moved to the middle of what they
+    see. Rounds of others are aimed at what too few see so far and a camera could look at, until a round gains
+    nothing to speak of.
 
     Raises
     ------
@@ -72,45 +110,56 @@ def gather_candidates(
     budget = default_num_candidates(surface, rig) if num_candidates is None else num_candidates
     caster = RayCaster(surface.part.vertices_mm, surface.part.faces)
     maker = CandidateMaker(surface, rig, requirements, caster)
-    inspected = np.asarray(surface.inspected)
-    given_up = ~inspected
-    views: list[Viewpoint] = []
-    visible: list[csr_array] = []
-    seen = np.zeros(surface.num_elements, dtype=np.int64)
-    num_aims = max(1, round(_FIRST_SHARE * budget / _VIEWS_EACH))
+    growth = _Growth(surface, requirements.views_per_element)
+    least_mm2 = _LEAST_GAIN * float(surface.area_mm2[surface.inspected].sum())
     with Watch(surface, rig, requirements, jobs=jobs) as watch:
         for number in range(_MAX_ROUNDS + 1):
-            room = (budget - len(views)) // _VIEWS_EACH
-            open_idx = np.flatnonzero(~given_up & (seen < requirements.views_per_element))
-            reachable = maker.reachable(open_idx, rng=rng)
-            given_up[open_idx[~reachable]] = True
-            aims = spread_elements(surface, open_idx[reachable], min(num_aims, room), rng=rng)
-            more = maker.views_of(aims, num_each=_VIEWS_EACH, rng=rng, prefix=f"r{number}-")
-            if not more:
+            left = budget - len(growth.views)
+            num_aims = (
+                round(_FIRST_SHARE * budget / _VIEWS_EACH) if number == 0 else left // (2 * _VIEWS_EACH)
+            )
+            aims = _aims(surface, maker, growth, num=max(num_aims, min(8, left // _VIEWS_EACH), 1), rng=rng)
+            views = maker.views_of(aims, num_each=_VIEWS_EACH, rng=rng, prefix=f"r{number}-")
+            if not views or left < _VIEWS_EACH <= len(growth.views):
                 break
-            before = _area(surface, seen >= requirements.views_per_element)
-            visible.append(watch.seen_from(more, progress=progress))
-            views += more
-            seen += np.asarray(visible[-1].sum(axis=0)).astype(np.int64)
-            enough = seen >= requirements.views_per_element
+            visible = watch.seen_from(views, progress=progress)
+            gained = growth.add(views, visible)
+            if number == 0:
+                centred = _centred(
+                    surface, maker, views, visible, num=round(_CENTRED_SHARE * budget), rng=rng
+                )
+                gained += growth.add(centred, watch.seen_from(centred, progress=progress))
+            log.debug("round %d: %d candidates, %.1f mm2 more coverable", number, len(views), gained)
             # Later rounds aim elsewhere: what a view aimed at it does not show, another one hardly will.
-            given_up[aims[~enough[aims]]] = True
-            gained = _area(surface, enough) - before
-            log.info("round %d: %d candidates, %.1f mm2 more coverable", number, len(more), gained)
-            if number > 0 and gained < _LEAST_GAIN * _area(surface, inspected):
+            growth.given_up[aims[~growth.enough[aims]]] = True
+            if number > 0 and gained < least_mm2:
                 break
-            num_aims = max(8, (budget - len(views)) // (2 * _VIEWS_EACH))
-    return _useful(views, visible, surface.num_elements)
+    return growth.pool()
 
 
-def _area(surface: Surface, chosen: Bools) -> float:
-    weights: Floats = surface.area_mm2[chosen]
-    return float(weights.sum())
+def _aims(
+    surface: Surface, maker: CandidateMaker, growth: _Growth, *, num: int, rng: np.random.Generator
+) -> Ints:
+    """Elements to aim at next: spread over what is not seen enough and can be looked at."""
+    open_idx = np.flatnonzero(~growth.given_up & ~growth.enough)
+    reachable = maker.reachable(open_idx, rng=rng)
+    growth.given_up[open_idx[~reachable]] = True
+    return spread_elements(surface, open_idx[reachable], num, rng=rng)
 
 
-def _useful(views: list[Viewpoint], visible: list[csr_array], num_elements: int) -> CandidatePool:
-    if not views:
-        return CandidatePool(viewpoints=(), visible=csr_array((0, num_elements)))
-    joined = csr_array(vstack(visible, format="csr"))
-    useful = np.flatnonzero(np.diff(joined.indptr))
-    return CandidatePool(viewpoints=tuple(views[row] for row in useful), visible=csr_array(joined[useful]))
+def _centred(
+    surface: Surface,
+    maker: CandidateMaker,
+    views: list[Viewpoint],
+    visible: csr_array,
+    *,
+    num: int,
+    rng: np.random.Generator,
+) -> list[Viewpoint]:
+    """Up to ``num`` of the views, drawn at random, moved to the middle of what they see."""
+    area = surface.area_mm2[:, None]
+    sums = visible @ np.hstack([area * surface.centroid_mm, area])
+    useful = np.flatnonzero(sums[:, 3] > 0)
+    drawn = np.sort(rng.permutation(useful)[:num])
+    middle_mm = sums[drawn, :3] / sums[drawn, 3:]
+    return maker.centred([views[row] for row in drawn], middle_mm, prefix="m")

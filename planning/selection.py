@@ -184,9 +184,7 @@ def prune_cover(problem: CoverProblem, chosen: Ints, *, target: float) -> Ints:
     return np.array(kept, dtype=np.int64)
 
 
-def swap_views(
-    problem: CoverProblem, chosen: Ints, *, target: float = np.inf, max_rounds: int = 20
-) -> Ints:
+def swap_views(problem: CoverProblem, chosen: Ints, *, target: float = np.inf, max_rounds: int = 20) -> Ints:
     """As many views that cover no less than the ``chosen`` ones, after exchanging single views for better ones.
 
     Stops at the weight ``target``, when no exchange helps, or after ``max_rounds`` rounds over all views.

@@ -90,7 +90,7 @@ class CropSampler:
         ]
 
     def sample(self, step: int, index: int) -> tuple[Floats32, Bools, int]:
-        """Grey values and mask of crop ``index`` of ``step``, shape (crop_px, crop_px); index of its image."""
+        """Grey values and mask of a step's crop, shape (crop_px, crop_px), and the index of its image."""
         rng = np.random.default_rng((self._seed, step, index))
         on_defect = bool(self._defects) and rng.random() < self._options.positive_share
         image_idx, row, column = self._draw(rng, on_defect=on_defect)

@@ -127,7 +127,7 @@ def _in_one_pass(
     stack = torch.from_numpy(network_range(exposure_stack(padded, exposures)))[None]
     device = next(network.parameters()).device
     with torch.inference_mode():
-        logits = network(stack.to(device).to(memory_format=torch.channels_last))
+        logits = network(stack.to(device))
         probability = torch.sigmoid(logits)[0, 0, :height, :width].cpu().numpy()
     assert probability.shape == image.shape
     return np.ascontiguousarray(probability)
@@ -153,6 +153,8 @@ def _claim(model: SegmentationModel, folder: InspectionFolder) -> None:
         "weights_sha256": model.weights_sha256,
         "exposures": list(model.exposures),
         "threshold": model.threshold,
+        # Thresholds of fused views, so that fusing needs the inspection's folder alone.
+        "fusion": model.card.get("fusion", {}),
     }
     try:
         present = read_json(card) if card.is_file() else None

@@ -246,7 +246,7 @@ class _Run:
             group["lr"] = learning_rate_at(step, options)
         self._network.train()
         self._optimiser.zero_grad()
-        logits = self._network(torch.from_numpy(stack).to(memory_format=torch.channels_last))
+        logits = self._network(torch.from_numpy(stack))
         loss = _loss(logits, torch.from_numpy(mask), options)
         value = float(loss.detach())
         if not math.isfinite(value):

@@ -93,7 +93,11 @@ class SynthesisOptions:
         ):
             if not ok:
                 raise InputError(
-                    name, "out of range", expected=expected, found=repr(getattr(self, name)), remedy="correct it"
+                    name,
+                    "out of range",
+                    expected=expected,
+                    found=repr(getattr(self, name)),
+                    remedy="correct it",
                 )
         if self.num_defective + self.num_good == 0:
             raise InputError(
@@ -120,9 +124,9 @@ def synthesize(
 ) -> Dataset:
     """Render inspections of instances of the plan's part and write them as a data set.
 
-    An instance is the part with its own defects and its own surface finish, seen from all viewpoints. Run again
-    with the same arguments, only what is missing is made, and the result is the same to the last bit as that of
-    an undisturbed run with the same renderer.
+    An instance is the part with its own defects and its own surface finish, seen from all viewpoints. Run
+    again with the same arguments, only what is missing is made, and the result is the same to the last bit as
+    that of an undisturbed run with the same renderer.
 
     Parameters
     ----------
@@ -312,9 +316,7 @@ def _small_motion(options: SynthesisOptions, rng: np.random.Generator) -> Floats
     from scipy.spatial.transform import Rotation
 
     motion = np.eye(4)
-    motion[:3, :3] = Rotation.from_rotvec(
-        np.deg2rad(options.jitter_deg) * rng.standard_normal(3)
-    ).as_matrix()
+    motion[:3, :3] = Rotation.from_rotvec(np.deg2rad(options.jitter_deg) * rng.standard_normal(3)).as_matrix()
     motion[:3, 3] = options.jitter_mm * rng.standard_normal(3)
     return motion
 

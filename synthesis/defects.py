@@ -27,7 +27,7 @@ _SCRATCH_LABELLED = float(np.sqrt(1.0 - LABELLED_DEPTH))
 RIM_REACH = 1.35
 """Outer end of the raised rim, in outer radii (dent) or half widths (scratch)."""
 
-_MAX_TRIES_PER_DEFECT = 200
+_MAX_REJECTED_IN_A_ROW = 500
 _HEADINGS_PER_SITE = 6
 
 
@@ -122,7 +122,13 @@ class DefectRanges:
     """Chance that a defect is a scratch."""
 
     def __post_init__(self) -> None:
-        for name in ("dent_radius_mm", "dent_depth", "scratch_length_mm", "scratch_width_mm", "scratch_depth"):
+        for name in (
+            "dent_radius_mm",
+            "dent_depth",
+            "scratch_length_mm",
+            "scratch_width_mm",
+            "scratch_depth",
+        ):
             low, high = getattr(self, name)
             if not 0 < low <= high < np.inf:
                 raise ValueError(f"{name} must be two positive numbers, the lower first, got ({low}, {high})")
@@ -204,17 +210,17 @@ def sample_defects(
             remedy="choose other faces to inspect",
         )
     walker, normals = Walker(part), cad_corner_normals(part)
-    defects, rejected = list(kept), Counter[str]()
-    for _ in range(_MAX_TRIES_PER_DEFECT * max(num_defects, 1)):
-        if len(defects) >= num_defects:
-            break
+    defects, rejected, in_a_row = list(kept), Counter[str](), 0
+    while len(defects) < num_defects and in_a_row < _MAX_REJECTED_IN_A_ROW:
         found = _one(part, area, normals, walker, ranges, rng)
+        in_a_row += 1
         if isinstance(found, str):
             rejected[found] += 1
         elif any(_touch(found, other) for other in defects):
             rejected["overlap"] += 1
         else:
             defects.append(found)
+            in_a_row = 0
     if len(defects) < num_defects:
         raise InputError(
             part.source.path,
@@ -227,15 +233,21 @@ def sample_defects(
     return DefectDraw(defects=numbered, rejected=dict(sorted(rejected.items())))
 
 
-def uniform_sites(
-    area_mm2: Floats, corners_mm: Floats, num_sites: int, rng: np.random.Generator
-) -> tuple[Ints, Floats]:
+def uniform_sites(area_mm2: Floats, num_sites: int, rng: np.random.Generator) -> tuple[Ints, Floats]:
     """Triangles, shape (N,), and barycentric coordinates in them, shape (N, 3), uniform by area."""
     cumulated = np.cumsum(area_mm2)
     drawn = rng.random(num_sites) * cumulated[-1]
     face = np.minimum(np.searchsorted(cumulated, drawn, side="right"), len(area_mm2) - 1)
     root, share = np.sqrt(rng.random(num_sites)), rng.random(num_sites)
     return face, np.column_stack([1.0 - root, root * (1.0 - share), root * share])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Site:
+    face: int
+    point_mm: Floats
+    normal: Floats
+    cad_face: int
 
 
 def _one(
@@ -246,27 +258,46 @@ def _one(
     ranges: DefectRanges,
     rng: np.random.Generator,
 ) -> Defect | str:
-    faces, weights = uniform_sites(area, part.corners_mm, 1, rng)
+    faces, weights = uniform_sites(area, 1, rng)
     face, weight = int(faces[0]), weights[0]
-    site, normal = weight @ part.corners_mm[face], unit(weight @ normals[face])
-    cad_face = int(part.cad_face_idx[face])
-    if rng.random() >= ranges.scratch_share:
-        radius = _log_uniform(rng, ranges.dent_radius_mm)
-        return Defect(
-            id=0,
-            kind="dent",
-            center_mm=site,
-            normal=normal,
-            part_face=face,
-            cad_face=cad_face,
-            path_mm=site[None],
-            path_normal=normal[None],
-            size_mm=2.0 * radius,
-            width_mm=2.0 * radius,
-            depth_mm=radius * _log_uniform(rng, ranges.dent_depth),
-            rim=float(rng.uniform(0.0, 0.12)),
-            parameters={"radius_mm": radius},
-        )
+    site = _Site(
+        face=face,
+        point_mm=weight @ part.corners_mm[face],
+        normal=unit(weight @ normals[face]),
+        cad_face=int(part.cad_face_idx[face]),
+    )
+    if rng.random() < ranges.scratch_share:
+        return _scratch(site, part, normals, walker, ranges, rng)
+    return _dent(site, ranges, rng)
+
+
+def _dent(site: _Site, ranges: DefectRanges, rng: np.random.Generator) -> Defect:
+    radius = _log_uniform(rng, ranges.dent_radius_mm)
+    return Defect(
+        id=0,
+        kind="dent",
+        center_mm=site.point_mm,
+        normal=site.normal,
+        part_face=site.face,
+        cad_face=site.cad_face,
+        path_mm=site.point_mm[None],
+        path_normal=site.normal[None],
+        size_mm=2.0 * radius,
+        width_mm=2.0 * radius,
+        depth_mm=radius * _log_uniform(rng, ranges.dent_depth),
+        rim=float(rng.uniform(0.0, 0.12)),
+        parameters={"radius_mm": radius},
+    )
+
+
+def _scratch(
+    site: _Site,
+    part: Part,
+    normals: Floats,
+    walker: Walker,
+    ranges: DefectRanges,
+    rng: np.random.Generator,
+) -> Defect | str:
     width = _log_uniform(rng, ranges.scratch_width_mm)
     length = _log_uniform(rng, ranges.scratch_length_mm)
     bend = {
@@ -276,22 +307,21 @@ def _one(
     }
     depth = width * _log_uniform(rng, ranges.scratch_depth)
     rim = float(rng.uniform(0.05, 0.3))
-    shortest = min(ranges.scratch_length_mm[0], length)
     for _ in range(_HEADINGS_PER_SITE):
-        heading = _tangent(normal, rng.uniform(0.0, 2.0 * np.pi))
-        path = _path(walker, face, site, heading, length, width, bend)
+        heading = _tangent(site.normal, rng.uniform(0.0, 2.0 * np.pi))
+        path = _path(walker, site, heading, length, width, bend)
         # Rounding in the steps must not turn down a walk that was not cut short.
-        if path.length_mm >= 0.99 * shortest:
+        if path.length_mm >= 0.99 * ranges.scratch_length_mm[0]:
             break
     else:
         return "too short"
     return Defect(
         id=0,
         kind="scratch",
-        center_mm=site,
-        normal=normal,
-        part_face=face,
-        cad_face=cad_face,
+        center_mm=site.point_mm,
+        normal=site.normal,
+        part_face=site.face,
+        cad_face=site.cad_face,
         path_mm=path.points_mm,
         path_normal=_normals_at(part, normals, path),
         size_mm=path.length_mm,
@@ -303,7 +333,7 @@ def _one(
 
 
 def _path(
-    walker: Walker, face: int, site: Floats, heading: Floats, length: float, width: float, bend: dict[str, float]
+    walker: Walker, site: _Site, heading: Floats, length: float, width: float, bend: dict[str, float]
 ) -> Walk:
     """The walk of a length with the site in its middle; its heading swings like a sine."""
     amplitude, phase = np.deg2rad(bend["amplitude_deg"]), np.deg2rad(bend["phase_deg"])
@@ -314,7 +344,12 @@ def _path(
             return float(amplitude * (np.sin(phase + sign * rate * distance) - np.sin(phase)))
 
         return walker.walk(
-            face, site, sign * heading, length_mm=0.5 * length, step_mm=0.4 * width, turn_at=turn_at
+            site.face,
+            site.point_mm,
+            sign * heading,
+            length_mm=0.5 * length,
+            step_mm=0.4 * width,
+            turn_at=turn_at,
         )
 
     back, ahead = half(-1.0), half(1.0)

@@ -49,7 +49,7 @@ class Imprint:
         return self.part.cad_face_idx[self.mesh.part_face]
 
     def truth_samples(self) -> dict[str, Ints32 | Ints | Floats]:
-        """Columns of the truth table: one row per face that belongs to a defect, on the undeformed surface."""
+        """Columns of the truth table: one row per face of a defect, on the undeformed surface."""
         rows = np.flatnonzero(self.defect_id)
         corners = self.mesh.corners_mm[rows]
         x, y, z = corners.mean(axis=1).T
@@ -65,7 +65,8 @@ class Imprint:
     def defect_areas_mm2(self) -> Floats:
         """Area of each defect on the undeformed surface, shape (D,)."""
         area = triangle_areas(self.mesh.corners_mm)
-        return np.bincount(self.defect_id, weights=area, minlength=len(self.defects) + 1)[1:]
+        total = np.bincount(self.defect_id, weights=area, minlength=len(self.defects) + 1)
+        return total[1:].astype(np.float64)
 
 
 def refined_for(
@@ -87,7 +88,9 @@ def refined_for(
         # The lay may bend by a quarter of a pixel: grooves are some pixels apart.
         mesh = refine(
             mesh,
-            lambda corners, face: polar_edge_limit_mm(lays, part.cad_face_idx[face], corners, 0.25 * mm_per_px),
+            lambda corners, face: polar_edge_limit_mm(
+                lays, part.cad_face_idx[face], corners, 0.25 * mm_per_px
+            ),
         )
     if not defects:
         return mesh
@@ -105,11 +108,13 @@ def imprint(part: Part, defects: Sequence[Defect], mesh: RefinedMesh, *, scale: 
     mesh
         From ``refined_for``.
     scale
-        Factor on all heights. 0 gives the clean twin: the same triangles, undisplaced, with the CAD normals to
-        the last bit, so that a difference of two renderings shows the defects and nothing else.
+        Factor on all heights. 0 gives the clean twin: the same triangles, undisplaced, with the CAD normals
+        to the last bit, so that a difference of two renderings shows the defects and nothing else.
     """
     cad_normals = unit(mesh.at_corners(cad_corner_normals(part)))
-    vertex_normals = unit(sum_by_group(mesh.faces, triangle_areas(mesh.corners_mm)[:, None, None] * cad_normals))
+    vertex_normals = unit(
+        sum_by_group(mesh.faces, triangle_areas(mesh.corners_mm)[:, None, None] * cad_normals)
+    )
     height, owner = _heights(defects, mesh.vertices_mm, vertex_normals)
     defect_id = _labels(defects, mesh, height, owner)
     height = scale * height
@@ -127,7 +132,7 @@ def imprint(part: Part, defects: Sequence[Defect], mesh: RefinedMesh, *, scale: 
 
 
 def _edge_mm(defect: Defect, mm_per_px: float) -> float:
-    """Longest edge within a defect: enough for its shape, no finer than a pixel unless the shape asks for it."""
+    """Longest edge within a defect: enough for its shape, and no finer than a pixel beyond that."""
     if defect.kind == "dent":
         edge = min(defect.outer_mm / 6.0, max(defect.outer_mm / 12.0, mm_per_px))
     else:
@@ -135,8 +140,10 @@ def _edge_mm(defect: Defect, mm_per_px: float) -> float:
     return max(edge, _FINEST_EDGE_MM)
 
 
-def _defect_edge_limit(defects: Sequence[Defect], corners: Floats, normal: Floats, mm_per_px: float) -> Floats:
-    """Longest edge, shape (G,), of triangles (G, 3, 3): a defect's where their sphere meets it, else infinity."""
+def _defect_edge_limit(
+    defects: Sequence[Defect], corners: Floats, normal: Floats, mm_per_px: float
+) -> Floats:
+    """Longest edge, shape (G,), of triangles (G, 3, 3) whose sphere meets a defect; infinity elsewhere."""
     limit = np.full(len(corners), np.inf)
     middle = corners.mean(axis=1)
     radius = np.linalg.norm(corners - middle[:, None], axis=2).max(axis=1)
@@ -154,16 +161,20 @@ def _defect_edge_limit(defects: Sequence[Defect], corners: Floats, normal: Float
 
 
 def _nearest_on_path(defect: Defect, points: Floats) -> tuple[Floats, Floats, Ints]:
-    """Distance to a defect's path, distance along it, and nearest path point, shapes (N,) of points (N, 3)."""
+    """Distance to a defect's path, distance along it, and nearest path point, shapes (N,)."""
     path = defect.path_mm
     if len(path) == 1:
-        return np.linalg.norm(points - path[0], axis=1), np.zeros(len(points)), np.zeros(len(points), np.int64)
+        return (
+            np.linalg.norm(points - path[0], axis=1),
+            np.zeros(len(points)),
+            np.zeros(len(points), np.int64),
+        )
     from scipy.spatial import cKDTree
 
     step = np.diff(path, axis=0)
     step_length = np.maximum(np.linalg.norm(step, axis=1), 1e-12)
     start_at = np.concatenate([[0.0], np.cumsum(step_length)])
-    nearest = cKDTree(path).query(points)[1]
+    nearest = np.asarray(cKDTree(path).query(points)[1], dtype=np.int64)
     best, along = np.full(len(points), np.inf), np.zeros(len(points))
     for segment in (np.maximum(nearest - 1, 0), np.minimum(nearest, len(step) - 1)):
         share = np.einsum("ni,ni->n", points - path[segment], step[segment]) / step_length[segment] ** 2
@@ -215,7 +226,7 @@ def _labels(defects: Sequence[Defect], mesh: RefinedMesh, height: Floats, owner:
 
 
 def _tilted(part: Part, mesh: RefinedMesh, cad_normals: Floats, height: Floats) -> Floats:
-    """Shading normals, shape (G, 3, 3): the CAD normals minus the gradient of the height along the surface."""
+    """Shading normals, shape (G, 3, 3): CAD normals minus the gradient of the height along the surface."""
     rows = np.flatnonzero((height[mesh.faces] != 0).any(axis=1))
     if not rows.size:
         return cad_normals
@@ -232,4 +243,3 @@ def _tilted(part: Part, mesh: RefinedMesh, cad_normals: Floats, height: Floats) 
     tilted = np.array(cad_normals)
     tilted[rows] = np.where(moved[:, :, None], unit(cad_normals[rows] - gradient), cad_normals[rows])
     return tilted
-

@@ -1,18 +1,19 @@
 """How each CAD face was machined, and texture coordinates along its lay.
 
 Turning leaves grooves around an axis, milling straight ones. The texture coordinate u runs along the grooves
-and v across them, both in millimetres, so that an anisotropic material and a bump map act as on the real face.
+and v across them, both in millimetres: an anisotropic material and a bump map act as on the real face.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
-from viewcov.inspection.arrays import Floats, Ints
+from viewcov.inspection.arrays import Floats, Ints32
 from viewcov.inspection.part import Part, triangle_areas, triangle_normals
 from viewcov.synthesis.normals import cad_corner_normals, unit
 
@@ -43,7 +44,7 @@ class FaceLay:
     """Shape (3,), unit length. Axis of rotation, or the normal of a milled face."""
 
     along: Floats
-    """Shape (3,). Milled: direction of the grooves. Round: (radial, axial, 0), the direction of the meridian."""
+    """Shape (3,). Milled: direction of the grooves. Round: (radial, axial, 0) of the meridian."""
 
     radius_mm: float
     """Round: mean distance to the axis, by which angles become millimetres. 0 otherwise."""
@@ -94,7 +95,7 @@ def face_lays(part: Part, *, processes: Mapping[int, Process] | None = None) -> 
     )
 
 
-def lay_coordinates(lays: tuple[FaceLay, ...], cad_face_idx: Ints, corners_mm: Floats) -> Floats:
+def lay_coordinates(lays: tuple[FaceLay, ...], cad_face_idx: Ints32, corners_mm: Floats) -> Floats:
     """Texture coordinates (u along, v across the lay) in mm, shape (G, 3, 2), of triangles (G, 3, 3).
 
     The angle about an axis is unwrapped within each triangle, so none spans the seam.
@@ -110,11 +111,12 @@ def lay_coordinates(lays: tuple[FaceLay, ...], cad_face_idx: Ints, corners_mm: F
 
 
 def polar_edge_limit_mm(
-    lays: tuple[FaceLay, ...], cad_face_idx: Ints, corners_mm: Floats, error_mm: float
+    lays: tuple[FaceLay, ...], cad_face_idx: Ints32, corners_mm: Floats, error_mm: float
 ) -> Floats:
-    """Longest edge, shape (G,), at which the lay of triangles (G, 3, 3) bends less than ``error_mm``; or infinity.
+    """Longest edge, shape (G,), at which the lay of triangles (G, 3, 3) bends less than ``error_mm``.
 
-    A chord of length e misses a circle of radius r by e^2 / 8 r; only flat turned faces have such triangles.
+    A chord of length e misses a circle of radius r by e^2 / 8 r; only flat turned faces have such triangles,
+    the limit of others is infinity.
     """
     limit = np.full(len(corners_mm), np.inf)
     for cad, lay in enumerate(lays):
@@ -132,7 +134,7 @@ def _samples(part: Part) -> list[_Sample]:
     order = order[area[order] > 0]
     ends = np.searchsorted(part.cad_face_idx[order], np.arange(int(part.cad_face_idx.max()) + 2))
     made = []
-    for start, end in zip(ends[:-1], ends[1:], strict=True):
+    for start, end in itertools.pairwise(ends):
         rows = order[start:end]
         corners = part.corners_mm[rows]
         made.append(
@@ -312,7 +314,7 @@ def _coordinates(lay: FaceLay, corners: Floats) -> Floats:
     arm = corners - lay.origin_mm
     if lay.process == "milled":
         return np.stack([arm @ lay.along, arm @ np.cross(lay.axis, lay.along)], axis=-1)
-    # Plain faces have no lay: each triangle is seen along the axis it faces most; its texture has no direction.
+    # Plain faces have no lay, and their texture no direction: each is seen along the axis it faces most.
     normal = np.abs(triangle_normals(corners))
     drop = np.argmax(normal, axis=1)
     keep = np.array([[1, 2], [2, 0], [0, 1]])[drop]

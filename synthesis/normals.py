@@ -12,7 +12,7 @@ def cad_corner_normals(part: Part) -> Floats:
     """Unit normals at the corners of the part's triangles, shape (F, 3, 3).
 
     A corner's normal is the mean of the triangle normals around its vertex, weighted by their angle there,
-    over the triangles of the same CAD face only: a turned cylinder is round and its edge to the end face sharp.
+    over the triangles of the same CAD face only: a turned cylinder is round and its edge to the end sharp.
     """
     corners = part.corners_mm
     normals = triangle_normals(corners)

@@ -117,7 +117,7 @@ class _Border:
         """The untouched faces at these edges, which thereby become active; None if there are none."""
         old = split_edges[split_edges[:, 1] < self._base]
         key = old[:, 0] * self._base + old[:, 1]
-        # An edge within an old triangle joins two old vertices only if it is an old edge, or newly cut across.
+        # Other edges between two old vertices have been cut across a split triangle: no old face has them.
         found = np.minimum(np.searchsorted(self._keys, key), len(self._keys) - 1)
         edge = found[self._keys[found] == key]
         hit = np.isin(self._edge_at, edge)

@@ -13,7 +13,7 @@ from viewcov.inspection.rig import Rig
 from viewcov.synthesis.imprint import Imprint
 from viewcov.synthesis.lay import PROCESSES, FaceLay, lay_coordinates
 from viewcov.synthesis.scene import InspectionScene, Material, SceneSurface
-from viewcov.synthesis.textures import Finish, height_tile
+from viewcov.synthesis.textures import Finish, Texture, height_tile
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +27,7 @@ class Sensor:
     """Standard deviation of the read-out, in electrons."""
 
     def read_out(self, image: Floats32, rng: np.random.Generator) -> Floats32:
-        """A noise-free image (1.0 = full scale, any value from 0) as read out: noisy and clipped to [0, 1]."""
+        """A noise-free image (1.0 = full scale) as read out: noisy and clipped to [0, 1]."""
         electrons = np.clip(image, 0.0, 1.5).astype(np.float64) * self.full_well
         noise = rng.standard_normal(image.shape) * np.sqrt(electrons + self.read_noise**2)
         return np.clip((electrons + noise) / self.full_well, 0.0, 1.0).astype(np.float32)
@@ -52,14 +52,15 @@ def open_scene(
         rows = np.flatnonzero((process == number) & ~torn)
         if not rows.size:
             continue
-        # Each CAD face shows another place of the tile.
+        # Each CAD face shows another place of the tile, and those of rotation whole tiles around.
         shift = np.random.default_rng(texture.seed).random((len(lays), 1, 2))
+        tile_mm = np.array([_tile_mm(texture, lay) for lay in lays])[:, None]
         surfaces.append(
             SceneSurface(
                 name=texture.process,
                 corners_mm=corners[rows],
                 normals=imprint.corner_normals[rows],
-                uv=uv_mm[rows] / texture.tile_mm + shift[cad[rows]],
+                uv=uv_mm[rows] / tile_mm[cad[rows]] + shift[cad[rows]],
                 material=Material(
                     roughness_along=texture.roughness_along,
                     roughness_across=texture.roughness_across,
@@ -80,6 +81,13 @@ def open_scene(
             )
         )
     return InspectionScene(surfaces, rig.camera, rig.ring_light, num_samples=num_samples)
+
+
+def _tile_mm(texture: Texture, lay: FaceLay) -> tuple[float, float]:
+    along, across = texture.tile_mm
+    if lay.radius_mm > 0:
+        along = texture.tile_around_mm(2.0 * np.pi * lay.radius_mm)
+    return along, across
 
 
 def render_view(

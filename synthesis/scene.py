@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import functools
+import importlib
+import importlib.util
 import logging
 import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib import util
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,7 @@ _RING_SEGMENTS = 64
 _AMBIENT = 0.003
 _ALUMINIUM_ETA, _ALUMINIUM_K = 1.1, 6.8
 _MAX_OVERSCAN = 4.0
+_BOUNDS_REACH = 10.0
 
 # Mitsuba's camera has +x to the left and +y up, OpenCV's +x to the right and +y down; both look along +z.
 _OPENCV_FROM_MITSUBA = np.diag([-1.0, -1.0, 1.0, 1.0])
@@ -90,7 +92,7 @@ def renderer_variant() -> str:
     MissingExtraError
         If Mitsuba is not installed.
     """
-    if util.find_spec("mitsuba") is None:
+    if importlib.util.find_spec("mitsuba") is None:
         raise MissingExtraError("rendering", package="mitsuba", extra="render")
     for variant in VARIANTS:
         command = [sys.executable, "-P", "-c", _PROBE, variant]
@@ -117,8 +119,8 @@ def renderer_name() -> str:
 class InspectionScene:
     """A part under a ring light that moves with the camera.
 
-    The geometry is loaded once; a view moves only the sensor and the ring, so that the compiled kernel and the
-    part's acceleration structure serve all views.
+    The geometry is loaded once; a view moves only the sensor and the ring, so that the compiled kernel and
+    the part's acceleration structure serve all views.
 
     Parameters
     ----------
@@ -157,6 +159,8 @@ class InspectionScene:
             mesh_bsdf=mi.load_dict({"type": "diffuse", "reflectance": 0.0}),
             mesh_emitter=mi.load_dict({"type": "area", "radiance": float(ring_light.radiance)}),
         )
+        reach = _BOUNDS_REACH * (camera.focus_distance_mm + float(np.ptp(points, axis=0).max()))
+        shapes["bounds"] = _bounds(mi, reach)
         self._scene = mi.load_dict(
             {
                 "type": "scene",
@@ -169,13 +173,11 @@ class InspectionScene:
         )
         self._params = mi.traverse(self._scene)
         self._params.keep(["sensor.to_world", "ring.vertex_positions"])
-        # The first update leaves other last bits behind than later ones do; it must not be a view's.
-        self._place(np.eye(4))
 
     def render(self, world_from_camera: Floats, *, seed: int) -> Floats32:
-        """Image of one view, shape (height, width), in units of the camera's full scale, without sensor noise.
+        """Image of one view, shape (height, width), in units of the camera's full scale.
 
-        The same view, seed and scene give the same image to the last bit.
+        Without the sensor's noise. The same view, seed and scene give the same image to the last bit.
         """
         scene_from_camera = np.array(world_from_camera)
         scene_from_camera[:3, 3] -= self._origin
@@ -276,7 +278,7 @@ def _is_central(camera: Camera) -> bool:
 
 
 def _central_lens(camera: Camera) -> tuple[int, int, float]:
-    """Width and height in pixels and focal length in pixels of the undistorted central camera to render with."""
+    """Width, height and focal length, all in pixels, of the undistorted central camera to render with."""
     if _is_central(camera):
         return camera.width_px, camera.height_px, camera.focal_px
     side = np.linspace(0.0, 1.0, 33)
@@ -300,8 +302,8 @@ def _central_lens(camera: Camera) -> tuple[int, int, float]:
 
 def _mitsuba() -> Any:
     variant = renderer_variant()
-    import mitsuba as mi
-
+    # Mitsuba's type stubs are not valid Python, so type checkers must not see the import.
+    mi: Any = importlib.import_module("mitsuba")
     if mi.variant() != variant:
         mi.set_variant(variant)
     return mi
@@ -363,6 +365,19 @@ def _mesh(
         params["vertex_texcoords"] = _flat(uv)
     params.update()
     return mesh
+
+
+def _bounds(mi: Any, reach_mm: float) -> Any:
+    """Two specks at opposite corners of a cube that holds every place of the ring.
+
+    Mitsuba's ambient light takes the size of the scene from before the last move, so that an image would
+    depend on the view rendered before; with these the size is always the same.
+    """
+    speck = 1e-3 * np.array([[0.0, 0.0, 0.0], [1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
+    corners = reach_mm * np.array([[-1.0, -1.0, -1.0], [1.0, 1.0, 1.0]])
+    black = mi.load_dict({"type": "diffuse", "reflectance": 0.0})
+    vertices = (corners[:, None] + speck[None]).reshape(-1, 3)
+    return _mesh(mi, "bounds", vertices, np.arange(6).reshape(2, 3), mesh_bsdf=black)
 
 
 def _flat(values: Floats) -> Floats32:

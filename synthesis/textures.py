@@ -15,7 +15,9 @@ from viewcov.inspection.arrays import Floats32
 from viewcov.synthesis.lay import PROCESSES, Process
 
 _ROWS = 1024
-_COLUMNS = 1024
+# Around a hole only a short tile closes without being squeezed.
+_COLUMNS: dict[Process, int] = {"turned": 512, "drilled": 256, "milled": 1024, "plain": 1024}
+_COLUMNS_PER_STREAK = 24
 _ROWS_PER_PITCH = 10
 _FINEST_PITCH_MM = 0.22
 _TYPICAL_AMPLITUDE_MM = 0.0045
@@ -32,7 +34,7 @@ class Texture:
     """Distance between grooves; for ``plain``, the grain."""
 
     amplitude_mm: float
-    """Height of the grooves from bottom to crest; for ``plain``, of the grain (standard deviation times two)."""
+    """Height of the grooves from bottom to crest; for ``plain``, twice the grain's standard deviation."""
 
     streak_mm: float
     """Length along the lay over which a groove keeps its depth."""
@@ -54,12 +56,16 @@ class Texture:
     @property
     def column_mm(self) -> float:
         """Spacing of the tile's columns (along the lay)."""
-        return self.streak_mm / 24.0 if self.process != "plain" else self.row_mm
+        return self.streak_mm / _COLUMNS_PER_STREAK if self.process != "plain" else self.row_mm
 
     @property
     def tile_mm(self) -> tuple[float, float]:
         """Size of the tile along and across the lay, after which it repeats."""
-        return _COLUMNS * self.column_mm, _ROWS * self.row_mm
+        return _COLUMNS[self.process] * self.column_mm, _ROWS * self.row_mm
+
+    def tile_around_mm(self, circumference_mm: float) -> float:
+        """Length of the tile along the lay that closes around a face of rotation without a seam."""
+        return circumference_mm / max(1, round(circumference_mm / self.tile_mm[0]))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,7 +108,7 @@ def sample_finish(rng: np.random.Generator, *, mm_per_px: float) -> Finish:
                 process=process,
                 pitch_mm=float(pitch),
                 amplitude_mm=float(slope * pitch),
-                streak_mm=float(pitch * rng.uniform(10.0, 30.0)),
+                streak_mm=float(pitch * rng.uniform(10.0, 30.0) * (0.25 if process == "drilled" else 1.0)),
                 roughness_along=float(along),
                 roughness_across=float(across),
                 seed=int(rng.integers(2**31)),
@@ -116,31 +122,32 @@ def sample_finish(rng: np.random.Generator, *, mm_per_px: float) -> Finish:
 def height_tile(texture: Texture) -> Floats32:
     """Heights in mm, shape (rows across, columns along), that tile without a seam."""
     rng = np.random.default_rng(texture.seed)
+    shape = (_ROWS, _COLUMNS[texture.process])
+    long = float(_COLUMNS_PER_STREAK)
     if texture.process == "plain":
-        grain = _noise(rng, 0.35 * _ROWS_PER_PITCH, 0.35 * _ROWS_PER_PITCH)
+        grain = _noise(rng, shape, 0.35 * _ROWS_PER_PITCH, 0.35 * _ROWS_PER_PITCH)
         return (0.5 * texture.amplitude_mm * grain).astype(np.float32)
-    long = texture.streak_mm / texture.column_mm
     grooves = _ROWS // _ROWS_PER_PITCH
     row = np.arange(_ROWS)[:, None] / _ROWS * grooves
     # The feed is not steady: grooves wander by a part of the pitch and vary in depth.
-    phase = row + 0.35 * _noise(rng, 2.5 * _ROWS_PER_PITCH, 2.0 * long)
+    phase = row + 0.35 * _noise(rng, shape, 2.5 * _ROWS_PER_PITCH, 2.0 * long)
     cusp = (2.0 * (phase % 1.0) - 1.0) ** 2
-    depth = np.clip(1.0 + 0.4 * _noise(rng, 0.7 * _ROWS_PER_PITCH, long), 0.0, None)
-    streaks = _noise(rng, 0.12 * _ROWS_PER_PITCH, 1.5 * long)
-    waves = _noise(rng, 4.0 * _ROWS_PER_PITCH, 3.0 * long)
-    fine = _noise(rng, 0.1 * _ROWS_PER_PITCH, 0.1 * long)
+    depth = np.clip(1.0 + 0.4 * _noise(rng, shape, 0.7 * _ROWS_PER_PITCH, long), 0.0, None)
+    streaks = _noise(rng, shape, 0.12 * _ROWS_PER_PITCH, 1.5 * long)
+    waves = _noise(rng, shape, 4.0 * _ROWS_PER_PITCH, 3.0 * long)
+    fine = _noise(rng, shape, 0.1 * _ROWS_PER_PITCH, 0.1 * long)
     height = 0.6 * (cusp - 1 / 3) * depth + 0.25 * streaks + 0.6 * waves + 0.04 * fine
     return (texture.amplitude_mm * height).astype(np.float32)
 
 
-def _noise(rng: np.random.Generator, rows: float, columns: float) -> Floats32:
+def _noise(rng: np.random.Generator, shape: tuple[int, int], rows: float, columns: float) -> Floats32:
     """Smooth noise of mean 0 and deviation 1 that tiles; a Gaussian filter of so many rows and columns."""
     from scipy import fft
 
-    spectrum = fft.rfft2(rng.standard_normal((_ROWS, _COLUMNS), dtype=np.float32))
-    down = np.exp(-2.0 * (np.pi * rows * fft.fftfreq(_ROWS)) ** 2).astype(np.float32)
-    across = np.exp(-2.0 * (np.pi * columns * fft.rfftfreq(_COLUMNS)) ** 2).astype(np.float32)
+    spectrum = fft.rfft2(rng.standard_normal(shape, dtype=np.float32))
+    down = np.exp(-2.0 * (np.pi * rows * fft.fftfreq(shape[0])) ** 2).astype(np.float32)
+    across = np.exp(-2.0 * (np.pi * columns * fft.rfftfreq(shape[1])) ** 2).astype(np.float32)
     spectrum *= down[:, None] * across
     spectrum[0, 0] = 0.0
-    noise: Floats32 = fft.irfft2(spectrum, s=(_ROWS, _COLUMNS))
+    noise: Floats32 = fft.irfft2(spectrum, s=shape)
     return noise / noise.std()

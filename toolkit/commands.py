@@ -321,8 +321,8 @@ def view(result: Path) -> None:
         raise InputError(
             result,
             "there is no display",
-            expected="DISPLAY or WAYLAND_DISPLAY",
-            found="neither",
+            expected="an X server at DISPLAY",
+            found="none",
             remedy="use 'viewcov report', or open the .vtp in ParaView",
         )
     show(*files)

@@ -15,7 +15,7 @@ from viewcov.summary import inspections_under, plan_under, summarise
 from viewcov.viewer.charts import Share, effective_chart, waterfall_chart
 from viewcov.viewer.heatmaps import heatmap, panel_size
 from viewcov.viewer.image_sheets import SheetImage, image_sheet
-from viewcov.viewer.markers import marker
+from viewcov.viewer.markers import Marker, marker
 from viewcov.viewer.offscreen import WHOLE_PART, View, draw_views
 from viewcov.viewer.plan_pictures import plan_picture
 from viewcov.viewer.report import Picture, write_report
@@ -191,19 +191,17 @@ def _fused(
 ) -> Iterator[Draw]:
     mesh = read_vtp(inspection.results / model / "fused.vtp")
     figures = read_json(inspection.results / model / "fused.json")
-    colours = {True: _FOUND, False: _FALSE, None: _MISSED}
-    found = [marker(one["center_mm"], str(one["id"]), colour=colours[one["true"]]) for one in figures["defects"]]
-    known = any(one["true"] is not None for one in figures["defects"])
-    told = " Green rings: true; red: false alarms." if known else ""
+    looks = {True: (_FOUND, "true"), False: (_FALSE, "false alarm"), None: (_MISSED, "reported defect")}
+    found = [_ring(one, *looks[one["true"]]) for one in figures["defects"]]
     path = folder / "fused.png"
     yield (
         Picture(
             path=path, title=f"Fused defect probability, {inspection.name}", section="defects",
-            caption=f"Evidence of all views by model {model!r}, rule {rule.replace('_', ' ')}.{told}",
+            caption=f"Evidence of all views by model {model!r}, rule {rule.replace('_', ' ')}.",
         ),
         lambda: heatmap(
             mesh, mesh.arrays[f"probability_{rule}"], path, limits=(0.0, 1.0), views=views(mesh), markers=found,
-            marker_label="reported defect", title=f"Fused defect probability, {inspection.name}, model {model!r}",
+            title=f"Fused defect probability, {inspection.name}, model {model!r}",
             label="defect probability (1)",
         ),
     )  # fmt: skip
@@ -211,20 +209,23 @@ def _fused(
         return
     truth = read_json(inspection.truth_path)["defects"]
     hits = set(figures["rules"][rule]["found_ids"])
-    planted = [
-        marker(one["center_mm"], str(one["id"]), colour=_FOUND if one["id"] in hits else _MISSED) for one in truth
-    ]
+    looks = {True: (_FOUND, "found"), False: (_MISSED, "missed")}
+    planted = [_ring(one, *looks[one["id"] in hits]) for one in truth]
     yield (
         Picture(
             path=folder / "truth.png", title=f"Planted defects, {inspection.name}", section="defects",
-            caption="Share of each element that a planted defect covers. Green rings: found; blue: missed.",
+            caption="Share of each element that a planted defect covers.",
         ),
         lambda: heatmap(
             mesh, mesh.arrays["true_share"], folder / "truth.png", limits=(0.0, 1.0), views=views(mesh),
-            markers=planted, marker_label="planted defect", title=f"Planted defects, {inspection.name}",
+            markers=planted, title=f"Planted defects, {inspection.name}",
             label="covered share (1)",
         ),
     )  # fmt: skip
+
+
+def _ring(defect: Mapping[str, Any], colour: str, meaning: str) -> Marker:
+    return marker(defect["center_mm"], str(defect["id"]), colour=colour, meaning=meaning)
 
 
 def _sheet(inspection: InspectionFolder, model: str, folder: Path) -> Draw:

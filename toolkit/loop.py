@@ -47,7 +47,7 @@ def coverable_by_rig(
     from viewcov.coverage.truth import locate
     from viewcov.planning.planner import coverable_elements, planning_surface
 
-    coarse = planning_surface(surface.part, plan.requirements)
+    coarse = planning_surface(surface.part, plan.rig, plan.requirements)
     key = _coverable_key(plan, coarse)
     mask = _cached(cache, key)
     if mask is None:

@@ -45,9 +45,7 @@ REQUIRED = (
 """Read from the wheels of open3d-cpu 0.20, VTK 9.7 and Mitsuba 3.8, and tried on a bare Debian 12."""
 
 CURSOR = Library("libXcursor.so.1", "libxcursor1", "VTK's windows")
-LLVM = Library(
-    "libLLVM", "libllvm15", "Mitsuba's fast renderer; without it images take about three times as long"
-)
+LLVM = Library("libLLVM", "libllvm15", "Mitsuba; rendering takes about three times as long without")
 
 LLVM_PACKAGES = ("libllvm15", "libllvm14", "libllvm19", "libllvm15t64", "libllvm14t64")
 """In the order of preference. Mitsuba before 3.9 was tried with LLVM 14, 15 and 19."""
@@ -64,7 +62,7 @@ def missing_libraries() -> tuple[Library, ...]:
 
 
 def recommended_libraries() -> tuple[Library, ...]:
-    """The shared libraries that would make viewcov faster or more comfortable here, but that it can do without."""
+    """The shared libraries that viewcov can do without here, at a price."""
     if not sys.platform.startswith("linux"):
         return ()
     cursor = () if can_load(CURSOR.soname) else (CURSOR,)
@@ -72,7 +70,7 @@ def recommended_libraries() -> tuple[Library, ...]:
 
 
 def remedy(libraries: Sequence[Library]) -> str:
-    """One sentence that names the missing libraries and what to run, for a program that met an ImportError."""
+    """One sentence with the missing libraries and what to run, for a program that met an ImportError."""
     names = ", ".join(library.soname for library in libraries)
     return f"the system lacks {names}; {_what_to_do([_package_of(library) for library in libraries], names)}"
 
@@ -87,7 +85,7 @@ def can_load(soname: str) -> bool:
 
 
 def has_llvm() -> bool:
-    """Whether Dr.Jit would find an LLVM. Whether that one works only a trial in a process of its own can say."""
+    """Whether Dr.Jit would find an LLVM; whether that one works only a trial in its own process can say."""
     chosen = os.environ.get("DRJIT_LIBLLVM_PATH")
     if chosen:
         return os.path.isfile(chosen)  # noqa: PTH113
@@ -122,10 +120,10 @@ def apt_knows(package: str) -> bool:
     """Whether the package lists have a package that can be installed."""
     shown = subprocess.run(
         ["apt-cache", "policy", package],
+        env=dict(os.environ, LC_ALL="C"),
         capture_output=True,
         text=True,
         check=False,
-        env=dict(os.environ, LC_ALL="C"),
     ).stdout
     return "Candidate:" in shown and "Candidate: (none)" not in shown
 
