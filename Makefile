@@ -38,7 +38,7 @@ system:  ## check the system's libraries; install them when root, else say how
 # A virtual environment that is there stays, whatever Python made it; one that is broken is made anew.
 # The package comes along for its extras; the next rule installs it again when only its own files have changed.
 $(LIBRARIES): pyproject.toml constraints.txt | system
-	@echo "installing the libraries: about 4 minutes and 9 GB"
+	@echo "installing the libraries that are missing; all of them take about 6 minutes and 9 GB"
 	@$(BIN)/python -P -c 'import pip' 2>/dev/null || $(PYTHON) -m venv --clear $(VENV)
 	@$(PIP_INSTALL) 'setuptools>=77'
 	@$(PIP_INSTALL) --no-build-isolation '.[all,dev]'

@@ -69,9 +69,7 @@ def main() -> None:
 
             scene = open3d.t.geometry.RaycastingScene()
             as_tensor = open3d.core.Tensor.from_numpy
-            scene.add_triangles(
-                as_tensor((vertices / radius).astype(np.float32)), as_tensor(faces.astype(np.uint32))
-            )
+            scene.add_triangles(as_tensor((vertices / radius).astype(np.float32)), as_tensor(faces.astype(np.uint32)))
             rays = as_tensor(rays_of_view(camera, viewpoint, radius))
             one, _ = best_seconds(lambda: scene.cast_rays(rays, nthreads=1), repeats)  # noqa: B023
             every, answer = best_seconds(lambda: scene.cast_rays(rays), repeats)  # noqa: B023

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -145,10 +146,14 @@ def cover_inspections(
             folders[0].root, "no planted defect lies where a view looks", expected="at least one",
             found=f"{len(trials)} defects, all unseen", remedy="synthesize more defects or instances",
         )  # fmt: skip
-    areas = {
-        "seen_area_mm2": float(surface.area_mm2[seen & surface.inspected].sum()),
-        "inspected_area_mm2": visible.inspected_area_mm2,
-    }
+    seen_area_mm2 = float(surface.area_mm2[seen & surface.inspected].sum())
+    inspected_area_mm2 = visible.inspected_area_mm2
+    effective = partial(
+        effective_coverage, trials, seen_area_mm2=seen_area_mm2, inspected_area_mm2=inspected_area_mm2, seed=seed
+    )
+    difference = partial(
+        paired_difference, trials, seen_area_mm2=seen_area_mm2, inspected_area_mm2=inspected_area_mm2, seed=seed
+    )
     covariates = covariates_of(visible)
     pod_models = {model: fit_pod(trials, model, covariates) for model in models}
     size = float(np.median(trials.size_mm))
@@ -157,14 +162,12 @@ def cover_inspections(
         rule=rule,
         visible=visible,
         trials=trials,
-        effective={model: effective_coverage(trials, model, seed=seed, **areas) for model in models},
+        effective={model: effective(variant=model) for model in models},
         false_alarms={
-            model: false_alarms(
-                [one.matches[rule] for one in each], inspected_area_mm2=areas["inspected_area_mm2"]
-            )
+            model: false_alarms([one.matches[rule] for one in each], inspected_area_mm2=inspected_area_mm2)
             for model, each in fused.items()
         },
-        paired=tuple(paired_difference(trials, model, models[0], seed=seed, **areas) for model in models[1:]),
+        paired=tuple(difference(variant=model, minus=models[0]) for model in models[1:]),
         pod_models=pod_models,
         pod_maps={
             model: pod_map(

@@ -150,9 +150,7 @@ def find_defects(
     --------
     >>> find_defects(surface, fuse(evidence), high=0.7, low=0.4, table=table)  # doctest: +SKIP
     """
-    label = label_components(
-        surface, probability, high=high, low=low, min_area_mm2=min_area_mm2, adjacency=adjacency
-    )
+    label = label_components(surface, probability, high=high, low=low, min_area_mm2=min_area_mm2, adjacency=adjacency)
     num = int(label.max(initial=-1)) + 1
     views = _supporting_views(label, num, surface, table, statistic, low) if table is not None else [()] * num
     members = np.flatnonzero(label >= 0)

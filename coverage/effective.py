@@ -166,9 +166,7 @@ def detection_trials(
     planted = [np.array([defect.id for defect in truth.defects], dtype=np.int64) for truth in truths]
     for variant, of_inspection in matches.items():
         if len(of_inspection) != len(truths):
-            raise ValueError(
-                f"matches[{variant!r}] must have {len(truths)} entries, got {len(of_inspection)}"
-            )
+            raise ValueError(f"matches[{variant!r}] must have {len(truths)} entries, got {len(of_inspection)}")
         for ids, match in zip(planted, of_inspection, strict=True):
             if not np.array_equal(ids, match.planted_id):
                 raise ValueError(f"matches[{variant!r}] must match all planted defects in order, got others")
@@ -290,9 +288,7 @@ def paired_difference(
     )
 
 
-def false_alarms(
-    matches: Sequence[DefectMatch], *, inspected_area_mm2: float, confidence: float = 0.95
-) -> FalseAlarms:
+def false_alarms(matches: Sequence[DefectMatch], *, inspected_area_mm2: float, confidence: float = 0.95) -> FalseAlarms:
     """Detections on no planted defect, per part and per square metre of inspected area."""
     from scipy.stats import chi2
 
@@ -308,9 +304,7 @@ def false_alarms(
         num_inspections=parts,
         inspected_area_mm2=float(inspected_area_mm2),
         per_part=num / parts,
-        per_part_interval=Interval(
-            low=low / parts, high=high / parts, confidence=confidence, method="exact Poisson"
-        ),
+        per_part_interval=Interval(low=low / parts, high=high / parts, confidence=confidence, method="exact Poisson"),
         per_m2=float(num / (parts * inspected_area_mm2 * 1e-6)),
     )
 

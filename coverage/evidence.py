@@ -208,8 +208,7 @@ def gather_evidence_many(
     for pairs in batches:
         plan = plans[pairs[0][0]]
         gatherings = [
-            _Gathering(surface, folders[n], model, plans[n], plans[n].viewpoints, statistic)
-            for n, model in pairs
+            _Gathering(surface, folders[n], model, plans[n], plans[n].viewpoints, statistic) for n, model in pairs
         ]
         for view in _views(surface, plan, plan.viewpoints, progress=progress):
             for gathering in gatherings:

@@ -45,7 +45,7 @@ class FusedInspection:
     thresholds: dict[str, float]
     """High threshold of each rule, and of views used one by one."""
 
-    probability: dict[str, Floats32]
+    probability: dict[Rule, Floats32]
     """Fused probability by each rule, shape (E,); NaN = unseen."""
 
     table: EvidenceTable
@@ -57,7 +57,7 @@ class FusedInspection:
     truth: SurfaceTruth | None
     """Planted defects, where the inspection was synthesized."""
 
-    matches: dict[str, DefectMatch]
+    matches: dict[Rule, DefectMatch]
     """By each rule with a threshold, found against planted defects; empty without truth."""
 
     single_views: SingleViews | None
@@ -159,7 +159,8 @@ def fuse_inspection(
         )
 
     found = {name: found_by(name) for name in RULES if name in thresholds}
-    matches, single_views = {}, None
+    matches: dict[Rule, DefectMatch] = {}
+    single_views = None
     if truth is not None:
         matches = {name: match_defects(f, truth, surface, adjacency=adjacency) for name, f in found.items()}
         if SINGLE_VIEW in thresholds:
@@ -181,9 +182,7 @@ def fuse_inspection(
     )
 
 
-def calibrate_fusion(
-    folders: Sequence[InspectionFolder], model: str, *, progress: bool = False
-) -> Mapping[str, float]:
+def calibrate_fusion(folders: Sequence[InspectionFolder], model: str, *, progress: bool = False) -> Mapping[str, float]:
     """High threshold of each rule, and of views used one by one, with the best F1 on inspections with truth.
 
     The inspections may be of several parts. Use validation inspections: thresholds picked on the inspections

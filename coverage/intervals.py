@@ -21,9 +21,7 @@ class Interval:
 
     def scaled(self, factor: float) -> Interval:
         """Both ends times a factor of at least 0."""
-        return Interval(
-            low=self.low * factor, high=self.high * factor, confidence=self.confidence, method=self.method
-        )
+        return Interval(low=self.low * factor, high=self.high * factor, confidence=self.confidence, method=self.method)
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""

@@ -57,9 +57,7 @@ def ring_irradiance(
     return irradiance
 
 
-def _unshadowed(
-    emitter_mm: Floats, forward: Floats, exponent: float, points_mm: Floats, normals: Floats
-) -> Floats:
+def _unshadowed(emitter_mm: Floats, forward: Floats, exponent: float, points_mm: Floats, normals: Floats) -> Floats:
     """cos^m cos / r^2 of one emitter, shape (N,); zero where either faces away from the other."""
     to_light = emitter_mm - points_mm
     square = np.einsum("ij,ij->i", to_light, to_light)
@@ -76,10 +74,7 @@ def _unshadowed(
 def _reference(emitters_mm: Floats, exponent: float, distance_mm: float) -> float:
     """The sum for a frontal, unshadowed element on the optical axis."""
     axis = np.array([0.0, 0.0, 1.0])
-    terms = [
-        _unshadowed(emitter, axis, exponent, distance_mm * axis[None], -axis[None])[0]
-        for emitter in emitters_mm
-    ]
+    terms = [_unshadowed(emitter, axis, exponent, distance_mm * axis[None], -axis[None])[0] for emitter in emitters_mm]
     reference = float(np.sum(terms))
     if not reference > 0:
         raise ValueError(

@@ -165,9 +165,7 @@ class ThresholdChoice:
 
     def to_json(self) -> dict[str, Any]:
         """The choice and its curve."""
-        curve = [
-            [threshold, _plain(value)] for threshold, value in zip(self.thresholds, self.f1, strict=True)
-        ]
+        curve = [[threshold, _plain(value)] for threshold, value in zip(self.thresholds, self.f1, strict=True)]
         return {"high": self.high, "low": self.low, "counts": self.counts.to_json(), "curve": curve}
 
 
@@ -207,16 +205,12 @@ def match_single_views(
         target = _Target(truth, graph)
         for view_id in table.view_ids:
             p = view_probability(table, view_id, surface.num_elements, statistic=statistic)
-            label = label_components(
-                surface, p, high=high, low=low, min_area_mm2=min_area_mm2, adjacency=graph
-            )
+            label = label_components(surface, p, high=high, low=low, min_area_mm2=min_area_mm2, adjacency=graph)
             whole = target.match(label, surface, min_overlap=min_overlap)
             part = target.match(label, surface, min_overlap=min_overlap, seen=~np.isnan(p))
             in_view[view_id] = in_view.get(view_id, DefectCounts()) + part.counts
             of_all[view_id] = of_all.get(view_id, DefectCounts()) + whole.counts
-    return SingleViews(
-        view_ids=tuple(in_view), in_view=tuple(in_view.values()), of_all=tuple(of_all.values())
-    )
+    return SingleViews(view_ids=tuple(in_view), in_view=tuple(in_view.values()), of_all=tuple(of_all.values()))
 
 
 def view_probability(
@@ -329,9 +323,7 @@ class _Target:
             np.bincount(self.planted, weights=self.area_mm2 * rows, minlength=len(self.planted_id))
             for rows in (np.ones(len(covered)), visible, visible & covered)
         )
-        counted = (
-            np.ones(len(whole), dtype=bool) if seen is None else _reaches(_ratio(shown, whole), min_overlap)
-        )
+        counted = np.ones(len(whole), dtype=bool) if seen is None else _reaches(_ratio(shown, whole), min_overlap)
         overlap = _ratio(hit, shown)[counted]
         return DefectMatch(
             planted_id=self.planted_id[counted],
@@ -342,9 +334,7 @@ class _Target:
         )
 
 
-def _best(
-    counts_at: Callable[[float], DefectCounts], thresholds: Sequence[float], low_share: float
-) -> ThresholdChoice:
+def _best(counts_at: Callable[[float], DefectCounts], thresholds: Sequence[float], low_share: float) -> ThresholdChoice:
     if not len(thresholds):
         raise ValueError("thresholds must not be empty, got none")
     counts = [counts_at(high) for high in thresholds]

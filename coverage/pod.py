@@ -52,9 +52,7 @@ class ElementCovariates:
     @property
     def seen(self) -> Bools:
         """Shape (E,): elements with at least one view and known sampling."""
-        return (
-            (np.asarray(self.num_views) > 0) & np.isfinite(self.mm_per_px) & np.isfinite(self.incidence_deg)
-        )
+        return (np.asarray(self.num_views) > 0) & np.isfinite(self.mm_per_px) & np.isfinite(self.incidence_deg)
 
     def features(self, size_mm: float | Floats, names: Sequence[Covariate]) -> Floats:
         """Covariates for a defect of ``size_mm`` at each element, shape (E, len(names)); NaN = unseen."""
@@ -189,9 +187,7 @@ def covariates_of(coverage: GeometricCoverage, *, light: Floats | None = None) -
     )
 
 
-def fit_pod(
-    trials: DetectionTrials, variant: str, covariates: ElementCovariates, *, ridge: float = RIDGE
-) -> PodModel:
+def fit_pod(trials: DetectionTrials, variant: str, covariates: ElementCovariates, *, ridge: float = RIDGE) -> PodModel:
     """Hit/miss model from the trials at seen sites; light is used if the covariates have it.
 
     Covariates are standardised over the trials; ones that do not vary there are left at slope 0. The ridge

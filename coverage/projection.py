@@ -103,13 +103,9 @@ def elements_of_buffer(
     owner = ids.ravel()[pixel]
     num_owned = np.bincount(owner, minlength=surface.num_elements)
     cos_incidence = _cos_incidence(surface, viewpoint)
-    small, small_pixel = _smaller_than_a_pixel(
-        surface, camera, viewpoint, cos_incidence, num_owned > 0, ids, depth_mm
-    )
+    small, small_pixel = _smaller_than_a_pixel(surface, camera, viewpoint, cos_incidence, num_owned > 0, ids, depth_mm)
     # One sort of (element, pixel) packed into one integer: a stable grouping without an index sort.
-    packed = np.concatenate(
-        [owner.astype(np.int64) << 32 | pixel, small.astype(np.int64) << 32 | small_pixel]
-    )
+    packed = np.concatenate([owner.astype(np.int64) << 32 | pixel, small.astype(np.int64) << 32 | small_pixel])
     packed.sort()
     element = packed >> 32
     starts = np.flatnonzero(np.diff(element, prepend=-1))

@@ -15,9 +15,7 @@ from viewcov.inspection.poses import transform_points
 Boxes = NDArray[np.int32]
 
 
-def id_buffer(
-    vertices_mm: Floats, faces: Ints, camera: Camera, camera_from_world: Floats
-) -> tuple[Ints32, Floats32]:
+def id_buffer(vertices_mm: Floats, faces: Ints, camera: Camera, camera_from_world: Floats) -> tuple[Ints32, Floats32]:
     """The nearest triangle on the ray through each pixel's centre, and its depth along the optical axis.
 
     Triangles are rasterised in homogeneous coordinates (Olano and Greer 1997): the ray d of a pixel meets the

@@ -235,13 +235,9 @@ def locate(surface: Surface, part_face: Ints, points_mm: Floats) -> Ints:
     return element
 
 
-def _locate_among_all(
-    surface: Surface, part_face: Ints, points_mm: Floats, element: Ints, score: Floats
-) -> Ints:
+def _locate_among_all(surface: Surface, part_face: Ints, points_mm: Floats, element: Ints, score: Floats) -> Ints:
     order = np.argsort(surface.source_face_idx, kind="stable")
-    first, last = (
-        np.searchsorted(surface.source_face_idx[order], part_face, side=s) for s in ("left", "right")
-    )
+    first, last = (np.searchsorted(surface.source_face_idx[order], part_face, side=s) for s in ("left", "right"))
     counts = last - first
     found = element.copy()
     chunk = np.cumsum(counts) // _PAIRS_AT_ONCE
@@ -272,9 +268,7 @@ def _insideness(surface: Surface, element: Ints, points_mm: Floats) -> Floats:
     return np.where(flat, -np.inf, np.minimum(1.0 - second - third, np.minimum(second, third)))
 
 
-def _read_samples(
-    path: Path, defects: tuple[PlantedDefect, ...], *, num_faces: int
-) -> dict[str, NDArray[Any]]:
+def _read_samples(path: Path, defects: tuple[PlantedDefect, ...], *, num_faces: int) -> dict[str, NDArray[Any]]:
     samples = read_table(path)
     names = ("defect_id", "part_face", "x_mm", "y_mm", "z_mm", "area_mm2")
     missing = [name for name in names if name not in samples]

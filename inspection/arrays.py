@@ -28,9 +28,7 @@ def locked_floats(values: ArrayLike, *, name: str, shape: tuple[int | None, ...]
     return array
 
 
-def locked(
-    values: ArrayLike, *, name: str, shape: tuple[int | None, ...], dtype: type[np.generic]
-) -> NDArray[Any]:
+def locked(values: ArrayLike, *, name: str, shape: tuple[int | None, ...], dtype: type[np.generic]) -> NDArray[Any]:
     """Read-only copy of ``values`` as ``dtype`` and of ``shape``; ``None`` stands for any length."""
     array = np.array(values).astype(dtype, copy=True)
     if array.ndim != len(shape) or any(

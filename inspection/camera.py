@@ -172,10 +172,7 @@ class Camera:
         """Whether pixel coordinates, shape (..., 2), lie in the image and off its border; NaN does not."""
         x, y = pixels[..., 0], pixels[..., 1]
         return (
-            (x >= border_px)
-            & (x <= self.width_px - border_px)
-            & (y >= border_px)
-            & (y <= self.height_px - border_px)
+            (x >= border_px) & (x <= self.width_px - border_px) & (y >= border_px) & (y <= self.height_px - border_px)
         )
 
     def blur_px(self, depth_mm: Floats) -> Floats:

@@ -11,9 +11,10 @@ from viewcov.inspection.errors import InputError
 from viewcov.inspection.files import read_levels, sha256_of
 from viewcov.inspection.folder import InspectionFolder, read_dataset
 from viewcov.inspection.part import Finding, Part
-from viewcov.inspection.part_files import MESH_SUFFIXES, STEP_SUFFIXES, load_part
+from viewcov.inspection.part_files import MESH_SUFFIXES, load_part
 from viewcov.inspection.plan import read_plan
 from viewcov.inspection.rig import load_rig
+from viewcov.inspection.step_files import STEP_SUFFIXES
 
 Kind = Literal["part", "rig", "plan", "inspection", "dataset", "image"]
 

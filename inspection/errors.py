@@ -32,6 +32,5 @@ class MissingExtraError(ViewcovError):
 
     def __init__(self, purpose: str, *, package: str, extra: str) -> None:
         super().__init__(
-            f"{purpose} needs the package {package}, which is not installed; "
-            f"run: pip install 'viewcov[{extra}]'"
+            f"{purpose} needs the package {package}, which is not installed; run: pip install 'viewcov[{extra}]'"
         )

@@ -77,9 +77,7 @@ def read_json(path: str | Path) -> Any:
     """
     file = Path(path)
     if not file.is_file():
-        raise InputError(
-            file, "no such file", expected="a JSON file", found="nothing", remedy="check the path"
-        )
+        raise InputError(file, "no such file", expected="a JSON file", found="nothing", remedy="check the path")
     try:
         return json.loads(file.read_text("utf-8"), parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
@@ -109,9 +107,7 @@ def write_levels(path: str | Path, levels: NDArray[np.unsignedinteger]) -> None:
     from PIL import Image
 
     if levels.ndim != 2 or levels.dtype not in (np.uint8, np.uint16):
-        raise ValueError(
-            f"levels must be uint8 or uint16 of shape (height, width), got {levels.dtype} {levels.shape}"
-        )
+        raise ValueError(f"levels must be uint8 or uint16 of shape (height, width), got {levels.dtype} {levels.shape}")
     with replacing(path) as temporary:
         Image.fromarray(np.ascontiguousarray(levels)).save(temporary, format="PNG", compress_level=3)
 
@@ -128,9 +124,7 @@ def read_levels(path: str | Path) -> NDArray[np.unsignedinteger]:
 
     file = Path(path)
     if not file.is_file():
-        raise InputError(
-            file, "no such image", expected="an image file", found="nothing", remedy="check the path"
-        )
+        raise InputError(file, "no such image", expected="an image file", found="nothing", remedy="check the path")
     try:
         with Image.open(file) as image:
             image.load()
@@ -164,9 +158,7 @@ def read_mask(path: str | Path) -> Bools:
     return levels > np.iinfo(levels.dtype).max // 2
 
 
-def write_table(
-    path: str | Path, columns: Mapping[str, Any], *, metadata: Mapping[str, str] | None = None
-) -> None:
+def write_table(path: str | Path, columns: Mapping[str, Any], *, metadata: Mapping[str, str] | None = None) -> None:
     """Write named columns of equal length as a Parquet file in one step."""
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -191,9 +183,7 @@ def read_table(path: str | Path) -> dict[str, NDArray[Any]]:
 
     file = Path(path)
     if not file.is_file():
-        raise InputError(
-            file, "no such table", expected="a Parquet file", found="nothing", remedy="check the path"
-        )
+        raise InputError(file, "no such table", expected="a Parquet file", found="nothing", remedy="check the path")
     try:
         table = pq.read_table(file)
     except (pa.ArrowException, OSError) as error:

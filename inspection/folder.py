@@ -115,13 +115,7 @@ def read_dataset(root: str | Path) -> Dataset:
         )
     splits: Any = value.get("splits")
     made: Any = value.get("made", {})
-    wrong = (
-        {"splits": splits}
-        if not isinstance(splits, dict)
-        else {}
-        if isinstance(made, dict)
-        else {"made": made}
-    )
+    wrong = {"splits": splits} if not isinstance(splits, dict) else {} if isinstance(made, dict) else {"made": made}
     wrong = wrong or {k: v for k, v in splits.items() if v not in ("train", "validation", "test")}
     for name, found in wrong.items():
         raise InputError(

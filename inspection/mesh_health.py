@@ -152,9 +152,7 @@ def _two_colouring(num_faces: int, pairs: Ints, clash: Bools) -> Bools:
     # Each face in two copies, as it is and turned: an edge of the tree links the copies that agree, so that
     # each body falls into two halves with opposite choices.
     row, column, turned = tree.row.astype(np.int64), tree.col.astype(np.int64), (tree.data > 1.5) * num_faces
-    links = np.column_stack(
-        [np.r_[row, row + num_faces], np.r_[column + turned, column + num_faces - turned]]
-    )
+    links = np.column_stack([np.r_[row, row + num_faces], np.r_[column + turned, column + num_faces - turned]])
     half = _linked(2 * num_faces, links)[1].reshape(2, num_faces)
     flip = half[0] > half[1]
     num_bodies, body = _linked(num_faces, np.column_stack([row, column]))

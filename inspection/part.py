@@ -80,8 +80,7 @@ class Part:
             raise ValueError("faces must not be empty, got shape (0, 3)")
         if self.faces.min() < 0 or self.faces.max() >= len(self.vertices_mm):
             raise ValueError(
-                f"faces must index {len(self.vertices_mm)} vertices, "
-                f"got {self.faces.min()} to {self.faces.max()}"
+                f"faces must index {len(self.vertices_mm)} vertices, got {self.faces.min()} to {self.faces.max()}"
             )
         put(
             self,

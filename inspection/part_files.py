@@ -13,6 +13,7 @@ from viewcov.inspection.errors import InputError
 from viewcov.inspection.files import sha256_of
 from viewcov.inspection.mesh_health import Mesh, mend
 from viewcov.inspection.part import Finding, Part, PartSource
+from viewcov.inspection.step_files import STEP_SUFFIXES, glb_of_step
 
 if TYPE_CHECKING:
     import trimesh
@@ -22,13 +23,10 @@ log = logging.getLogger(__name__)
 MM_PER_UNIT = {"mm": 1.0, "cm": 10.0, "m": 1000.0, "inch": 25.4}
 """Units that a user can name for a mesh file."""
 
-STEP_SUFFIXES = (".stp", ".step")
 MESH_SUFFIXES = (".stl", ".obj", ".ply", ".off", ".glb", ".gltf")
 DEFAULT_PART = "builtin:clutch-half"
 BUILTIN_PARTS = (DEFAULT_PART, "builtin:bearing-block")
 
-_STEP_CHORD_MM = 0.05
-_STEP_ANGLE_RAD = 0.3
 _LARGEST_COORDINATE_MM = 1e7
 
 
@@ -110,9 +108,7 @@ def _bytes_of(file: Path) -> bytes:
             remedy="export the part as STEP",
         )
     if not file.is_file():
-        raise InputError(
-            file, "no such part file", expected="a file", found="nothing", remedy="check the path"
-        )
+        raise InputError(file, "no such part file", expected="a file", found="nothing", remedy="check the path")
     data = file.read_bytes()
     if not data:
         raise InputError(file, "empty file", expected="a part", found="0 bytes", remedy="export it again")
@@ -155,20 +151,9 @@ def _mesh_of(file: Path, data: bytes, units: str | None) -> Mesh:
 
 
 def _step_mesh(file: Path, data: bytes) -> Mesh:
-    import cascadio
+    import cascadio  # noqa: F401  # Lets trimesh read the CAD faces.
 
-    glb = cascadio.load(
-        data, file_type="step", tol_linear=_STEP_CHORD_MM, tol_angular=_STEP_ANGLE_RAD, include_brep=True
-    )
-    if not glb:
-        raise InputError(
-            file,
-            "cannot read the STEP file",
-            expected="a whole STEP file",
-            found="none",
-            remedy="export it again",
-        )
-    scene = _read_scene(file, glb, file_type="glb")
+    scene = _read_scene(file, glb_of_step(file, data), file_type="glb")
     return _joined(file, _without_annotations(_solids(scene)), MM_PER_UNIT["m"])
 
 
@@ -205,16 +190,36 @@ def _solids(scene: Any) -> list[trimesh.Trimesh]:
 
 
 def _without_annotations(meshes: list[trimesh.Trimesh]) -> list[trimesh.Trimesh]:
-    """Flat open sheets beside a solid are drawing annotations (PMI), not part surface."""
-    largest = max((float(np.ptp(mesh.vertices, axis=0).max()) for mesh in meshes), default=0.0)
+    """Flat sheets beside a solid are drawing annotations (PMI), not part surface.
 
-    def is_solid(mesh: trimesh.Trimesh) -> bool:
-        return float(np.ptp(mesh.vertices, axis=0).min()) > 1e-6 * largest
+    A flat face of a solid that has a colour of its own comes as a mesh of its own, too; but its corners are
+    corners of the solid's other faces.
+    """
+    from scipy.spatial import cKDTree
 
-    solids = [mesh for mesh in meshes if is_solid(mesh)]
-    if solids and len(solids) < len(meshes):
-        log.info("left out %d flat annotation meshes", len(meshes) - len(solids))
-    return solids or meshes
+    if not meshes:
+        return meshes
+    tolerance = 1e-6 * max(float(np.ptp(mesh.vertices, axis=0).max()) for mesh in meshes)
+    flat = [_thickness(mesh) <= tolerance for mesh in meshes]
+    solid_points = [mesh.vertices for mesh, sheet in zip(meshes, flat, strict=True) if not sheet]
+    if not solid_points:
+        return meshes
+    tree = cKDTree(np.concatenate(solid_points))
+    kept = [
+        mesh
+        for mesh, sheet in zip(meshes, flat, strict=True)
+        if not sheet or (tree.query(mesh.vertices)[0] <= tolerance).mean() > 0.5
+    ]
+    if len(kept) < len(meshes):
+        log.info("left out %d flat annotation meshes", len(meshes) - len(kept))
+    return kept
+
+
+def _thickness(mesh: trimesh.Trimesh) -> float:
+    """Extent across the plane that fits the vertices best."""
+    centered = np.asarray(mesh.vertices) - np.mean(mesh.vertices, axis=0)
+    _, axes = np.linalg.eigh(centered.T @ centered)
+    return float(np.ptp(centered @ axes[:, 0]))
 
 
 def _joined(file: Path, meshes: list[trimesh.Trimesh], mm_per_unit: float) -> Mesh:
@@ -229,6 +234,7 @@ def _joined(file: Path, meshes: list[trimesh.Trimesh], mm_per_unit: float) -> Me
     vertices, faces, cad_faces = [], [], []
     num_vertices = num_cad_faces = 0
     for mesh in meshes:
+        _refuse_stray_faces(file, mesh)
         vertices.append(np.asarray(mesh.vertices, dtype=np.float64) * mm_per_unit)
         faces.append(np.asarray(mesh.faces, dtype=np.int64) + num_vertices)
         index = mesh.face_attributes.get("brep_index")
@@ -238,21 +244,22 @@ def _joined(file: Path, meshes: list[trimesh.Trimesh], mm_per_unit: float) -> Me
             cad_faces.append(np.asarray(index, dtype=np.int64) + num_cad_faces)
             num_cad_faces += int(index.max()) + 1
         num_vertices += len(mesh.vertices)
-    return Mesh(
-        vertices=np.concatenate(vertices), faces=np.concatenate(faces), cad_face_idx=np.concatenate(cad_faces)
-    )
+    return Mesh(vertices=np.concatenate(vertices), faces=np.concatenate(faces), cad_face_idx=np.concatenate(cad_faces))
 
 
-def _refuse_impossible(mesh: Mesh, where: str) -> list[Finding]:
-    """Findings about the coordinates; raises InputError where they cannot be worked with."""
+def _refuse_stray_faces(file: Path, mesh: trimesh.Trimesh) -> None:
     if mesh.faces.min() < 0 or mesh.faces.max() >= len(mesh.vertices):
         raise InputError(
-            where,
+            file,
             "a face names a vertex that is not there",
             expected=f"vertex numbers below {len(mesh.vertices)}",
             found=f"{mesh.faces.min()} to {mesh.faces.max()}",
             remedy="export it again",
         )
+
+
+def _refuse_impossible(mesh: Mesh, where: str) -> list[Finding]:
+    """Findings about the coordinates; raises InputError where they cannot be worked with."""
     used = mesh.vertices[np.unique(mesh.faces)]
     largest = float(np.abs(used).max()) if np.isfinite(used).all() else float("inf")
     if not largest <= _LARGEST_COORDINATE_MM:

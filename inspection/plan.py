@@ -97,9 +97,7 @@ def write_plan(path: str | Path, plan: InspectionPlan) -> None:
     """Write the plan as JSON that a person can read and compare line by line."""
     part = dataclasses.asdict(plan.part)
     if not plan.part.path.startswith("builtin:"):
-        part["path"] = Path(
-            os.path.relpath(Path(plan.part.path).resolve(), Path(path).resolve().parent)
-        ).as_posix()
+        part["path"] = Path(os.path.relpath(Path(plan.part.path).resolve(), Path(path).resolve().parent)).as_posix()
     rig = plan.rig.to_dict()
     del rig["requirements"]
     write_json(
@@ -111,8 +109,7 @@ def write_plan(path: str | Path, plan: InspectionPlan) -> None:
             "rig": rig,
             "requirements": dataclasses.asdict(plan.requirements),
             "viewpoints": [
-                {"id": view.id, "world_from_camera": view.world_from_camera.tolist()}
-                for view in plan.viewpoints
+                {"id": view.id, "world_from_camera": view.world_from_camera.tolist()} for view in plan.viewpoints
             ],
             "made": plan.made,
         },

@@ -20,9 +20,7 @@ def rigid(transform: ArrayLike, *, name: str) -> Floats:
     checked = locked_floats(transform, name=name, shape=(4, 4))
     rotation = checked[:3, :3]
     if not np.allclose(rotation @ rotation.T, np.eye(3), rtol=0.0, atol=1e-6) or np.linalg.det(rotation) < 0:
-        raise ValueError(
-            f"{name} must hold a rotation (orthonormal, determinant +1), got {rotation.tolist()}"
-        )
+        raise ValueError(f"{name} must hold a rotation (orthonormal, determinant +1), got {rotation.tolist()}")
     if not np.allclose(checked[3], (0.0, 0.0, 0.0, 1.0), rtol=0.0, atol=1e-12):
         raise ValueError(f"{name} must end with the row (0, 0, 0, 1), got {checked[3].tolist()}")
     return checked

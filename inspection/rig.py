@@ -92,9 +92,7 @@ def rig_from_dict(table: dict[str, Any], *, where: object, name: str) -> Rig:
                 remedy="add it; the shipped rig 'paper' is an example",
             )
     made: dict[str, Any] = {
-        key: _from_table(kind, table[key], where=where, key=key)
-        for key, kind in known.items()
-        if key in table
+        key: _from_table(kind, table[key], where=where, key=key) for key, kind in known.items() if key in table
     }
     return Rig(name=str(table.get("name", name)), **made)
 

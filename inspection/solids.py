@@ -30,9 +30,7 @@ def revolved(profile: tuple[tuple[float, float], ...], *, segments: int = SEGMEN
     for edge in range(len(profile)):
         low, high = rings[edge], rings[(edge + 1) % len(profile)]
         low_next, high_next = np.roll(low, -1), np.roll(high, -1)
-        strip = np.concatenate(
-            [np.column_stack([low, low_next, high_next]), np.column_stack([low, high_next, high])]
-        )
+        strip = np.concatenate([np.column_stack([low, low_next, high_next]), np.column_stack([low, high_next, high])])
         a, b, c = strip.T
         strip = strip[(a != b) & (b != c) & (c != a)]
         faces.append(strip)

@@ -128,9 +128,7 @@ def cut_surface(part: Part, max_edge_mm: float) -> Surface:
 def sum_to_faces(surface: Surface, element_values: Floats) -> Floats:
     """Element values summed per triangle of the part, shape (F,)."""
     num_faces = len(surface.part.faces)
-    return np.bincount(surface.source_face_idx, weights=element_values, minlength=num_faces).astype(
-        np.float64
-    )
+    return np.bincount(surface.source_face_idx, weights=element_values, minlength=num_faces).astype(np.float64)
 
 
 def _refuse_too_many(part: Part, max_edge_mm: float, expected: float) -> None:

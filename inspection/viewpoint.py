@@ -25,9 +25,7 @@ class Viewpoint:
 
     def __post_init__(self) -> None:
         if not _ID.fullmatch(self.id):
-            raise ValueError(
-                f"viewpoint id must be letters, digits, '_' or '-' (at most 64), got {self.id!r}"
-            )
+            raise ValueError(f"viewpoint id must be letters, digits, '_' or '-' (at most 64), got {self.id!r}")
         object.__setattr__(self, "world_from_camera", rigid(self.world_from_camera, name="world_from_camera"))
 
     @classmethod

@@ -52,7 +52,7 @@ def merge_rows(problem: CoverProblem, *, seed: int = 0) -> tuple[CoverProblem, I
     _, first, new_row = np.unique(hashes, return_index=True, return_inverse=True)
     merged = CoverProblem(
         visible=csr_array(by_row[:, first]),
-        weight=np.bincount(new_row, weights=problem.weight, minlength=len(first)),
+        weight=np.bincount(new_row, weights=problem.weight, minlength=len(first)).astype(np.float64),
         demand=problem.demand,
     )
     merged.visible.sort_indices()
@@ -155,17 +155,13 @@ def lower_bound(
         left_s = time_limit_s - (time.monotonic() - start)
         price = _relaxation_prices(problem, target=target, group=group, time_limit_s=left_s)
     if price is None:
-        log.warning(
-            "no bound from the linear program within %g s; the bound given is a weak one", time_limit_s
-        )
+        log.warning("no bound from the linear program within %g s; the bound given is a weak one", time_limit_s)
         return best
     certified = math.ceil(certified_bound(problem, target=target, price=price) - 1e-6)
     return LowerBound(num_views=certified, name="linear program") if certified >= best.num_views else best
 
 
-def _relaxation_prices(
-    problem: CoverProblem, *, target: float, group: Ints, time_limit_s: float
-) -> Floats | None:
+def _relaxation_prices(problem: CoverProblem, *, target: float, group: Ints, time_limit_s: float) -> Floats | None:
     """Prices of the rows, shape (R,), from the relaxation over groups of rows; None if it was not solved.
 
     Minimise sum x subject to k Y_g <= sum_v a_gv x_v, Y_g <= W_g, sum Y >= T, 0 <= x <= 1, where a_gv is the
@@ -179,7 +175,7 @@ def _relaxation_prices(
     if total <= 0:
         return None
     summing = csr_array((weight / total, (group, np.arange(len(group)))), shape=(num_groups, len(group)))
-    group_weight = np.asarray(summing.sum(axis=1))
+    group_weight: Floats = np.asarray(summing.sum(axis=1), dtype=np.float64)
     keep = group_weight > 0
     seen = csr_array(summing @ problem.visible.T)[keep]
     # Rows are scaled by their weight, so that Y_g runs from 0 to 1 whatever the group weighs.

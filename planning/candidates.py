@@ -66,9 +66,7 @@ class CandidateMaker:
         self._clearance = Clearance(surface, rig)
         self._standoffs_mm = standoffs_mm(rig, requirements)
 
-    def views_of(
-        self, element_idx: Ints, *, num_each: int, rng: np.random.Generator, prefix: str
-    ) -> list[Viewpoint]:
+    def views_of(self, element_idx: Ints, *, num_each: int, rng: np.random.Generator, prefix: str) -> list[Viewpoint]:
         """Up to ``num_each`` viewpoints aimed at each of the elements, none where no camera can look at it.
 
         The first looks as squarely at the element as the part allows; the others are drawn at random, each
@@ -84,7 +82,7 @@ class CandidateMaker:
         order = np.argsort(arrival, axis=1, kind="stable")[:, :num_each]
         rolled = rng.random(order.shape) < 0.5
         square = self._rig.camera.width_px == self._rig.camera.height_px
-        views = []
+        views: list[Viewpoint] = []
         for row, ways in enumerate(order):
             for place, way in enumerate(ways):
                 if np.isfinite(arrival[row, way]):
@@ -146,9 +144,7 @@ class CandidateMaker:
         )
         free = np.flatnonzero(possible)
         possible[free] = self._clearance.clear(flat[free], -directions.reshape(-1, 3)[free])
-        return _Aims(
-            center_mm=centers, forward=-directions, tilt_ring=tilt_ring, possible=possible.reshape(shape)
-        )
+        return _Aims(center_mm=centers, forward=-directions, tilt_ring=tilt_ring, possible=possible.reshape(shape))
 
 
 def standoffs_mm(rig: Rig, requirements: Requirements) -> Floats:

@@ -134,9 +134,7 @@ def plan_views(
     chosen, target = _choose(merged, coverage=coverage, num_views=num_views)
     bound = lower_bound(merged, target=target, time_limit_s=time_limit_s, seed=seed)
     ordered = _in_route_order(pool, chosen)
-    views = [
-        replace(pool.viewpoints[view], id=f"v{place:03d}") for place, view in enumerate(ordered, start=1)
-    ]
+    views = [replace(pool.viewpoints[view], id=f"v{place:03d}") for place, view in enumerate(ordered, start=1)]
     figures = _figures(surface, problem, ordered, bound, views)
     options = {
         "coverage": coverage if num_views is None else None,
@@ -191,9 +189,7 @@ def coverable_elements(
     return CoverProblem(visible=pool.visible, weight=surface.area_mm2, demand=demand).coverable
 
 
-def planning_surface(
-    part: Part, rig: Rig, requirements: Requirements, *, edge_mm: float | None = None
-) -> Surface:
+def planning_surface(part: Part, rig: Rig, requirements: Requirements, *, edge_mm: float | None = None) -> Surface:
     """The surface to plan on: elements with edges up to ``edge_mm``.
 
     If that is not given, the edge is the requirements' own, lengthened until there are at most

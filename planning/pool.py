@@ -80,9 +80,7 @@ class _Growth:
             return CandidatePool(viewpoints=(), visible=csr_array((0, self._surface.num_elements)))
         joined = csr_array(vstack(self.visible, format="csr"))
         useful = np.flatnonzero(np.diff(joined.indptr))
-        return CandidatePool(
-            viewpoints=tuple(self.views[row] for row in useful), visible=csr_array(joined[useful])
-        )
+        return CandidatePool(viewpoints=tuple(self.views[row] for row in useful), visible=csr_array(joined[useful]))
 
 
 def gather_candidates(
@@ -115,9 +113,7 @@ def gather_candidates(
     with Watch(surface, rig, requirements, jobs=jobs) as watch:
         for number in range(_MAX_ROUNDS + 1):
             left = budget - len(growth.views)
-            num_aims = (
-                round(_FIRST_SHARE * budget / _VIEWS_EACH) if number == 0 else left // (2 * _VIEWS_EACH)
-            )
+            num_aims = round(_FIRST_SHARE * budget / _VIEWS_EACH) if number == 0 else left // (2 * _VIEWS_EACH)
             aims = _aims(surface, maker, growth, num=max(num_aims, min(8, left // _VIEWS_EACH), 1), rng=rng)
             views = maker.views_of(aims, num_each=_VIEWS_EACH, rng=rng, prefix=f"r{number}-")
             if not views or left < _VIEWS_EACH <= len(growth.views):
@@ -125,9 +121,7 @@ def gather_candidates(
             visible = watch.seen_from(views, progress=progress)
             gained = growth.add(views, visible)
             if number == 0:
-                centred = _centred(
-                    surface, maker, views, visible, num=round(_CENTRED_SHARE * budget), rng=rng
-                )
+                centred = _centred(surface, maker, views, visible, num=round(_CENTRED_SHARE * budget), rng=rng)
                 gained += growth.add(centred, watch.seen_from(centred, progress=progress))
             log.debug("round %d: %d candidates, %.1f mm2 more coverable", number, len(views), gained)
             # Later rounds aim elsewhere: what a view aimed at it does not show, another one hardly will.
@@ -137,9 +131,7 @@ def gather_candidates(
     return growth.pool()
 
 
-def _aims(
-    surface: Surface, maker: CandidateMaker, growth: _Growth, *, num: int, rng: np.random.Generator
-) -> Ints:
+def _aims(surface: Surface, maker: CandidateMaker, growth: _Growth, *, num: int, rng: np.random.Generator) -> Ints:
     """Elements to aim at next: spread over what is not seen enough and can be looked at."""
     open_idx = np.flatnonzero(~growth.given_up & ~growth.enough)
     reachable = maker.reachable(open_idx, rng=rng)

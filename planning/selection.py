@@ -44,7 +44,7 @@ class CoverProblem:
     def rows_seen(self, view: int) -> Ints:
         """The rows that a view sees, shape (M,)."""
         start, end = self.visible.indptr[view : view + 2]
-        return self.visible.indices[start:end]
+        return self.visible.indices[start:end].astype(np.int64)
 
     @cached_property
     def coverable(self) -> Bools:
@@ -154,7 +154,8 @@ def _lazy_greedy(problem: CoverProblem, tally: Tally) -> Iterator[int]:
     A gain only shrinks as views are added (submodularity), so an old gain bounds the new one and most need not
     be computed again (Minoux 1978).
     """
-    heap = [(-gain, view) for view, gain in enumerate(problem.visible @ problem.weight) if gain > 0]
+    gains = [float(gain) for gain in problem.visible @ problem.weight]
+    heap = [(-gain, view) for view, gain in enumerate(gains) if gain > 0]
     heapq.heapify(heap)
     while heap:
         _, view = heapq.heappop(heap)

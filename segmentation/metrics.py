@@ -57,9 +57,7 @@ class PixelCounts:
     @property
     def f1(self) -> float | None:
         """Harmonic mean of precision and recall; None if nothing is defective and nothing was found."""
-        return _ratio(
-            2 * self.true_positive, 2 * self.true_positive + self.false_positive + self.false_negative
-        )
+        return _ratio(2 * self.true_positive, 2 * self.true_positive + self.false_positive + self.false_negative)
 
     @property
     def iou(self) -> float | None:
@@ -78,7 +76,12 @@ class ScoreHistogram:
         self._good = np.zeros(NUM_BINS, dtype=np.int64)
 
     def add(self, probability: NDArray[np.float32], defective: Bools) -> None:
-        """Count an image: probability in [0, 1] and mask, of the same shape."""
+        """Count an image: probability in [0, 1] and mask, of the same shape; raises ValueError if not."""
+        if probability.shape != defective.shape or not ((probability >= 0) & (probability <= 1)).all():
+            raise ValueError(
+                f"probability must lie in [0, 1] and have shape {defective.shape}, "
+                f"got {probability.min()} to {probability.max()} and {probability.shape}"
+            )
         bins = np.minimum((probability * np.float32(NUM_BINS)).astype(np.int64), NUM_BINS - 1)
         self._defective += np.bincount(bins[defective], minlength=NUM_BINS)
         self._good += np.bincount(bins[~defective], minlength=NUM_BINS)
@@ -215,9 +218,7 @@ def test_model(
         "images": len(views),
         "threshold": model.threshold,
         "pixels": _pixel_figures(counts, histogram),
-        "defects": _share_figures(
-            sum(len(f.defect_ids) for f in findings), sum(len(f.found_ids) for f in findings)
-        ),
+        "defects": _share_figures(sum(len(f.defect_ids) for f in findings), sum(len(f.found_ids) for f in findings)),
         "instances": _share_figures(len(seen), len(hit)),
         "false_alarms": _false_alarm_figures(findings),
         "seconds": round(time.perf_counter() - start, 3),

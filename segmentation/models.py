@@ -87,11 +87,17 @@ class SegmentationModel:
     """How it was made: training options and figures, data set, versions. Plain JSON values."""
 
     def __post_init__(self) -> None:
-        if not _NAME.fullmatch(self.name):
-            raise ValueError(f"name must be letters, digits, '_', '.' or '-' (at most 64), got {self.name!r}")
+        checked_name(self.name)
         checked_exposures(self.exposures)
         if not 0.0 < self.threshold < 1.0:
             raise ValueError(f"threshold must lie in (0, 1), got {self.threshold}")
+
+
+def checked_name(name: str) -> str:
+    """The name if it can name a model and the folder of its predictions; raises ValueError if not."""
+    if not _NAME.fullmatch(name):
+        raise ValueError(f"name must be letters, digits, '_', '.' or '-' (at most 64), got {name!r}")
+    return name
 
 
 def require_torch() -> None:
@@ -316,9 +322,7 @@ def _load_weights(network: torch.nn.Module, path: Path, sha256: str) -> None:
 
     remedy = "restore the file or train again"
     if not path.is_file():
-        raise InputError(
-            path, "no such weights", expected="a safetensors file", found="nothing", remedy=remedy
-        )
+        raise InputError(path, "no such weights", expected="a safetensors file", found="nothing", remedy=remedy)
     data = path.read_bytes()
     digest = sha256_of(data)
     if digest != sha256:

@@ -27,6 +27,7 @@ from viewcov.segmentation.models import (
     CARD_NAME,
     SegmentationModel,
     build_network,
+    checked_name,
     half_precision,
     load_model,
     require_torch,
@@ -87,6 +88,7 @@ def train_model(
     MissingExtraError
         If torch or the like is not installed.
     """
+    checked_name(name)
     require_torch()
     wanted = options or TrainingOptions()
     stack = checked_exposures(exposures)
@@ -171,9 +173,7 @@ class _Run:
         self._values = values
         log.info("%s: taken up at step %d", folder, values["step"])
 
-    def train(
-        self, folder: Path, request: dict[str, Any], *, max_minutes: float | None, progress: bool
-    ) -> None:
+    def train(self, folder: Path, request: dict[str, Any], *, max_minutes: float | None, progress: bool) -> None:
         """Take the remaining steps, with a checkpoint after each validation."""
         options = self._options
         num_steps, before = options.num_steps, self._values["seconds"]
@@ -201,7 +201,12 @@ class _Run:
 
     def finish(self, folder: Path, request: dict[str, Any], dataset: Dataset, *, name: str) -> None:
         """Save the best weights as they are stored, with the threshold that fits them."""
-        if not self._best:
+        chosen = None
+        if self._best:
+            self._network.load_state_dict(self._best, strict=True)
+            self._network.load_state_dict(half_precision(self._network), strict=True)
+            chosen = self._best_threshold()
+        if chosen is None:
             raise InputError(
                 folder,
                 "the model found no defect in the validation split",
@@ -209,9 +214,7 @@ class _Run:
                 found=f"0 after {self._values['step']} steps",
                 remedy="remove the folder and train with more steps or another learning rate",
             )
-        self._network.load_state_dict(self._best, strict=True)
-        self._network.load_state_dict(half_precision(self._network), strict=True)
-        threshold, f1 = self._best_threshold() or (0.5, 0.0)
+        threshold, f1 = chosen
         figures = {key: self._values[key] for key in ("best_step", "seconds", "history")}
         figures |= {"steps": self._values["step"], "validation_f1": f1}
         card = {
@@ -351,10 +354,10 @@ def _check_images(
 
 def _check_same(folder: Path, present: Any, request: dict[str, Any]) -> None:
     """Raise InputError if the folder's model or checkpoint was asked for otherwise."""
-    if present == request:
-        return
     known = present if isinstance(present, dict) else {}
     keys = [key for key in request if known.get(key) != request[key]]
+    if not keys:
+        return
     if keys[0] == "options" and isinstance(known.get("options"), dict):
         changed = [k for k, v in request["options"].items() if known["options"].get(k) != v] or keys
         differs, old, new = changed[0], known["options"].get(changed[0]), request["options"].get(changed[0])

@@ -254,9 +254,7 @@ def _view_paths(folder: InspectionFolder, view_id: str) -> tuple[Path, Path, Pat
     return folder.image_path(view_id), folder.mask_path(view_id), folder.label_path(view_id)
 
 
-def _write_truth(
-    folder: InspectionFolder, made: Imprint, finish: Finish, rejected: dict[str, int], seed: int
-) -> None:
+def _write_truth(folder: InspectionFolder, made: Imprint, finish: Finish, rejected: dict[str, int], seed: int) -> None:
     areas = made.defect_areas_mm2()
     records = [
         {

@@ -332,9 +332,7 @@ def _scratch(
     )
 
 
-def _path(
-    walker: Walker, site: _Site, heading: Floats, length: float, width: float, bend: dict[str, float]
-) -> Walk:
+def _path(walker: Walker, site: _Site, heading: Floats, length: float, width: float, bend: dict[str, float]) -> Walk:
     """The walk of a length with the site in its middle; its heading swings like a sine."""
     amplitude, phase = np.deg2rad(bend["amplitude_deg"]), np.deg2rad(bend["phase_deg"])
     rate = 2.0 * np.pi / bend["wavelength_mm"]

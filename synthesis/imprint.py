@@ -88,9 +88,7 @@ def refined_for(
         # The lay may bend by a quarter of a pixel: grooves are some pixels apart.
         mesh = refine(
             mesh,
-            lambda corners, face: polar_edge_limit_mm(
-                lays, part.cad_face_idx[face], corners, 0.25 * mm_per_px
-            ),
+            lambda corners, face: polar_edge_limit_mm(lays, part.cad_face_idx[face], corners, 0.25 * mm_per_px),
         )
     if not defects:
         return mesh
@@ -112,9 +110,7 @@ def imprint(part: Part, defects: Sequence[Defect], mesh: RefinedMesh, *, scale: 
         to the last bit, so that a difference of two renderings shows the defects and nothing else.
     """
     cad_normals = unit(mesh.at_corners(cad_corner_normals(part)))
-    vertex_normals = unit(
-        sum_by_group(mesh.faces, triangle_areas(mesh.corners_mm)[:, None, None] * cad_normals)
-    )
+    vertex_normals = unit(sum_by_group(mesh.faces, triangle_areas(mesh.corners_mm)[:, None, None] * cad_normals))
     height, owner = _heights(defects, mesh.vertices_mm, vertex_normals)
     defect_id = _labels(defects, mesh, height, owner)
     height = scale * height
@@ -140,9 +136,7 @@ def _edge_mm(defect: Defect, mm_per_px: float) -> float:
     return max(edge, _FINEST_EDGE_MM)
 
 
-def _defect_edge_limit(
-    defects: Sequence[Defect], corners: Floats, normal: Floats, mm_per_px: float
-) -> Floats:
+def _defect_edge_limit(defects: Sequence[Defect], corners: Floats, normal: Floats, mm_per_px: float) -> Floats:
     """Longest edge, shape (G,), of triangles (G, 3, 3) whose sphere meets a defect; infinity elsewhere."""
     limit = np.full(len(corners), np.inf)
     middle = corners.mean(axis=1)

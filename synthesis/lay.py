@@ -110,9 +110,7 @@ def lay_coordinates(lays: tuple[FaceLay, ...], cad_face_idx: Ints32, corners_mm:
     return uv
 
 
-def polar_edge_limit_mm(
-    lays: tuple[FaceLay, ...], cad_face_idx: Ints32, corners_mm: Floats, error_mm: float
-) -> Floats:
+def polar_edge_limit_mm(lays: tuple[FaceLay, ...], cad_face_idx: Ints32, corners_mm: Floats, error_mm: float) -> Floats:
     """Longest edge, shape (G,), at which the lay of triangles (G, 3, 3) bends less than ``error_mm``.
 
     A chord of length e misses a circle of radius r by e^2 / 8 r; only flat turned faces have such triangles,
@@ -137,9 +135,7 @@ def _samples(part: Part) -> list[_Sample]:
     for start, end in itertools.pairwise(ends):
         rows = order[start:end]
         corners = part.corners_mm[rows]
-        made.append(
-            _Sample(corners=corners, smooth=smooth[rows], normal=triangle_normals(corners), area=area[rows])
-        )
+        made.append(_Sample(corners=corners, smooth=smooth[rows], normal=triangle_normals(corners), area=area[rows]))
     return made
 
 
@@ -229,8 +225,7 @@ def _lay_of(sample: _Sample, *, own: _Line | None, main: _Line | None, wish: Pro
 def _follows(lay: FaceLay, line: _Line, sample: _Sample) -> bool:
     """Whether a curved face is one of rotation about the line and its meridian fairly straight."""
     return (
-        _round_error_deg(line, sample) <= _ROUND_RMS_DEG
-        and _meridian_span_deg(lay, sample) <= _MAX_MERIDIAN_SPAN_DEG
+        _round_error_deg(line, sample) <= _ROUND_RMS_DEG and _meridian_span_deg(lay, sample) <= _MAX_MERIDIAN_SPAN_DEG
     )
 
 
@@ -280,10 +275,12 @@ def _meridian_span_deg(lay: FaceLay, sample: _Sample) -> float:
 
 def _milled(sample: _Sample) -> FaceLay:
     axis = unit(np.average(sample.normal, axis=0, weights=sample.area))
-    weights = np.repeat(sample.area, 3)
-    center = np.average(sample.points, axis=0, weights=weights)
-    flat = (sample.points - center) - ((sample.points - center) @ axis)[:, None] * axis
-    along = np.linalg.eigh((flat.T * weights) @ flat)[1][:, 2]
+    center = np.average(sample.corners.mean(axis=1), axis=0, weights=sample.area)
+    # Second moment of the area: of a triangle with corners p it is A / 12 (sum p p' + (sum p)(sum p)').
+    arm = sample.corners - center
+    arms = np.concatenate([arm, arm.sum(axis=1, keepdims=True)], axis=1)
+    moment = np.einsum("t,tki,tkj->ij", sample.area / 12.0, arms, arms)
+    along = np.linalg.eigh(moment)[1][:, 2]
     along = unit(along - (along @ axis) * axis)
     along = along * (1.0 if along[np.argmax(np.abs(along))] > 0 else -1.0)
     return FaceLay(process="milled", flat=True, origin_mm=center, axis=axis, along=along, radius_mm=0.0)

@@ -109,9 +109,7 @@ class _Border:
 
     def take(self, rows: Ints) -> _Piece:
         mesh = self._mesh
-        return _Piece(
-            faces=mesh.faces[rows], part_face=mesh.part_face[rows], barycentric=mesh.barycentric[rows]
-        )
+        return _Piece(faces=mesh.faces[rows], part_face=mesh.part_face[rows], barycentric=mesh.barycentric[rows])
 
     def join(self, split_edges: Ints) -> _Piece | None:
         """The untouched faces at these edges, which thereby become active; None if there are none."""
@@ -150,9 +148,7 @@ def _mark_longest(marked: Bools, face_edges: Ints, length: Floats) -> None:
         marked[longest[missing]] = True
 
 
-def _split(
-    piece: _Piece, vertices: Floats, edges: Ints, face_edges: Ints, marked: Bools
-) -> tuple[_Piece, Floats]:
+def _split(piece: _Piece, vertices: Floats, edges: Ints, face_edges: Ints, marked: Bools) -> tuple[_Piece, Floats]:
     split = split_marked(vertices, piece.faces, edges, face_edges, marked)
     parent, num_old = split.parent_idx, len(vertices)
     # Each corner is a corner of the parent or the middle of two of them.

@@ -86,9 +86,7 @@ class Walker:
                 break
         return Walk(points_mm=np.array(points), face_idx=np.array(faces, dtype=np.int64))
 
-    def _advance(
-        self, face: int, point: Floats, way: Floats, distance: float
-    ) -> tuple[int, Floats, Floats, bool]:
+    def _advance(self, face: int, point: Floats, way: Floats, distance: float) -> tuple[int, Floats, Floats, bool]:
         """Face, point and heading after a straight stretch, and whether it was gone to its end."""
         for _ in range(_MAX_CROSSINGS):
             edge, reach = self._exit(face, point, way)

@@ -55,9 +55,7 @@ def test_any_prices_certify_a_bound_below_the_optimum(tiny, share: float, seed: 
     matrix, problem = tiny
     rng = np.random.default_rng(seed)
     target = share * problem.coverable_weight
-    price = rng.exponential(rng.choice([0.01, 0.3, 3.0]), len(problem.weight)) * (
-        rng.random(len(problem.weight)) < 0.8
-    )
+    price = rng.exponential(rng.choice([0.01, 0.3, 3.0]), len(problem.weight)) * (rng.random(len(problem.weight)) < 0.8)
     assert certified_bound(problem, target=target, price=price) <= fewest(matrix, problem, target) + 1e-9
 
 

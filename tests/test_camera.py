@@ -38,9 +38,7 @@ def test_project_undoes_rays(
         np.testing.assert_allclose(camera.project(direction * depth), [column, row], atol=1e-5)
 
 
-@given(
-    x=st.floats(-0.15, 0.15), y=st.floats(-0.15, 0.15), depth=depths, distortion=distortions
-)
+@given(x=st.floats(-0.15, 0.15), y=st.floats(-0.15, 0.15), depth=depths, distortion=distortions)
 def test_rays_undo_project(
     x: float, y: float, depth: float, distortion: tuple[float, float, float, float, float]
 ) -> None:
@@ -50,9 +48,7 @@ def test_rays_undo_project(
 
 
 @given(x=st.floats(-0.15, 0.15), y=st.floats(-0.15, 0.15), distortion=distortions)
-def test_distortion_is_opencvs(
-    x: float, y: float, distortion: tuple[float, float, float, float, float]
-) -> None:
+def test_distortion_is_opencvs(x: float, y: float, distortion: tuple[float, float, float, float, float]) -> None:
     k1, k2, p1, p2, k3 = distortion
     r = np.hypot(x, y)
     radial = 1 + k1 * r**2 + k2 * r**4 + k3 * r**6
@@ -153,9 +149,7 @@ def test_beyond_the_hyperfocal_distance_all_is_in_focus() -> None:
 
 
 @given(factor=st.integers(1, 16), width=st.integers(200, 3000), height=st.integers(200, 3000), given_point=...)
-def test_binning_keeps_the_ray_of_every_image_point(
-    factor: int, width: int, height: int, given_point: bool
-) -> None:
+def test_binning_keeps_the_ray_of_every_image_point(factor: int, width: int, height: int, given_point: bool) -> None:
     camera = replace(PLAIN, width_px=width, height_px=height)
     if not given_point:
         camera = replace(camera, principal_x_px=None, principal_y_px=None)

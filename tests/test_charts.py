@@ -43,9 +43,7 @@ DRAWN: list[tuple[str, Callable[[Path], None]]] = [
 
 
 @pytest.mark.parametrize("draw", [draw for _, draw in DRAWN], ids=[name for name, _ in DRAWN])
-def test_a_chart_is_a_small_picture_of_the_size_asked_for(
-    draw: Callable[[Path], None], tmp_path: Path
-) -> None:
+def test_a_chart_is_a_small_picture_of_the_size_asked_for(draw: Callable[[Path], None], tmp_path: Path) -> None:
     draw(tmp_path / "chart.png")
     assert (tmp_path / "chart.png").stat().st_size < 60_000
     with Image.open(tmp_path / "chart.png") as picture:
@@ -91,9 +89,7 @@ def _texts(monkeypatch: pytest.MonkeyPatch, draw: Callable[[], None]) -> tuple[l
     return [text.get_text() for text in found], [text.get_window_extent() for text in found]
 
 
-def test_texts_lie_inside_the_chart_and_say_the_figures(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_texts_lie_inside_the_chart_and_say_the_figures(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     waterfall = {"in_frame": 19876.5, "facing": 18000.0, "lit": 9123.0}
     texts, boxes = _texts(monkeypatch, lambda: waterfall_chart(tmp_path / "a.png", waterfall, 20000.0))
     assert any(text.startswith("45.6 %   9\u202f123 mm²  (−8\u202f877)") for text in texts)

@@ -26,9 +26,7 @@ def _box(edge_mm: float = 12.0) -> Surface:
     source = PartSource(path="box.stl", sha256="0" * 64)
     cad_face_idx = np.unique(mesh.face_normals.round(6), axis=0, return_inverse=True)[1].ravel()
     return cut_surface(
-        Part(
-            name="box", vertices_mm=mesh.vertices, faces=mesh.faces, cad_face_idx=cad_face_idx, source=source
-        ),
+        Part(name="box", vertices_mm=mesh.vertices, faces=mesh.faces, cad_face_idx=cad_face_idx, source=source),
         edge_mm,
     )
 
@@ -40,9 +38,7 @@ def _json(path: Path, value: Any) -> Path:
 
 
 def test_figures_stand_beside_each_other_and_missing_ones_are_none(tmp_path: Path) -> None:
-    first = _json(
-        tmp_path / "a.json", {"coverage": 0.5, "status": "optimal", "areas": {"lit": 10}, "old": True}
-    )
+    first = _json(tmp_path / "a.json", {"coverage": 0.5, "status": "optimal", "areas": {"lit": 10}, "old": True})
     second = _json(tmp_path / "b.json", {"coverage": 0.75, "areas": {"lit": 14}, "interval": [0.6, 0.9]})
     result = compare([first, second])
     assert result.names == ("a", "b")
@@ -82,8 +78,7 @@ def test_results_of_one_name_are_told_apart_by_their_folders(tmp_path: Path) -> 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5),
     lambda inner: (
-        st.lists(inner, max_size=4)
-        | st.dictionaries(st.text("ab", min_size=1, max_size=3), inner, max_size=4)
+        st.lists(inner, max_size=4) | st.dictionaries(st.text("ab", min_size=1, max_size=3), inner, max_size=4)
     ),
     max_leaves=12,
 )

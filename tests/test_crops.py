@@ -107,9 +107,7 @@ def test_a_saturated_image_stays_within_zero_and_one() -> None:
     rng = np.random.default_rng(0)
     options = CropOptions(crop_px=32, noise_levels=20.0, blur_share=1.0)
     for level in (0.0, 1.0):
-        out, _ = varied(
-            np.full((32, 32), level, dtype=np.float32), np.zeros((32, 32), dtype=bool), options, rng
-        )
+        out, _ = varied(np.full((32, 32), level, dtype=np.float32), np.zeros((32, 32), dtype=bool), options, rng)
         assert out.min() >= 0.0
         assert out.max() <= 1.0
 

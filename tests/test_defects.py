@@ -167,7 +167,12 @@ def test_walk_winds_around_a_prism_and_stops_at_its_end() -> None:
     up = walker.walk(face, start, [0.0, 0.0, 1.0], length_mm=200.0, step_mm=0.5, turn_at=straight)
     assert up.length_mm == pytest.approx(40.0 - start[2], abs=1e-5)
     climb = walker.walk(
-        face, start - [0, 0, 30.0 + start[2]], heading + [0, 0, 1.0], length_mm=40.0, step_mm=0.5, turn_at=straight
+        face,
+        start - np.array([0, 0, 30.0 + start[2]]),
+        heading + np.array([0, 0, 1.0]),
+        length_mm=40.0,
+        step_mm=0.5,
+        turn_at=straight,
     )
     assert climb.points_mm[-1, 2] - climb.points_mm[0, 2] == pytest.approx(40.0 / np.sqrt(2.0), abs=1e-4)
 

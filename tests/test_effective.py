@@ -90,9 +90,7 @@ def truth_of(centers: list[int], num_elements: int = 10) -> SurfaceTruth:
 def test_the_estimate_by_hand() -> None:
     seen = np.array([True] * 8 + [False] * 2)
     found = np.array([True] * 6 + [False] * 2 + [True, False])
-    result = effective_coverage(
-        trials_of({"a": found}, seen=seen), "a", seen_area_mm2=90.0, inspected_area_mm2=100.0
-    )
+    result = effective_coverage(trials_of({"a": found}, seen=seen), "a", seen_area_mm2=90.0, inspected_area_mm2=100.0)
     assert result.coverage == pytest.approx(0.9 * 6 / 8)
     assert (result.num_defects, result.num_seen, result.num_found, result.num_found_unseen) == (10, 8, 6, 1)
     assert 0 <= result.interval.low < result.coverage < result.interval.high <= 0.9
@@ -205,9 +203,7 @@ def test_same_seed_same_interval_and_order_is_irrelevant_to_the_estimate() -> No
     two = effective_coverage(trials_of({"a": found}, inspection=inspection), "a", seed=3, **areas)
     assert one == two
     order = rng.permutation(40)
-    mixed = effective_coverage(
-        trials_of({"a": found[order]}, inspection=inspection[order]), "a", seed=3, **areas
-    )
+    mixed = effective_coverage(trials_of({"a": found[order]}, inspection=inspection[order]), "a", seed=3, **areas)
     assert mixed.coverage == one.coverage
     assert mixed.interval.low == pytest.approx(one.interval.low, abs=0.03)
 
@@ -320,9 +316,7 @@ def covariates(num: int, rng: np.random.Generator) -> ElementCovariates:
 
 
 def true_pod(how: ElementCovariates, size_mm: np.ndarray | float) -> np.ndarray:
-    score = 1.5 * (np.log(size_mm / how.mm_per_px) - np.log(6.0)) + 2.0 * (
-        np.cos(np.deg2rad(how.incidence_deg)) - 0.8
-    )
+    score = 1.5 * (np.log(size_mm / how.mm_per_px) - np.log(6.0)) + 2.0 * (np.cos(np.deg2rad(how.incidence_deg)) - 0.8)
     return 1 / (1 + np.exp(-score))
 
 

@@ -29,12 +29,8 @@ CAMERA = Camera(
     focus_distance_mm=50.0,
 )
 RIG = Rig(name="test", camera=CAMERA, ring_light=RingLight(inner_radius_mm=40.0, outer_radius_mm=60.0))
-ANYTHING = Requirements(
-    max_incidence_deg=89.999, max_mm_per_px=1e9, max_blur_px=1e9, border_px=0.0, min_light=0.0
-)
-LIMITS = Requirements(
-    max_incidence_deg=60.0, max_mm_per_px=0.12, max_blur_px=60.0, border_px=8.0, min_light=0.2
-)
+ANYTHING = Requirements(max_incidence_deg=89.999, max_mm_per_px=1e9, max_blur_px=1e9, border_px=0.0, min_light=0.0)
+LIMITS = Requirements(max_incidence_deg=60.0, max_mm_per_px=0.12, max_blur_px=60.0, border_px=8.0, min_light=0.2)
 
 
 def surface_of(mesh: trimesh.Trimesh, max_edge_mm: float) -> Surface:
@@ -53,10 +49,7 @@ TUBE = surface_of(trimesh.creation.annulus(8.0, 12.0, height=20.0, sections=24),
 
 
 def views_from(*centers_mm: list[float]) -> list[Viewpoint]:
-    return [
-        Viewpoint.looking_at(center, [0.0, 0.0, 0.0], id=f"v{place}")
-        for place, center in enumerate(centers_mm)
-    ]
+    return [Viewpoint.looking_at(center, [0.0, 0.0, 0.0], id=f"v{place}") for place, center in enumerate(centers_mm)]
 
 
 def random_views(seed: int, num: int) -> list[Viewpoint]:

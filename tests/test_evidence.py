@@ -57,9 +57,7 @@ def viewpoints(num: int = 4) -> tuple[Viewpoint, ...]:
     )
 
 
-def inspection(
-    root: Path, surface: Surface, views: tuple[Viewpoint, ...], *, seed: int = 0
-) -> InspectionFolder:
+def inspection(root: Path, surface: Surface, views: tuple[Viewpoint, ...], *, seed: int = 0) -> InspectionFolder:
     folder = InspectionFolder(root)
     plan = InspectionPlan(part=surface.part.source, rig=RIG, requirements=RIG.requirements, viewpoints=views)
     write_plan(folder.plan_path, plan)
@@ -137,9 +135,7 @@ def test_weight_is_full_up_to_the_required_incidence_and_falls_to_nothing() -> N
     np.testing.assert_allclose(view_weight(cos, max_incidence_deg=60.0), expected, atol=1e-6)
 
 
-def test_many_at_once_equal_one_by_one(
-    tmp_path: Path, surface: Surface, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_many_at_once_equal_one_by_one(tmp_path: Path, surface: Surface, monkeypatch: pytest.MonkeyPatch) -> None:
     import viewcov.coverage.evidence as module
 
     same, other = viewpoints(3), viewpoints(4)[1:]
@@ -162,9 +158,7 @@ def test_many_at_once_equal_one_by_one(
     table = read_evidence_table(evidence_path(folders[2], "stack"))
     assert_alike(evidence_of_table(table, surface.num_elements), many["stack"][2])
     monkeypatch.setattr(module, "_PAIRS_AT_ONCE", 2)
-    assert_alike(
-        gather_evidence_many(surface, folders, ["plain", "stack"], write=False)["stack"][2], many["stack"][2]
-    )
+    assert_alike(gather_evidence_many(surface, folders, ["plain", "stack"], write=False)["stack"][2], many["stack"][2])
 
 
 def test_the_table_survives_its_file(tmp_path: Path, surface: Surface) -> None:

@@ -138,9 +138,7 @@ def test_missing_files_are_one_line(tmp_path: Path, read: object) -> None:
 
 
 @given(levels=arrays(np.uint8, shapes) | arrays(np.uint16, shapes))
-def test_png_levels_come_back_exactly(
-    tmp_path_factory: pytest.TempPathFactory, levels: np.ndarray
-) -> None:
+def test_png_levels_come_back_exactly(tmp_path_factory: pytest.TempPathFactory, levels: np.ndarray) -> None:
     path = tmp_path_factory.getbasetemp() / "levels.png"
     write_levels(path, levels)
     back = read_levels(path)
@@ -206,7 +204,10 @@ def test_images_of_every_mode_have_the_right_grey(tmp_path: Path) -> None:
 
 
 def test_images_that_do_not_fit_16_bits_are_refused(tmp_path: Path) -> None:
-    for name, values in (("wide", np.array([[70_000]], dtype=np.int32)), ("float", np.array([[0.5]], dtype=np.float32))):
+    for name, values in (
+        ("wide", np.array([[70_000]], dtype=np.int32)),
+        ("float", np.array([[0.5]], dtype=np.float32)),
+    ):
         path = tmp_path / f"{name}.tiff"
         Image.fromarray(values).save(path)
         with pytest.raises(InputError, match="cannot read the image"):
@@ -263,7 +264,14 @@ def test_damaged_tables_are_one_line(tmp_path: Path) -> None:
     write_table(tmp_path / "whole.parquet", {"x_mm": np.arange(2000.0), "id": np.arange(2000)})
     whole = (tmp_path / "whole.parquet").read_bytes()
     path = tmp_path / "damaged.parquet"
-    for data in (b"", b"PAR1", whole[:-10], whole[len(whole) // 2 :], whole[: len(whole) // 2], json.dumps([1]).encode()):
+    for data in (
+        b"",
+        b"PAR1",
+        whole[:-10],
+        whole[len(whole) // 2 :],
+        whole[: len(whole) // 2],
+        json.dumps([1]).encode(),
+    ):
         path.write_bytes(data)
         with pytest.raises(InputError, match="not a Parquet file") as caught:
             read_table(path)

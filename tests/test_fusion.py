@@ -53,9 +53,7 @@ def test_max_mean_and_noisy_or_by_their_definitions(says: list[tuple[float, floa
     evidence = evidence_of(says)
     assert fuse_max(evidence)[1] == pytest.approx((w * p).max(), rel=1e-6)
     assert fuse_mean(evidence)[1] == pytest.approx((w * p).sum() / w.sum(), rel=1e-6)
-    assert fuse_noisy_or(evidence)[1] == pytest.approx(
-        1 - np.prod(1 - np.minimum(w * p, 1 - CLAMP)), abs=1e-6
-    )
+    assert fuse_noisy_or(evidence)[1] == pytest.approx(1 - np.prod(1 - np.minimum(w * p, 1 - CLAMP)), abs=1e-6)
 
 
 @given(st.floats(CLAMP, 1 - CLAMP))
@@ -64,12 +62,8 @@ def test_log_odds_of_one_view_give_back_its_probability(p: float) -> None:
 
 
 @given(st.lists(st.floats(0.05, 0.95), min_size=1, max_size=6), st.floats(0.02, 0.98), st.floats(0.1, 0.9))
-def test_log_odds_of_independent_views_are_bayes_rule(
-    ps: list[float], prior: float, train_prior: float
-) -> None:
-    fused = fuse_log_odds(
-        evidence_of([(p, 1.0) for p in ps]), prior=prior, train_prior=train_prior, dependence=0.0
-    )
+def test_log_odds_of_independent_views_are_bayes_rule(ps: list[float], prior: float, train_prior: float) -> None:
+    fused = fuse_log_odds(evidence_of([(p, 1.0) for p in ps]), prior=prior, train_prior=train_prior, dependence=0.0)
     defect, clean = prior, 1 - prior
     for p in ps:  # A calibrated p stands for likelihoods p / train_prior and (1 - p) / (1 - train_prior).
         defect *= p / train_prior
@@ -119,9 +113,7 @@ def test_dempster_shafer_equals_the_rule_applied_view_by_view(says: list[tuple[f
 def test_dempster_shafer_does_not_underflow() -> None:
     assert fuse_dempster_shafer(evidence_of([(1.0, 1.0)] * 1000))[1] == pytest.approx(1.0)
     assert fuse_dempster_shafer(evidence_of([(0.0, 1.0)] * 1000))[1] == pytest.approx(0.0)
-    assert fuse_dempster_shafer(evidence_of([(0.0, 1.0), (1.0, 1.0)] * 500))[1] == pytest.approx(
-        0.5, abs=1e-3
-    )
+    assert fuse_dempster_shafer(evidence_of([(0.0, 1.0), (1.0, 1.0)] * 500))[1] == pytest.approx(0.5, abs=1e-3)
 
 
 @given(views, st.floats(0.0, 1.0))

@@ -77,17 +77,13 @@ def test_the_seen_face_has_its_colour_and_the_unseen_ones_are_grey(
 ) -> None:
     values = np.where(box.normal[:, 2] > 0.5, 1.0, np.nan)
     path = tmp_path / "heat.png"
-    heatmap(
-        box, values, path, title="Box", label="value (mm)", limits=(0, 1), views=box_views[:2], size_px=SIZE
-    )
+    heatmap(box, values, path, title="Box", label="value (mm)", limits=(0, 1), views=box_views[:2], size_px=SIZE)
     pixels = _pixels(path)
     high, low = (np.array(mpl.colormaps["viridis"](x)[:3]) * 255 for x in (1.0, 0.0))
     width_px, height_px = panel_size(SIZE, 2)
     margin, top = 4, round(62 / 800 * SIZE[1])
     middle = slice(top + height_px // 2 - 25, top + height_px // 2 + 25)
-    halves = [
-        pixels[middle, x : x + 50] for x in (margin + width_px // 2 - 25, 2 * margin + width_px * 3 // 2 - 25)
-    ]
+    halves = [pixels[middle, x : x + 50] for x in (margin + width_px // 2 - 25, 2 * margin + width_px * 3 // 2 - 25)]
     # The face is lit head-on but for the light's tilt: its colour is darkened by less than a tenth.
     assert np.allclose(np.median(halves[0], axis=(0, 1)), high, atol=0.1 * 255)
     red, green, blue = np.median(halves[1], axis=(0, 1))
@@ -154,9 +150,7 @@ def test_points_behind_the_part_are_hidden(box_views: tuple[View, ...]) -> None:
     np.testing.assert_array_equal(below, [False, True, False, False])
 
 
-def test_projecting_a_point_finds_the_pixel_that_shows_its_element(
-    box: Surface, box_views: tuple[View, ...]
-) -> None:
+def test_projecting_a_point_finds_the_pixel_that_shows_its_element(box: Surface, box_views: tuple[View, ...]) -> None:
     view = box_views[0]
     up = np.flatnonzero(box.normal[:, 2] > 0.5)
     pixels = np.floor(view.project(box.centroid_mm[up])[:, :2] * view.oversampling).astype(int)
@@ -167,9 +161,7 @@ def test_edges_between_cad_faces_are_dark_and_those_within_are_not_drawn(
     box: Surface, box_views: tuple[View, ...]
 ) -> None:
     view = box_views[2]
-    painted = paint_view(
-        box, view, np.full((box.num_elements, 3), 230.0), np.zeros(box.num_elements, dtype=bool)
-    )
+    painted = paint_view(box, view, np.full((box.num_elements, 3), 230.0), np.zeros(box.num_elements, dtype=bool))
     grey = painted.mean(axis=2)
     corner = view.project(np.array([10.0, -10, 10]))[:2].astype(int)  # Three CAD faces meet here.
     assert grey[corner[1] - 1 : corner[1] + 2, corner[0] - 1 : corner[0] + 2].min() < 150
@@ -191,9 +183,7 @@ def test_shares_in_the_legend_are_by_area_and_leave_out_what_is_not_inspected() 
     np.testing.assert_array_equal(painted.unseen, [True, False, False, False, False])
 
 
-@pytest.mark.parametrize(
-    ("share", "text"), [(0.0, "0 %"), (1.0, "100 %"), (0.0004, "0.04 %"), (0.99997, "99.997 %")]
-)
+@pytest.mark.parametrize(("share", "text"), [(0.0, "0 %"), (1.0, "100 %"), (0.0004, "0.04 %"), (0.99997, "99.997 %")])
 def test_a_little_is_never_rounded_to_nothing(share: float, text: str) -> None:
     assert heatmaps._percent(share) == text
 
@@ -322,18 +312,14 @@ def test_the_outline_of_a_true_defect_lies_where_the_mask_has_its_border(tmp_pat
     scale = (grey_columns.max() + 1 - left) / 80
     # The outline runs between pixel centres: off by half a pixel of the mask, and one of the picture.
     expected = np.array([10, 20, 30, 60]) * scale + np.array([top, top, left, left])
-    found = np.array(
-        [rows[drawn].min(), rows[drawn].max() + 1, columns[drawn].min(), columns[drawn].max() + 1]
-    )
+    found = np.array([rows[drawn].min(), rows[drawn].max() + 1, columns[drawn].min(), columns[drawn].max() + 1])
     np.testing.assert_allclose(found, expected, atol=0.5 * scale + 1.5)
 
 
 def test_sheets_take_images_of_all_proportions_and_refuse_other_shapes(tmp_path: Path) -> None:
     shapes = [(30, 90), (90, 30), (50, 50), (1, 1), (40, 60)]
     images = [
-        SheetImage(
-            title=f"{h} x {w}", image=np.zeros((h, w), np.float32), probability=np.ones((h, w), np.float32)
-        )
+        SheetImage(title=f"{h} x {w}", image=np.zeros((h, w), np.float32), probability=np.ones((h, w), np.float32))
         for h, w in shapes
     ]
     image_sheet(images, tmp_path / "sheet.png", size_px=SIZE)

@@ -271,9 +271,7 @@ def test_needles_of_flat_faces_become_shorter_and_the_shape_stays() -> None:
     fan = np.column_stack([np.zeros(58, dtype=np.int64), np.arange(1, 59), np.arange(2, 60)])
     sheet = Mesh(vertices=rim, faces=fan, cad_face_idx=np.full(58, -1))
     mesh, _ = mend(sheet)
-    assert triangle_areas(mesh.vertices[mesh.faces]).sum() == pytest.approx(
-        triangle_areas(rim[fan]).sum(), rel=1e-12
-    )
+    assert triangle_areas(mesh.vertices[mesh.faces]).sum() == pytest.approx(triangle_areas(rim[fan]).sum(), rel=1e-12)
 
     def total_edge_length(mesh: Mesh) -> float:
         corners = mesh.vertices[mesh.faces]

@@ -44,8 +44,9 @@ def brute_force_f1(probability: np.ndarray, defective: np.ndarray, threshold: fl
     return 2 * tp / (2 * tp + fp + fn) if tp + fp + fn else float("nan")
 
 
-# Whole 1/64ths lie on thresholds themselves, where "at least" and "above" differ.
-scores = st.one_of(st.integers(0, 64).map(lambda k: k / 64), st.floats(0, 1, width=32))
+BINS = (1, 2, 16, 17, 512, 1000, 1023)
+# Many scores lie on thresholds themselves, where "at least" and "above" differ.
+scores = st.one_of(st.sampled_from(BINS).map(lambda k: k / NUM_BINS), st.floats(0, 1, width=32))
 
 
 @settings(deadline=None)
@@ -57,7 +58,7 @@ def test_the_curve_is_that_of_counting_pixel_by_pixel(pixels: list[tuple[float, 
     histogram.add(probability, defective)
     curve = histogram.f1_curve()
     assert curve.shape == (NUM_BINS - 1,)
-    for bin_idx in (1, 2, 16, 17, 512, 1000, 1023):
+    for bin_idx in BINS:
         expected = brute_force_f1(probability, defective, bin_idx / NUM_BINS)
         np.testing.assert_allclose(curve[bin_idx - 1], expected)
         np.testing.assert_allclose(histogram.counts(bin_idx).f1 or 0.0, np.nan_to_num(expected))
@@ -98,6 +99,12 @@ def test_ratios_without_a_denominator_are_none() -> None:
     assert (false.precision, false.recall, false.f1, false.iou) == (0.0, None, 0.0, 0.0)
     some = PixelCounts(true_positive=3, false_positive=1, false_negative=2, true_negative=9)
     assert (some.precision, some.recall, some.f1, some.iou) == (3 / 4, 3 / 5, 6 / 9, 3 / 6)
+
+
+@pytest.mark.parametrize("wrong", [[[np.nan]], [[1.5]], [[0.5, 0.5]]])
+def test_what_is_no_probability_of_the_pixels_is_refused(wrong: list[list[float]]) -> None:
+    with pytest.raises(ValueError, match="probability must lie in"):
+        ScoreHistogram().add(np.array(wrong, dtype=np.float32), np.array([[True]]))
 
 
 def test_without_defects_there_is_no_best_threshold() -> None:

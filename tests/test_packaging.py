@@ -25,9 +25,7 @@ HEAVY = {
 
 def python(code: str, *, cwd: Path, path: Path | None = None) -> subprocess.CompletedProcess[str]:
     """A Python of its own that runs the code, with nothing but ``path`` in front of what is installed."""
-    environment = {
-        key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "PYTHONSAFEPATH")
-    }
+    environment = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "PYTHONSAFEPATH")}
     if path is not None:
         environment["PYTHONPATH"] = str(path)
     return subprocess.run(
@@ -64,12 +62,8 @@ def test_every_file_of_the_rooms_is_installed() -> None:
             hidden = any(part.startswith((".", "__pycache__")) for part in relative.parts)
             if file.is_file() and not hidden:
                 there = inside.joinpath(*relative.parts)
-                assert there.is_file(), (
-                    f"{relative} of {package} is not installed: see pyproject.toml, or make setup"
-                )
-                assert there.read_bytes() == file.read_bytes(), (
-                    f"{relative} of {package} is out of date: make setup"
-                )
+                assert there.is_file(), f"{relative} of {package} is not installed: see pyproject.toml, or make setup"
+                assert there.read_bytes() == file.read_bytes(), f"{relative} of {package} is out of date: make setup"
     assert installed.joinpath("py.typed").is_file()
 
 

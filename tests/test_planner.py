@@ -64,8 +64,8 @@ def test_box_is_covered_whole_and_measured_again(box_result: PlanningResult) -> 
     again = evaluate_viewpoints(surface, RIG, RIG.requirements, box_result.plan.viewpoints)
     np.testing.assert_array_equal(again.num_views, box_result.num_views)
     assert again.covered_area_mm2 == pytest.approx(figures["covered_area_mm2"])
-    # Every side fits one image; three mutually perpendicular sides can be seen at once from a corner.
-    assert 2 <= figures["lower_bound"] <= figures["viewpoints"] <= 6
+    # Below an incidence of 60 degrees no view sees more than three sides whole, and no side needs more than two.
+    assert 2 <= figures["lower_bound"] <= figures["viewpoints"] <= 12
     assert figures["gap"] == pytest.approx(1 - figures["lower_bound"] / figures["viewpoints"])
     assert (figures["status"] == "optimal") == (figures["lower_bound"] == figures["viewpoints"])
 
@@ -113,11 +113,11 @@ def test_moving_the_part_moves_the_views_with_it(box_result: PlanningResult) -> 
 
 def test_coverage_grows_with_the_views_asked_for_up_to_the_bound() -> None:
     part = bored_part()
-    options = {"edge_mm": 4.0, "num_candidates": 200}
-    results = [plan_views(part, RIG, num_views=num, **options) for num in (1, 2, 4, 8)]
+    options = {"edge_mm": 5.0, "num_candidates": 120}
+    results = [plan_views(part, RIG, num_views=num, **options) for num in (1, 3, 8)]
     shares = [result.figures["coverage"] for result in results]
     assert shares == sorted(shares)
-    assert [result.figures["viewpoints"] for result in results] == [1, 2, 4, 8]
+    assert [result.figures["viewpoints"] for result in results] == [1, 3, 8]
     needed = plan_views(part, RIG, coverage=shares[-1], **options)
     # Planning for what eight views cover takes no more than a view beyond them, and no less than the bound.
     assert results[-1].figures["lower_bound"] <= needed.figures["viewpoints"] <= 9
@@ -132,19 +132,21 @@ def test_two_views_an_element_are_counted() -> None:
     assert again.covered_area_mm2 == pytest.approx(result.figures["covered_area_mm2"])
 
 
-def test_bore_is_looked_into_from_outside_and_the_rest_is_not_coverable() -> None:
-    # A bore 24 mm wide and 25 mm deep: at incidence up to 60 degrees and past the opposite rim, depth d of the
-    # wall is seen if d / 24 <= cot(60) for the limit, that is down to 13.9 mm from either end: all of it.
-    # At 12 mm width it is 6.9 mm from either end, and the middle 11.1 mm stay unseen.
-    for width, seen_mm in ((24.0, 25.0), (12.0, 13.9)):
-        surface = planning_surface(bored_part(width), RIG, RIG.requirements, edge_mm=2.0)
-        coverable = coverable_elements(surface, RIG, RIG.requirements, num_candidates=700)
-        inside = np.linalg.norm(surface.centroid_mm[:, :2], axis=1) < width / 2 + 0.1
-        inside &= np.abs(surface.normal[:, 2]) < 0.1
-        share = surface.area_mm2[inside & coverable].sum() / surface.area_mm2[inside].sum()
-        assert share <= seen_mm / 25.0 + 0.02
-        assert share >= seen_mm / 25.0 - 0.15
-        assert coverable[~inside].all()
+def test_bore_is_seen_as_deep_as_the_incidence_limit_allows() -> None:
+    # The sight from depth d of the wall leaves past the opposite rim, a chord of at most w = 6 mm away, so its
+    # angle to the horizontal normal is at least atan(d / w): at 45 degrees, nothing deeper than 6 mm from either
+    # end is seen. Elements are up to 2 mm high and count by their centroids: 1 mm more at either end.
+    limits = replace(RIG.requirements, max_incidence_deg=45.0)
+    surface = planning_surface(bored_part(6.0), RIG, limits, edge_mm=2.0)
+    coverable = coverable_elements(surface, RIG, limits, num_candidates=400)
+    inside = np.linalg.norm(surface.centroid_mm[:, :2], axis=1) < 3.1
+    inside &= np.abs(surface.normal[:, 2]) < 0.1
+    deepest_mm = (12.5 - np.abs(surface.centroid_mm[:, 2]))[inside & coverable].max()
+    assert 3.0 < deepest_mm <= 6.0 + 1e-6
+    share = surface.area_mm2[inside & coverable].sum() / surface.area_mm2[inside].sum()
+    assert 0.2 < share <= (2 * 6.0 + 2 * 1.0) / 25.0
+    # All of the outside is there for every candidate to see.
+    assert surface.area_mm2[~inside & ~coverable].sum() < 0.01 * surface.area_mm2.sum()
 
 
 def test_nothing_coverable_is_an_error_with_a_remedy() -> None:
@@ -171,11 +173,10 @@ def test_options_out_of_range_are_refused(options: dict[str, float]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("size_mm", "unit"), [(0.08, "inch|m"), (0.9, "inch"), (80.0, None), (2000.0, None), (80_000.0, "1000")]
+    ("size_mm", "unit"),
+    [(0.08, "inch|m"), (0.9, "inch"), (80.0, None), (2000.0, None), (80_000.0, "1000 (m)")],
 )
-def test_implausible_sizes_are_named(
-    size_mm: float, unit: str | None, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_implausible_sizes_are_named(size_mm: float, unit: str | None, caplog: pytest.LogCaptureFixture) -> None:
     part = part_of(trimesh.creation.box(extents=[size_mm, size_mm / 2, size_mm / 3]))
     with caplog.at_level(logging.WARNING):
         warn_if_implausible(part, RIG)
@@ -186,12 +187,12 @@ def test_implausible_sizes_are_named(
 
 
 def test_planning_surface_keeps_to_its_limits() -> None:
-    sphere = part_of(trimesh.creation.icosphere(subdivisions=4, radius=40))
+    sphere = part_of(trimesh.creation.icosphere(subdivisions=3, radius=40))
     surface = planning_surface(sphere, RIG, RIG.requirements)
     assert surface.num_elements <= PLANNING_ELEMENTS
     assert surface.max_edge_mm > RIG.requirements.element_edge_mm
     assert planning_surface(sphere, RIG, RIG.requirements, edge_mm=2.0).max_edge_mm == 2.0
     # A part of many images keeps elements small beside an image, however many that takes.
-    large = planning_surface(part_of(trimesh.creation.box(extents=[400, 300, 200])), RIG, RIG.requirements)
+    large = planning_surface(part_of(trimesh.creation.box(extents=[300, 200, 150])), RIG, RIG.requirements)
     assert large.num_elements > PLANNING_ELEMENTS
     assert large.max_edge_mm == pytest.approx(512 * RIG.camera.mm_per_px_at_focus / 20)

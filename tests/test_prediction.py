@@ -22,9 +22,7 @@ TINY = Architecture(
 )
 
 
-def make_model(
-    *, exposures: tuple[float, ...] = (0,), seed: int = 0, sha256: str = "1" * 64
-) -> SegmentationModel:
+def make_model(*, exposures: tuple[float, ...] = (0,), seed: int = 0, sha256: str = "1" * 64) -> SegmentationModel:
     import torch
 
     network = build_network(TINY, len(exposures), seed=seed).eval()
@@ -153,9 +151,7 @@ def test_predictions_by_other_weights_are_replaced(tmp_path: Path) -> None:
     assert predict_inspection(other, folder) == 3
 
 
-def test_a_run_broken_off_between_weights_leaves_no_mixture(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_run_broken_off_between_weights_leaves_no_mixture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from viewcov.segmentation import prediction
 
     folder = make_inspection(tmp_path)

@@ -26,9 +26,7 @@ CAMERA = Camera(
     f_number=8.0,
     focus_distance_mm=250.0,
 )
-DISTORTED = replace(
-    CAMERA, principal_x_px=40.0, principal_y_px=45.5, distortion=(-0.3, 0.1, 0.004, -0.003, 0.0)
-)
+DISTORTED = replace(CAMERA, principal_x_px=40.0, principal_y_px=45.5, distortion=(-0.3, 0.1, 0.004, -0.003, 0.0))
 
 
 def surface_of(vertices: np.ndarray, faces: np.ndarray, *, edge_mm: float) -> Surface:
@@ -134,9 +132,7 @@ def test_the_last_pixel_does_not_win() -> None:
 def test_principal_point_shifts_the_image() -> None:
     surface = sphere(10.0)
     middle = correspond(surface, CAMERA, above()).ids
-    shifted = correspond(
-        surface, replace(CAMERA, principal_x_px=48.0 + 20, principal_y_px=40.0 - 7), above()
-    ).ids
+    shifted = correspond(surface, replace(CAMERA, principal_x_px=48.0 + 20, principal_y_px=40.0 - 7), above()).ids
     np.testing.assert_array_equal(shifted[:-7, 20:], middle[7:, :-20])
 
 
@@ -176,9 +172,7 @@ def test_each_pixel_ray_meets_its_element_first(camera: Camera) -> None:
     # Brute force: every ray against every triangle (Moeller and Trumbore).
     a, b, c = np.moveaxis(surface.corners_mm, 1, 0)
     origin = viewpoint.center_mm
-    for ray, element in zip(
-        rays, view.ids.ravel()[rows[pick] * camera.width_px + columns[pick]], strict=True
-    ):
+    for ray, element in zip(rays, view.ids.ravel()[rows[pick] * camera.width_px + columns[pick]], strict=True):
         p = np.cross(ray, c - a)
         det = np.einsum("ij,ij->i", b - a, p)
         u = np.einsum("ij,ij->i", origin - a, p) / det

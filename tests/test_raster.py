@@ -168,9 +168,7 @@ def test_the_lower_id_wins_at_equal_depth() -> None:
     faces = np.asarray(sphere.faces)
     camera_from_world = inverse(look_at([0.0, 30.0, 220.0], [0.0, 0.0, 0.0]))
     once, _ = id_buffer(np.asarray(sphere.vertices), faces, CAMERA, camera_from_world)
-    twice, _ = id_buffer(
-        np.asarray(sphere.vertices), np.concatenate([faces, faces]), CAMERA, camera_from_world
-    )
+    twice, _ = id_buffer(np.asarray(sphere.vertices), np.concatenate([faces, faces]), CAMERA, camera_from_world)
     np.testing.assert_array_equal(once, twice)
 
 
@@ -183,9 +181,7 @@ def test_splitting_triangles_changes_no_pixel(seed: int, name: str) -> None:
     split = trimesh.Trimesh(vertices, faces, process=False).subdivide().subdivide()
     camera_from_world = inverse(look_at(rng.uniform(-100, 100, 3), rng.uniform(-100, 100, 3)))
     whole_ids, whole_depth = id_buffer(vertices, faces, CAMERAS[name], camera_from_world)
-    ids, depth = id_buffer(
-        np.asarray(split.vertices), np.asarray(split.faces), CAMERAS[name], camera_from_world
-    )
+    ids, depth = id_buffer(np.asarray(split.vertices), np.asarray(split.faces), CAMERAS[name], camera_from_world)
     # Pixels on a silhouette or at the line where two triangles cross may go either way.
     np.testing.assert_array_equal(ids < 0, whole_ids < 0)
     seen = ids >= 0

@@ -8,9 +8,7 @@ from viewcov.coverage.raycasting import RayCaster
 from viewcov.inspection.arrays import Floats, Ints
 
 
-def brute_force_hits(
-    vertices: Floats, faces: Ints, origins: Floats, directions: Floats
-) -> tuple[Ints, Floats, Floats]:
+def brute_force_hits(vertices: Floats, faces: Ints, origins: Floats, directions: Floats) -> tuple[Ints, Floats, Floats]:
     """Nearest triangle, its distance and the one behind it, by solving each 3 x 3 system in float64."""
     a, b, c = (vertices[faces[:, corner]] for corner in range(3))
     unit = directions / np.linalg.norm(directions, axis=1, keepdims=True)
@@ -70,9 +68,7 @@ def test_a_far_origin_keeps_the_details() -> None:
     sphere = trimesh.creation.icosphere(subdivisions=5, radius=10.0)
     centers = np.asarray(sphere.triangles_center)
     origins = centers + 1e7 * np.asarray(sphere.face_normals)
-    hits = RayCaster(np.asarray(sphere.vertices), np.asarray(sphere.faces)).first_hits(
-        origins, centers - origins
-    )
+    hits = RayCaster(np.asarray(sphere.vertices), np.asarray(sphere.faces)).first_hits(origins, centers - origins)
     np.testing.assert_array_equal(hits.face_idx, np.arange(len(centers)))
     np.testing.assert_allclose(hits.distance_mm, 1e7, rtol=1e-12)
 

@@ -96,9 +96,7 @@ def _locally_delaunay(vertices: np.ndarray, faces: np.ndarray, group: np.ndarray
 
 @settings(deadline=None)
 @given(seed=seeds, num_points=st.integers(4, 40), num_groups=st.integers(1, 3))
-def test_flips_make_each_flat_group_delaunay_and_keep_its_area(
-    seed: int, num_points: int, num_groups: int
-) -> None:
+def test_flips_make_each_flat_group_delaunay_and_keep_its_area(seed: int, num_points: int, num_groups: int) -> None:
     rng = np.random.default_rng(seed)
     vertices, faces = _random_sheet(seed, num_points)
     vertices[:, 2] = 0.0

@@ -56,7 +56,7 @@ def rig_with(camera: Camera) -> Rig:
 def plate(center: tuple[float, float, float], size: float, material: Material = METAL) -> SceneSurface:
     """A square in the camera frame that faces the camera (normal -z)."""
     half = 0.5 * size
-    a, b, c, d = (np.array(center) + [x, y, 0] for x, y in ((-half, -half), (-half, half), (half, half), (half, -half)))
+    a, b, c, d = (np.add(center, (x, y, 0)) for x, y in ((-half, -half), (-half, half), (half, half), (half, -half)))
     corners = np.array([[a, b, c], [a, c, d]])
     return SceneSurface(
         name="plate",
@@ -159,14 +159,15 @@ def test_twin_without_displacement_is_the_same_image_and_dents_change_it_where_t
     clean = light(imprint(part, (), mesh))
     np.testing.assert_array_equal(clean, light(imprint(part, defects, mesh, scale=0.0)))
     pressed = imprint(part, defects, mesh)
-    changed = light(pressed) != clean
+    difference = np.abs(light(pressed) - clean)
     labelled = label_image(pressed, camera, view.camera_from_world) == 1
-    assert changed[labelled].mean() > 0.95
-    # The rim and the blur reach a little further than the label, nothing else does.
+    assert difference[labelled].mean() > 0.05
+    # The rim and the blur reach a little further than the label. Elsewhere the ray caster may sort triangles
+    # otherwise, which shows in the last bits of single precision; light from the dent meets nothing.
     grown = np.zeros_like(labelled)
     rows, columns = np.nonzero(labelled)
     grown[rows.min() - 5 : rows.max() + 6, columns.min() - 5 : columns.max() + 6] = True
-    assert not changed[~grown].any()
+    assert difference[~grown].max() < 1e-5
 
 
 def test_labels_lie_where_the_defects_project_and_name_the_visible_ones() -> None:
@@ -189,45 +190,41 @@ def test_labels_lie_where_the_defects_project_and_name_the_visible_ones() -> Non
 
 
 def test_a_height_ramp_shades_like_a_tilted_normal() -> None:
-    # u and v in tiles of 1 mm; heights that fall along u by 0.1 tilt the normal by 0.1 towards +u.
+    # Heights that fall by 0.1 along u, here +x, tilt the normal by 0.1 towards +x.
     slope, camera = 0.1, small_camera()
     columns = 4096
     heights = np.tile(-slope * np.arange(columns, dtype=np.float32) / columns * 50.0, (4, 1))
     square = plate((0.0, 0.0, 250.0), 40.0)
     inside = (square.corners_mm[..., :2] + 25.0) / 50.0
     ramp = replace(square, uv=inside, material=replace(METAL, height_mm=heights))
-    # u x v = x x y = +z is away from the camera: the surface is seen from its back, where the bump is mirrored.
-    normal = np.array([-slope, 0.0, -1.0]) / np.hypot(slope, 1.0)
-    other = np.array([slope, 0.0, -1.0]) / np.hypot(slope, 1.0)
     shaded = scene_of(ramp, camera=camera, num_samples=16).render(np.eye(4), seed=1)
-    images = {
-        sign: scene_of(
-            replace(square, normals=np.broadcast_to(n, (2, 3, 3))), camera=camera, num_samples=16
-        ).render(np.eye(4), seed=1)
-        for sign, n in (("towards -x", normal), ("towards +x", other))
-    }
+
+    def tilted(towards_x: float) -> np.ndarray:
+        normal = np.array([towards_x, 0.0, -1.0]) / np.hypot(towards_x, 1.0)
+        surface = replace(square, normals=np.broadcast_to(normal, (2, 3, 3)))
+        return scene_of(surface, camera=camera, num_samples=16).render(np.eye(4), seed=1)
+
     middle = np.s_[8:72, 16:80]
-    flat = scene_of(square, camera=camera, num_samples=16).render(np.eye(4), seed=1)
-    error = {sign: np.abs(image - shaded)[middle].mean() for sign, image in images.items()}
-    signal = np.abs(flat - shaded)[middle].mean()
-    assert min(error.values()) < 0.1 * signal
-    assert max(error.values()) > 0.5 * signal
+    signal = np.abs(tilted(0.0) - shaded)[middle].mean()
+    assert signal > 0.01
+    assert np.abs(tilted(slope) - shaded)[middle].mean() < 0.05 * signal
 
 
 def test_an_edge_blurs_by_the_circle_of_confusion() -> None:
     camera = small_camera(f_number=1.0, pixel_pitch_um=100.0)
-    depth = 235.0
+    depth = 220.0
     # The plate's border runs through the image's middle.
     half = plate((20.0, 0.0, depth), 40.0, Material(roughness_along=0.5, roughness_across=0.5))
     image = scene_of(half, camera=camera, num_samples=256).render(np.eye(4), seed=1)
-    profile = image[30:50].mean(axis=0)
-    spread = np.diff(profile)[20:76]
-    spread = np.clip(spread, 0, None) * (np.diff(profile)[20:76] > 0.02 * np.diff(profile).max())
+    spread = np.diff(image[30:50].mean(axis=0))[44:51]
     at = np.arange(len(spread))
     mean = (spread * at).sum() / spread.sum()
-    deviation = np.sqrt((spread * (at - mean) ** 2).sum() / spread.sum())
-    # A uniform disc of diameter c projected to a line has the standard deviation c / 4.
-    assert 4 * deviation == pytest.approx(float(camera.blur_px(np.array(depth))), rel=0.15)
+    variance = (spread * (at - mean) ** 2).sum() / spread.sum()
+    # A uniform disc of diameter c projected to a line has the variance c^2 / 16; the pixel and the difference
+    # of two pixels add 1 / 12 each.
+    blur_px = float(camera.blur_px(np.array(depth)))
+    assert blur_px > 3.0
+    assert variance == pytest.approx(blur_px**2 / 16 + 1 / 6, rel=0.15)
 
 
 def test_light_is_in_units_of_full_scale() -> None:

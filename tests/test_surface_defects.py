@@ -119,9 +119,7 @@ def test_components_equal_those_of_networkx(seed: int, low: float, gap: float, m
     above = [e for e in range(len(p)) if p[e] >= low]
     graph = nx.Graph()
     graph.add_nodes_from(above)
-    graph.add_edges_from(
-        (a, b) for a, b in itertools.combinations(above, 2) if len(corners[a] & corners[b]) == 2
-    )
+    graph.add_edges_from((a, b) for a, b in itertools.combinations(above, 2) if len(corners[a] & corners[b]) == 2)
     expected = {
         frozenset(component)
         for component in nx.connected_components(graph)
@@ -183,9 +181,7 @@ def test_dilation_adds_elements_over_edges_only() -> None:
     mask[cells((5, 5))] = True
     grown = np.flatnonzero(dilated(mask, GRAPH))
     corners = [set(face) for face in SURFACE.faces.tolist()]
-    expected = [
-        e for e in range(len(mask)) if any(len(corners[e] & corners[k]) >= 2 for k in cells((5, 5)).tolist())
-    ]
+    expected = [e for e in range(len(mask)) if any(len(corners[e] & corners[k]) >= 2 for k in cells((5, 5)).tolist())]
     assert grown.tolist() == expected
     assert mask.sum() == 2  # The argument is left as it was.
 
@@ -272,9 +268,7 @@ def test_matching_by_its_rules_in_plain_loops(seed: int) -> None:
         return set().union(*(neighbours[e] for e in elements)) if elements else set()
 
     near_truth = ring({int(e) for places in planted for e in cells(*places)})
-    is_true = [
-        len(set(d.element_idx.tolist()) & near_truth) / len(d.element_idx) >= 0.3 - 1e-9 for d in defects
-    ]
+    is_true = [len(set(d.element_idx.tolist()) & near_truth) / len(d.element_idx) >= 0.3 - 1e-9 for d in defects]
     cover = ring({e for d, ok in zip(defects, is_true, strict=True) if ok for e in d.element_idx.tolist()})
     hit = [len(set(cells(*places).tolist()) & cover) / 4 >= 0.3 - 1e-9 for places in planted]
     np.testing.assert_array_equal(match.detection_true, is_true)

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from viewcov import system
 
 SCRIPT = Path(__file__).parents[1] / "toolkit" / "system.py"
@@ -66,8 +67,7 @@ def test_without_apt_the_libraries_are_named(
     made_up.lacks = {"libGL.so.1"}
     assert system.main() == 2
     assert capsys.readouterr().err == (
-        "viewcov: the system lacks libGL.so.1; "
-        "install what brings libGL.so.1 with the system's package manager\n"
+        "viewcov: the system lacks libGL.so.1; install what brings libGL.so.1 with the system's package manager\n"
     )
 
 
@@ -83,9 +83,7 @@ def test_root_installs_exactly_what_is_missing(made_up: MadeUp, monkeypatch: pyt
     assert len(made_up.calls) == 2
 
 
-def test_a_failed_list_of_packages_does_not_stop_the_install(
-    made_up: MadeUp, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_failed_list_of_packages_does_not_stop_the_install(made_up: MadeUp, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(system, "is_root", lambda: True)
     made_up.lacks, made_up.statuses = {"libGL.so.1"}, {"update": 100}
     assert system.main() == 0

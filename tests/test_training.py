@@ -39,9 +39,7 @@ SHORT = TrainingOptions(
 )
 
 
-def write_discs(
-    folder: InspectionFolder, num_views: int, rng: np.random.Generator, *, num_discs: int
-) -> None:
+def write_discs(folder: InspectionFolder, num_views: int, rng: np.random.Generator, *, num_discs: int) -> None:
     """An inspection with bright discs, the defects, on a grainy grey ground; 64 x 64 pixels."""
     views = [Viewpoint.looking_at([0, 0, 100 + i], [0, 0, 0], id=f"v{i}") for i in range(num_views)]
     rig = load_rig("paper-quarter")
@@ -199,13 +197,9 @@ def test_other_options_or_data_do_not_touch_a_finished_model(
     assert weights_of(undisturbed) == before
 
 
-def test_a_broken_checkpoint_is_named(
-    dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_broken_checkpoint_is_named(dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(
-            training._Run, "finish", lambda *args, **kwargs: (_ for _ in ()).throw(KeyboardInterrupt)
-        )
+        patch.setattr(training._Run, "finish", lambda *args, **kwargs: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             train_model(dataset, tmp_path, name="tiny", options=SHORT)
     (tensors,) = (tmp_path / "checkpoint").glob("*.safetensors")
@@ -218,6 +212,15 @@ def test_a_loss_that_is_not_finite_names_the_images(dataset: Dataset, tmp_path: 
     options = dataclasses.replace(SHORT, learning_rate=1e30)
     with pytest.raises(InputError, match=r"not finite: expected a number, found .* crops of .*[ab]/v\d"):
         train_model(dataset, tmp_path, name="tiny", options=options)
+    assert not (tmp_path / "model.json").exists()
+
+
+def test_a_model_that_finds_nothing_gets_no_threshold(
+    dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training, "probability_map", lambda network, image, **options: np.zeros_like(image))
+    with pytest.raises(InputError, match="found no defect in the validation split"):
+        train_model(dataset, tmp_path, name="tiny", options=SHORT)
     assert not (tmp_path / "model.json").exists()
 
 
@@ -271,7 +274,11 @@ def test_losses_are_the_definitions() -> None:
     assert float(training._loss(logits, mask, options)) == pytest.approx(entropy + 0.5 * dice, rel=1e-6)
 
 
-def test_senseless_options_are_refused() -> None:
+def test_senseless_options_are_refused(dataset: Dataset, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="name must be letters"):
+        train_model(dataset, tmp_path, name="a/b", options=SHORT)
+    with pytest.raises(ValueError, match="exposures must be finite and distinct"):
+        train_model(dataset, tmp_path, name="tiny", exposures=(), options=SHORT)
     with pytest.raises(ValueError, match="batch must be at least 2, got 1"):
         TrainingOptions(batch=1)
     with pytest.raises(ValueError, match="learning_rate must be positive"):

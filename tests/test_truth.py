@@ -167,9 +167,7 @@ def test_samples_are_summed_per_defect_and_element() -> None:
 
 def test_defects_far_smaller_than_an_element_stay_in_the_truth() -> None:
     surface = block(40.0)
-    truth = truth_from_samples(
-        surface, (defect(1),), np.array([1, 1]), np.array([2, 4]), np.array([0.01, 0.02])
-    )
+    truth = truth_from_samples(surface, (defect(1),), np.array([1, 1]), np.array([2, 4]), np.array([0.01, 0.02]))
     largest = 2 if 0.01 / surface.area_mm2[2] > 0.02 / surface.area_mm2[4] else 4
     assert truth.elements_of(1).tolist() == [largest]
 

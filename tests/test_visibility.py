@@ -35,9 +35,7 @@ CAMERA = Camera(
 CAMERA = dataclasses.replace(CAMERA, pixel_pitch_um=CAMERA.image_distance_mm * 1000.0 / 500.0)
 RING = RingLight(inner_radius_mm=40.0, outer_radius_mm=60.0)
 RIG = Rig(name="test", camera=CAMERA, ring_light=RING)
-ANYTHING = Requirements(
-    max_incidence_deg=89.999, max_mm_per_px=1e9, max_blur_px=1e9, border_px=0.0, min_light=0.0
-)
+ANYTHING = Requirements(max_incidence_deg=89.999, max_mm_per_px=1e9, max_blur_px=1e9, border_px=0.0, min_light=0.0)
 
 
 def part_of(mesh: trimesh.Trimesh, *, inspected: Bools | None = None) -> Part:
@@ -142,8 +140,7 @@ def test_sampling_is_the_smallest_singular_value_of_the_numeric_jacobian(seed: i
     step_mm = 1e-4 * point[2]
     jacobian = np.column_stack(
         [
-            (camera.project(point + step_mm * tangent) - camera.project(point - step_mm * tangent))
-            / (2 * step_mm)
+            (camera.project(point + step_mm * tangent) - camera.project(point - step_mm * tangent)) / (2 * step_mm)
             for tangent in rotation[:2]
         ]
     )
@@ -264,14 +261,10 @@ def test_enough_light_ends_the_sum_and_changes_no_decision() -> None:
 def realistic(seed: int) -> tuple[Surface, Rig, Requirements, list[Viewpoint]]:
     rng = np.random.default_rng(seed)
     camera = dataclasses.replace(CAMERA, focal_length_mm=20.0, distortion=(-0.1, 0.02, 0.001, -0.002, 0.0))
-    limits = Requirements(
-        max_incidence_deg=60, max_mm_per_px=0.14, max_blur_px=1.5, border_px=8, min_light=0.6
-    )
+    limits = Requirements(max_incidence_deg=60, max_mm_per_px=0.14, max_blur_px=1.5, border_px=8, min_light=0.6)
     surface = hole_surface(12.0, 2.5)
     direction = rng.normal(size=(4, 3))
-    centers = 20 + direction / np.linalg.norm(direction, axis=1, keepdims=True) * rng.uniform(
-        150, 300, (4, 1)
-    )
+    centers = 20 + direction / np.linalg.norm(direction, axis=1, keepdims=True) * rng.uniform(150, 300, (4, 1))
     views = [view(center, rng.uniform(-15, 35, 3)) for center in centers]
     return surface, dataclasses.replace(RIG, camera=camera), limits, views
 
@@ -315,9 +308,7 @@ def test_the_fast_way_sees_the_same_elements(seed: int) -> None:
     surface, rig, limits, views = realistic(seed)
     tester = VisibilityTester(surface, rig, limits)
     for viewpoint in views:
-        np.testing.assert_array_equal(
-            tester.seen_elements(viewpoint), np.flatnonzero(tester.test(viewpoint).seen)
-        )
+        np.testing.assert_array_equal(tester.seen_elements(viewpoint), np.flatnonzero(tester.test(viewpoint).seen))
 
 
 def test_realistic_views_meet_every_test() -> None:

@@ -35,9 +35,7 @@ def _box() -> Surface:
 SURFACE = _box()
 NUM = SURFACE.num_elements
 DTYPES = ["?", "i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8", "f4", "f8"]
-NAMES = st.from_regex(r"[A-Za-z][A-Za-z0-9 _.()/%-]{0,20}", fullmatch=True).filter(
-    lambda n: n != "cad_face_idx"
-)
+NAMES = st.from_regex(r"[A-Za-z][A-Za-z0-9 _.()/%-]{0,20}", fullmatch=True).filter(lambda n: n != "cad_face_idx")
 COLUMNS = st.dictionaries(
     NAMES, st.sampled_from(DTYPES).flatmap(lambda kind: hnp.arrays(np.dtype(kind), NUM)), max_size=5
 )

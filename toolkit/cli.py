@@ -12,6 +12,7 @@ from cyclopts import App, CycloptsError
 
 from viewcov import commands
 from viewcov.inspection.errors import ViewcovError
+from viewcov.system import missing_libraries, remedy
 
 OK, NOT_MET, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 
@@ -37,6 +38,13 @@ def run(arguments: Sequence[str] | None = None) -> int:
         return BAD_INPUT
     except ViewcovError as error:
         _complain(str(error))
+        return BAD_INPUT
+    except ImportError as error:
+        # A package that is installed but lacks a system library; anything else is a defect of viewcov.
+        libraries = missing_libraries()
+        if not libraries:
+            raise
+        _complain(f"{error}: {remedy(libraries)}")
         return BAD_INPUT
     except KeyboardInterrupt:
         _complain("interrupted; the same command continues where it stopped")

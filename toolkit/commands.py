@@ -34,6 +34,7 @@ log = logging.getLogger(__name__)
 
 def demo(
     part: str = "builtin:clutch-half",
+    /,
     *,
     out: Path = Path("demo"),
     rig: RigName = "paper-quarter",
@@ -79,6 +80,7 @@ def demo(
 
 def check(
     path: str,
+    /,
     *,
     rig: RigName = "paper",
     units: Units = None,
@@ -95,6 +97,7 @@ def check(
 
 def plan(
     part: str,
+    /,
     *,
     out: Path = Path("plan.json"),
     rig: RigName = "paper",
@@ -137,6 +140,7 @@ def plan(
 
 def evaluate(
     plan: Path,
+    /,
     *,
     out: Out = None,
     coverage: Annotated[
@@ -160,13 +164,12 @@ def evaluate(
 
 def synthesize(
     plan: Path,
+    /,
     *,
     out: Path,
     instances: Annotated[int, Parameter(help="Defective instances.")] = 1,
     good: Annotated[int, Parameter(help="Instances without defects.")] = 0,
-    defects: Annotated[
-        tuple[int, int], Parameter(help="Fewest and most defects of a defective instance.")
-    ] = (30, 40),
+    defects: Annotated[tuple[int, int], Parameter(help="Fewest and most defects of a defective instance.")] = (30, 40),
     split: Annotated[
         tuple[float, float, float], Parameter(help="Shares of the instances for training, validation, test.")
     ] = (0.0, 0.0, 1.0),
@@ -195,6 +198,7 @@ def synthesize(
 
 def train(
     datasets: Annotated[list[Path], Parameter(consume_multiple=True)],
+    /,
     *,
     out: Path,
     name: Annotated[str | None, Parameter(help="The model's name; the folder's if not given.")] = None,
@@ -224,18 +228,19 @@ def train(
 def test(
     model: str,
     dataset: Path,
+    /,
     *,
     split: Literal["train", "validation", "test"] = "test",
     json: Json = False,
 ) -> None:
     """Measure a model on a split of a data set: pixels, defects in images, defects on the surface."""
     from viewcov.inspection.folder import read_dataset
-    from viewcov.loop import test_on_surface
+    from viewcov.loop import measured_on_split
 
-    say(test_on_surface(model, read_dataset(dataset), split=split, progress=True), json=json)
+    say(measured_on_split(model, read_dataset(dataset), split=split, progress=True), json=json)
 
 
-def predict(model: str, inspection: Path, *, json: Json = False) -> None:
+def predict(model: str, inspection: Path, /, *, json: Json = False) -> None:
     """Write a model's defect probability for every image of an inspection or data set."""
     from viewcov.inspection.folder import open_inspections
     from viewcov.segmentation.models import load_model
@@ -249,6 +254,7 @@ def predict(model: str, inspection: Path, *, json: Json = False) -> None:
 
 def cover(
     inspection: Path,
+    /,
     *,
     model: ModelNames,
     out: Out = None,
@@ -273,6 +279,7 @@ def cover(
 
 def fuse(
     inspection: Path,
+    /,
     *,
     model: ModelNames,
     rule: Literal["max", "mean", "noisy_or", "log_odds", "dempster_shafer"] = "log_odds",
@@ -297,6 +304,7 @@ def fuse(
 
 def compare(
     results: Annotated[list[Path], Parameter(consume_multiple=True)],
+    /,
     *,
     out: Out = None,
     json: Json = False,
@@ -311,7 +319,7 @@ def compare(
     say(compare_results(results, picture=out), json=json)
 
 
-def view(result: Path) -> None:
+def view(result: Path, /) -> None:
     """Show a result (.vtp) in a window."""
     from viewcov.results import result_files
     from viewcov.viewer.window import has_display, show
@@ -328,7 +336,7 @@ def view(result: Path) -> None:
     show(*files)
 
 
-def report(result: Path, *, out: Out = None, json: Json = False) -> None:
+def report(result: Path, /, *, out: Out = None, json: Json = False) -> None:
     """Write the HTML report of a demo folder or of an inspection's or data set's results."""
     from viewcov.gallery import report_on
 

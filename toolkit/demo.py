@@ -104,11 +104,12 @@ def headline(summary: dict[str, Any]) -> Iterator[str]:
     yield f"geometric coverage  {geometric['coverage']:.1%} of the coverable area in {summary['viewpoints']} views"
     for name, row in summary["effective"]["variants"].items():
         low, high = row["interval"]
-        alarms = row["false_alarms_per_part"]
-        yield f"effective coverage  {row['coverage']:.1%} [{low:.1%}, {high:.1%}] {name}, {alarms:.1f} false alarms a part"
+        alarms = f"{row['false_alarms_per_part']:.1f} false alarms a part"
+        yield f"effective coverage  {row['coverage']:.1%} [{low:.1%}, {high:.1%}] {name}, {alarms}"
     for pair in summary["effective"]["all_pairs"]:
         low, high = pair["interval"]
-        yield f"difference          {pair['difference']:+.1%} [{low:+.1%}, {high:+.1%}] {pair['second']} over {pair['first']}"
+        names = f"{pair['second']} over {pair['first']}"
+        yield f"difference          {pair['difference']:+.1%} [{low:+.1%}, {high:+.1%}] {names}"
     for name, rules in summary["fusion"].items():
         fused, single = rules[summary["rule"]], rules["single_view"]
         yield f"3D defects          F1 {fused['f1']:.3f} fused, {single['mean']['f1']:.3f} mean single view, {name}"
@@ -243,9 +244,7 @@ def _evaluate(plan: InspectionPlan, out: Path, *, jobs: int, progress: bool) -> 
         write_geometric(out / "results", result)
 
 
-def _cover(
-    options: DemoOptions, folders: list[InspectionFolder], out: Path, *, jobs: int, progress: bool
-) -> None:
+def _cover(options: DemoOptions, folders: list[InspectionFolder], out: Path, *, jobs: int, progress: bool) -> None:
     from viewcov.coverage.cover import cover_inspections
     from viewcov.results import write_cover, write_fused
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 from tqdm import tqdm
 
 from viewcov.inspection.files import finite, read_grey, read_json, read_mask, write_json
@@ -83,7 +84,15 @@ class _ViewsOf:
         self._mesh: SurfaceFile | None = None
         self._views: tuple[View, ...] = ()
 
-    def __call__(self, mesh: SurfaceFile) -> tuple[View, ...]:
+    def heatmap(self, mesh: SurfaceFile, values: ArrayLike, path: Path, **options: Any) -> Callable[[], None]:
+        """What draws a heatmap, to be called when it is wanted."""
+
+        def draw() -> None:
+            heatmap(mesh, values, path, views=self._of(mesh), **options)
+
+        return draw
+
+    def _of(self, mesh: SurfaceFile) -> tuple[View, ...]:
         known = self._mesh
         if known is None or not (
             np.array_equal(known.faces, mesh.faces) and np.array_equal(known.vertices_mm, mesh.vertices_mm)
@@ -110,9 +119,9 @@ def _geometric(vtp: Path, plan: Any, summary: Mapping[str, Any], folder: Path, v
             path=folder / "geometric-coverage.png", title="Views that inspect each element", section="geometric",
             caption="How many views pass every geometric test. Hatched grey: none does.",
         ),
-        lambda: heatmap(
+        views.heatmap(
             mesh, seen, folder / "geometric-coverage.png", title="Geometric coverage", label="views per element",
-            kind="count", views=views(mesh),
+            kind="count",
         ),
     )  # fmt: skip
     yield (
@@ -120,10 +129,10 @@ def _geometric(vtp: Path, plan: Any, summary: Mapping[str, Any], folder: Path, v
             path=folder / "geometric-reasons.png", title="Why the rest is not inspected", section="geometric",
             caption="The test that the most promising view of each element failed.",
         ),
-        lambda: heatmap(
+        views.heatmap(
             mesh, mesh.arrays["tests_passed"], folder / "geometric-reasons.png",
             title="Which test fails where no view inspects", label="most promising view", kind="categories",
-            categories=_REASONS, views=views(mesh),
+            categories=_REASONS,
             colours=("#7a5fc0", "#c8504b", "#3a3f4a", "#3b6fb6", "#64b5e6", "#e0903a", "#cfe6d8"),
         ),
     )  # fmt: skip
@@ -151,8 +160,8 @@ def _effective(vtp: Path, summary: Mapping[str, Any], folder: Path, views: _View
                 caption=f"Where a defect of {size} is found with a probability of at least one half, by the hit/miss "
                 "model fitted to the planted defects. Visible in no view: unseen.",
             ),
-            lambda state=state, model=model: heatmap(  # type: ignore[misc]
-                mesh, mesh.arrays[f"state_{model}"].astype(float), state, kind="states", views=views(mesh),
+            views.heatmap(
+                mesh, mesh.arrays[f"state_{model}"].astype(float), state, kind="states",
                 title=f"Effective visual coverage, model {model!r}", label=f"defect of {size}",
             ),
         )  # fmt: skip
@@ -161,8 +170,8 @@ def _effective(vtp: Path, summary: Mapping[str, Any], folder: Path, views: _View
                 path=pod, title=f"Probability of detection, {model}", section="effective",
                 caption=f"Modelled probability that a defect of {size} at each element is found in the fused views.",
             ),
-            lambda pod=pod, model=model: heatmap(  # type: ignore[misc]
-                mesh, mesh.arrays[f"pod_{model}"], pod, limits=(0.0, 1.0), views=views(mesh),
+            views.heatmap(
+                mesh, mesh.arrays[f"pod_{model}"], pod, limits=(0.0, 1.0),
                 title=f"Probability of detection, model {model!r}", label=f"PoD of {size} (1)",
             ),
         )  # fmt: skip
@@ -186,9 +195,7 @@ def _effective(vtp: Path, summary: Mapping[str, Any], folder: Path, views: _View
         )  # fmt: skip
 
 
-def _fused(
-    inspection: InspectionFolder, model: str, rule: str, folder: Path, views: _ViewsOf
-) -> Iterator[Draw]:
+def _fused(inspection: InspectionFolder, model: str, rule: str, folder: Path, views: _ViewsOf) -> Iterator[Draw]:
     mesh = read_vtp(inspection.results / model / "fused.vtp")
     figures = read_json(inspection.results / model / "fused.json")
     looks = {True: (_FOUND, "true"), False: (_FALSE, "false alarm"), None: (_MISSED, "reported defect")}
@@ -199,8 +206,8 @@ def _fused(
             path=path, title=f"Fused defect probability, {inspection.name}", section="defects",
             caption=f"Evidence of all views by model {model!r}, rule {rule.replace('_', ' ')}.",
         ),
-        lambda: heatmap(
-            mesh, mesh.arrays[f"probability_{rule}"], path, limits=(0.0, 1.0), views=views(mesh), markers=found,
+        views.heatmap(
+            mesh, mesh.arrays[f"probability_{rule}"], path, limits=(0.0, 1.0), markers=found,
             title=f"Fused defect probability, {inspection.name}, model {model!r}",
             label="defect probability (1)",
         ),
@@ -216,8 +223,8 @@ def _fused(
             path=folder / "truth.png", title=f"Planted defects, {inspection.name}", section="defects",
             caption="Share of each element that a planted defect covers.",
         ),
-        lambda: heatmap(
-            mesh, mesh.arrays["true_share"], folder / "truth.png", limits=(0.0, 1.0), views=views(mesh),
+        views.heatmap(
+            mesh, mesh.arrays["true_share"], folder / "truth.png", limits=(0.0, 1.0),
             markers=planted, title=f"Planted defects, {inspection.name}",
             label="covered share (1)",
         ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -15,6 +16,8 @@ from viewcov.inspection.surface import Surface, cut_surface
 
 if TYPE_CHECKING:
     from viewcov.coverage.evaluation import GeometricCoverage
+
+log = logging.getLogger(__name__)
 
 
 def geometric_coverage(
@@ -52,9 +55,7 @@ def coverable_by_rig(
     mask = _cached(cache, key)
     if mask is None:
         seed = int(plan.made.get("seed", 0))
-        mask = coverable_elements(
-            coarse, plan.rig, plan.requirements, seed=seed, jobs=jobs, progress=progress
-        )
+        mask = coverable_elements(coarse, plan.rig, plan.requirements, seed=seed, jobs=jobs, progress=progress)
         if cache is not None:
             store_coverable(cache, plan, coarse, mask)
     return mask[locate(coarse, surface.source_face_idx, surface.centroid_mm)]
@@ -98,8 +99,9 @@ def train_and_calibrate(
     """
     from viewcov.coverage.fused import calibrate_fusion
     from viewcov.segmentation.models import CARD_NAME
+    from viewcov.segmentation.options import TrainingOptions
     from viewcov.segmentation.prediction import predict_inspection
-    from viewcov.segmentation.training import TrainingOptions, train_model
+    from viewcov.segmentation.training import train_model
 
     model = train_model(
         dataset,
@@ -111,8 +113,10 @@ def train_and_calibrate(
         progress=progress,
     )
     card = read_json(out / CARD_NAME)
-    if "fusion" not in card:
-        folders = dataset.inspections("validation")
+    folders = [folder for folder in dataset.inspections("validation") if folder.truth_path.is_file()]
+    if not folders:
+        log.warning("%s: no validation inspection has 3D truth: the model gets no thresholds for fused views", out)
+    elif "fusion" not in card:
         for folder in folders:
             predict_inspection(model, folder, progress=progress)
         card["fusion"] = dict(calibrate_fusion(folders, model.name, progress=progress))
@@ -120,7 +124,7 @@ def train_and_calibrate(
     return dict(card)
 
 
-def test_on_surface(
+def measured_on_split(
     model: str, dataset: Dataset, *, split: Literal["train", "validation", "test"], progress: bool = False
 ) -> dict[str, Any]:
     """Figures of a model on a split: pixels, defects in images, and fused defects on the surface."""

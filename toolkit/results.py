@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 def write_geometric(folder: Path, result: GeometricCoverage) -> None:
     """Write ``geometric.json``, ``geometric.vtp`` and ``geometric.parquet``."""
-    arrays = {
+    arrays: dict[str, NDArray[Any]] = {
         "num_views": result.num_views,
         "tests_passed": result.furthest,
         "coverable": result.coverable,

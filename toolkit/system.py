@@ -132,9 +132,7 @@ def main() -> int:
     """Exit status of the check: 0 when all that is required is there, now or after installing it."""
     if sys.version_info[:2] < OLDEST_PYTHON:
         found = f"{sys.version_info[0]}.{sys.version_info[1]} ({sys.executable})"
-        _tell(
-            f"Python 3.11 or newer is needed, this is {found}; name a newer one: make setup PYTHON=python3.11"
-        )
+        _tell(f"Python 3.11 or newer is needed, this is {found}; name a newer one: make setup PYTHON=python3.11")
         return BAD_SYSTEM
     missing, recommended = _missing_packages(), recommended_libraries()
     if not missing and not recommended:

@@ -137,9 +137,7 @@ def effective_chart(
         if share.interval is not None:
             low, high = share.interval
             axes.plot([low, high], [k, k], color=INK, lw=sheet.points(3))
-            axes.plot(
-                [low, low, high, high], [k - 0.12, k + 0.12, np.nan, np.nan], color=INK, lw=sheet.points(3)
-            )
+            axes.plot([low, low, high, high], [k - 0.12, k + 0.12, np.nan, np.nan], color=INK, lw=sheet.points(3))
             axes.plot([high, high], [k - 0.12, k + 0.12], color=INK, lw=sheet.points(3))
             end = max(end, high)
         text = _share(share.value) + (f"  [{_share(share.interval)}]" if share.interval is not None else "")

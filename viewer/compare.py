@@ -100,9 +100,7 @@ def compare_results(
     return compare(results, picture=picture, array=array).to_json()
 
 
-def difference_picture(
-    first: str | Path, last: str | Path, path: str | Path, *, array: str | None = None
-) -> str:
+def difference_picture(first: str | Path, last: str | Path, path: str | Path, *, array: str | None = None) -> str:
     """Write a PNG of an array of the last ``.vtp`` file minus that of the first; the array's name.
 
     Elements that either of them did not see stay hatched.

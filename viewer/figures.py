@@ -85,9 +85,7 @@ class Sheet:
     def wrapped(self, text: str, width: float, *, size: float, **options: Any) -> list[str]:
         """The text in lines of at most ``width`` pixels, broken between words."""
         lines: list[str] = []
-        for word in re.sub(r"(\d) (?=\S{1,3}( |$))", "\\1\u00a0", text).split(
-            " "
-        ):  # Units stay with numbers.
+        for word in re.sub(r"(\d) (?=\S{1,3}( |$))", "\\1\u00a0", text).split(" "):  # Units stay with numbers.
             longer = f"{lines[-1]} {word}" if lines else word
             trial = self.text(0, 0, longer, size=size, **options)
             fits = self.width_of(trial) <= width
@@ -146,9 +144,7 @@ def _reduced(pixels: NDArray[np.uint8]) -> Iterator[Any]:
         step = 255 / (2**bits - 1)
         yield Image.fromarray(np.rint(np.rint(pixels / step) * step).astype(np.uint8))
     for num_colours in (256, 64, 32, 20):
-        yield picture.quantize(
-            num_colours, method=Image.Quantize.MAXCOVERAGE, kmeans=2, dither=Image.Dither.NONE
-        )
+        yield picture.quantize(num_colours, method=Image.Quantize.MAXCOVERAGE, kmeans=2, dither=Image.Dither.NONE)
 
 
 def _encoded(picture: Any) -> bytes:
@@ -166,13 +162,9 @@ def draw_triad(axes: Any, view: View, sheet: Sheet) -> None:
     for k in np.argsort(-view.axes[2]):
         tip = origin + length * view.axes[:2, k]
         colour = ("#c0392b", "#2e8b57", "#2a5fb0")[k]
-        axes.plot(
-            *zip(origin, tip, strict=True), color=colour, lw=sheet.points(3), solid_capstyle="round", zorder=5
-        )
+        axes.plot(*zip(origin, tip, strict=True), color=colour, lw=sheet.points(3), solid_capstyle="round", zorder=5)
         label = origin + (length + 11 * sheet.unit) * view.axes[:2, k]
-        axes.text(
-            *label, "xyz"[k], color=colour, fontsize=sheet.points(16), ha="center", va="center", zorder=6
-        )
+        axes.text(*label, "xyz"[k], color=colour, fontsize=sheet.points(16), ha="center", va="center", zorder=6)
 
 
 def draw_scale_bar(axes: Any, view: View, sheet: Sheet) -> None:

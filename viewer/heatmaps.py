@@ -151,9 +151,7 @@ def _margin(size_px: tuple[int, int]) -> int:
     return max(4, round(size_px[1] / 50))
 
 
-def _as_views(
-    mesh: Mesh, views: Sequence[Direction] | Sequence[View], size_px: tuple[int, int]
-) -> tuple[View, ...]:
+def _as_views(mesh: Mesh, views: Sequence[Direction] | Sequence[View], size_px: tuple[int, int]) -> tuple[View, ...]:
     if not views:
         raise ValueError("views must not be empty")
     width, height = panel_size(size_px, len(views))
@@ -164,9 +162,7 @@ def _as_views(
     for view in drawn:
         have = tuple(n // view.oversampling for n in view.element_idx.shape)
         if len(drawn) != len(views) or have != (height, width) or view.element_idx.max() >= len(mesh.faces):
-            raise ValueError(
-                f"views must be drawn from this mesh at {width} x {height} pixels, got {have[::-1]}"
-            )
+            raise ValueError(f"views must be drawn from this mesh at {width} x {height} pixels, got {have[::-1]}")
     return drawn
 
 
@@ -200,17 +196,13 @@ def _paint(
         colour[:] = np.array([_rgb(hex_colour) for hex_colour in palette])[safe.astype(np.int64)]
         for k, name in enumerate(names):
             if kind == "categories" or k > 0:
-                entries.append(
-                    (f"{name}\n({_percent(area_mm2[(values == k) & ~excluded].sum() / total)})", palette[k])
-                )
+                entries.append((f"{name}\n({_percent(area_mm2[(values == k) & ~excluded].sum() / total)})", palette[k]))
     colour[unseen], colour[excluded] = _UNSEEN, _EXCLUDED
     if unseen.any() or kind != "categories":
         entries.append((f"unseen ({_percent(area_mm2[unseen].sum() / total)})", None))
     if excluded.any():
         entries.append(("not to be inspected", "#" + bytes(_EXCLUDED).hex()))
-    return _Painted(
-        colour=colour, unseen=unseen, entries=entries, colour_map=colour_map, norm=norm, extend=extend
-    )
+    return _Painted(colour=colour, unseen=unseen, entries=entries, colour_map=colour_map, norm=norm, extend=extend)
 
 
 def _percent(share: float) -> str:
@@ -279,9 +271,7 @@ def paint_view(mesh: Mesh, view: View, colour: Floats, hatched: Bools) -> NDArra
     shown, place = np.unique(ids[on_part], return_inverse=True)
     normal = triangle_normals(np.asarray(mesh.vertices_mm)[np.asarray(mesh.faces)[shown]])
     light = -0.3 * view.axes[0] - 0.3 * view.axes[1] - view.axes[2]
-    facing = np.abs(
-        normal @ (light / np.linalg.norm(light))
-    )  # A face turned inside out is shaded all the same.
+    facing = np.abs(normal @ (light / np.linalg.norm(light)))  # A face turned inside out is shaded all the same.
     fine = np.full((*ids.shape, 3), 255.0)
     fine[on_part] = (colour[shown] * (0.8 + 0.2 * facing)[:, None])[place]
 
@@ -338,14 +328,10 @@ def _draw_legend(sheet: Sheet, painted: _Painted, label: str, left: int) -> floa
     if painted.colour_map is not None:
         top = _draw_colour_bar(sheet, painted, left, top)
     for text, colour in painted.entries:
-        lines = [
-            part for line in text.split("\n") for part in sheet.wrapped(line, text_width - 42 * unit, size=19)
-        ]
+        lines = [part for line in text.split("\n") for part in sheet.wrapped(line, text_width - 42 * unit, size=19)]
         _draw_swatch(sheet, left, top, colour)
         for k, line in enumerate(lines):
-            sheet.fit(
-                sheet.text(left + 42 * unit, top + (1 + 24 * k) * unit, line, size=19), text_width - 42 * unit
-            )
+            sheet.fit(sheet.text(left + 42 * unit, top + (1 + 24 * k) * unit, line, size=19), text_width - 42 * unit)
         top += (24 * max(1, len(lines)) + 16) * unit
     return top
 

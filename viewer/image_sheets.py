@@ -40,9 +40,7 @@ class SheetImage:
         for name in ("probability", "mask"):
             other = getattr(self, name)
             if other is not None and other.shape != self.image.shape:
-                raise ValueError(
-                    f"{name} must have shape {self.image.shape} like its image, got {other.shape}"
-                )
+                raise ValueError(f"{name} must have shape {self.image.shape} like its image, got {other.shape}")
 
 
 def image_sheet(
@@ -132,9 +130,7 @@ def _resized(values: NDArray[Any], size_px: tuple[int, int]) -> NDArray[np.float
     return np.asarray(resized, dtype=np.float64)
 
 
-def _outline(
-    axes: Any, mask: NDArray[np.bool_] | None, size_px: tuple[int, int], colour: str, sheet: Sheet
-) -> None:
+def _outline(axes: Any, mask: NDArray[np.bool_] | None, size_px: tuple[int, int], colour: str, sheet: Sheet) -> None:
     if mask is None or not mask.any():
         return
     framed = np.pad(mask, 1).astype(np.float64)  # A mask that reaches the border is closed along it.

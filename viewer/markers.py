@@ -36,9 +36,7 @@ class Marker:
 
 def marker(point_mm: ArrayLike, label: str, *, colour: str = "#d11f5a", meaning: str = "") -> Marker:
     """A marker at a point, shape (3,), of the CAD frame."""
-    return Marker(
-        point_mm=np.asarray(point_mm, dtype=np.float64), label=label, colour=colour, meaning=meaning
-    )
+    return Marker(point_mm=np.asarray(point_mm, dtype=np.float64), label=label, colour=colour, meaning=meaning)
 
 
 def draw_markers(

@@ -233,9 +233,7 @@ def _draw(task: Any) -> NDArray[np.int32]:
     plotter.render_window.SetMultiSamples(0)
     plotter.set_background("black")
     number = np.arange(1, len(faces) + 1)  # 0 is the background.
-    reach = (
-        float(np.linalg.norm(vertices, axis=1).max() + np.linalg.norm(task["centers"], axis=1).max()) + 1.0
-    )
+    reach = float(np.linalg.norm(vertices, axis=1).max() + np.linalg.norm(task["centers"], axis=1).max()) + 1.0
     views = np.zeros((len(task["axes"]), height, width), dtype=np.int64)
     for shift in range(_num_digits(len(faces))):
         digits = number // _ID_BASE**shift % _ID_BASE

@@ -58,9 +58,7 @@ def plan_picture(
         raise ValueError("viewpoints must not be empty")
     sheet = Sheet(*size_px)
     heading = title or f"Plan of {len(viewpoints)} viewpoint{'s' * (len(viewpoints) > 1)}"
-    sheet.fit(
-        sheet.text(24 * sheet.unit, 16 * sheet.unit, heading, size=27, weight="bold"), 0.96 * size_px[0]
-    )
+    sheet.fit(sheet.text(24 * sheet.unit, 16 * sheet.unit, heading, size=27, weight="bold"), 0.96 * size_px[0])
     centers = np.stack([viewpoint.center_mm for viewpoint in viewpoints])
     width, height = panel_size(size_px, len(views))
     drawn = draw_views(mesh, views, width_px=width, height_px=height, extra_points_mm=centers, margin=0.06)
@@ -94,9 +92,7 @@ def _draw_cameras(axes: Any, sheet: Sheet, view: View, viewpoints: Sequence[View
     length_mm = min(length_mm, 0.3 * camera.focus_distance_mm)
     centers = np.stack([viewpoint.center_mm for viewpoint in viewpoints])
     for k in range(len(viewpoints) - 1):
-        _draw_line(
-            axes, view, centers[k], centers[k + 1], colour=colours[k], width=sheet.points(2), alpha=0.9
-        )
+        _draw_line(axes, view, centers[k], centers[k + 1], colour=colours[k], width=sheet.points(2), alpha=0.9)
     for viewpoint, colour in zip(viewpoints, colours, strict=True):
         focus = viewpoint.center_mm + viewpoint.forward * camera.focus_distance_mm
         _draw_line(axes, view, viewpoint.center_mm, focus, colour=colour, width=sheet.points(1), alpha=0.35)
@@ -138,9 +134,7 @@ def _draw_frustum(
             Polygon(side, fc=(*colour, 0.25 * alpha), ec=(*colour, alpha), lw=sheet.points(1.4), zorder=order)
         )
     axes.add_patch(
-        Polygon(
-            base[:, :2], fc=(*colour, 0.3 * alpha), ec=(*colour, alpha), lw=sheet.points(1.8), zorder=order
-        )
+        Polygon(base[:, :2], fc=(*colour, 0.3 * alpha), ec=(*colour, alpha), lw=sheet.points(1.8), zorder=order)
     )
 
 
@@ -164,9 +158,7 @@ def _draw_line(
     for first, last in zip([0, *changes], [*changes, len(points)], strict=True):
         run = pixels[max(first - 1, 0) : last]
         strength = alpha if visible[first] else 0.18 * alpha
-        axes.plot(
-            run[:, 0], run[:, 1], color=colour, lw=width, alpha=strength, solid_capstyle="round", zorder=3.5
-        )
+        axes.plot(run[:, 0], run[:, 1], color=colour, lw=width, alpha=strength, solid_capstyle="round", zorder=3.5)
 
 
 def _inside(view: View, points_mm: Floats) -> Bools:

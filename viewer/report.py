@@ -90,9 +90,7 @@ def write_report(
 
 def _page(heading: str, summary: Mapping[str, Any], blocks: Sequence[tuple[str, str, str]]) -> str:
     links = "".join(f'<a href="#{key}">{escape(name)}</a>' for key, name, _ in blocks)
-    sections = "".join(
-        f'<section id="{key}"><h2>{escape(name)}</h2>{body}</section>' for key, name, body in blocks
-    )
+    sections = "".join(f'<section id="{key}"><h2>{escape(name)}</h2>{body}</section>' for key, name, body in blocks)
     lead = _lead(summary)
     source = mapping(summary.get("part")).get("source")
     version = mapping(summary.get("versions")).get("viewcov")
@@ -115,18 +113,13 @@ def _lead(summary: Mapping[str, Any]) -> str:
     planned, seen = mapping(summary.get("plan")), mapping(summary.get("geometric"))
     coverage = seen.get("coverage", planned.get("coverage"))
     if coverage is not None and "viewpoints" in planned:
-        sentences.append(
-            f"{planned['viewpoints']} views see {percent(coverage)} of the surface that can be covered."
-        )
+        sentences.append(f"{planned['viewpoints']} views see {percent(coverage)} of the surface that can be covered.")
     variants = mapping(of(summary, "effective", "variants"))
-    known = {
-        name: v["coverage"] for name, v in variants.items() if isinstance(v, Mapping) and "coverage" in v
-    }
+    known = {name: v["coverage"] for name, v in variants.items() if isinstance(v, Mapping) and "coverage" in v}
     if known:
         best = max(known, key=lambda name: known[name] or 0.0)
         sentences.append(
-            f"The model “{best}” reliably finds defects on {percent(known[best])} "
-            "of the surface to be inspected."
+            f"The model “{best}” reliably finds defects on {percent(known[best])} of the surface to be inspected."
         )
     found = summary.get("defects")
     if isinstance(found, list):

@@ -30,14 +30,10 @@ def cards(summary: Mapping[str, Any]) -> str:
     if num is not None:
         bound = of(summary, "plan", "lower_bound")
         least = f" At least {number(bound)} are needed for this coverage." if bound is not None else ""
-        shown.append(
-            card("Viewpoints", number(num), "views", f"Camera positions, each with one image.{least}")
-        )
+        shown.append(card("Viewpoints", number(num), "views", f"Camera positions, each with one image.{least}"))
     coverage = of(summary, "geometric", "coverage") or of(summary, "plan", "coverage")
     if coverage is not None:
-        meaning = (
-            "Share of the coverable surface that at least one view shows sharply, finely and lit well enough."
-        )
+        meaning = "Share of the coverable surface that at least one view shows sharply, finely and lit well enough."
         shown.append(card("Geometric coverage", *_value(coverage), meaning))
     variants = mapping(of(summary, "effective", "variants"))
     for k, (name, variant) in enumerate(list(variants.items())[:3]):
@@ -59,15 +55,11 @@ def cards(summary: Mapping[str, Any]) -> str:
         meaning = f"How much more {second} finds than {first}, on the same planted defects."
         points = f"{100 * difference:+.1f}".replace("-", "−")
         between = points_text(of(summary, "effective", "paired", "interval"))
-        shown.append(
-            card("Paired difference", points, "points", meaning, interval=between, accent="var(--teal)")
-        )
+        shown.append(card("Paired difference", points, "points", meaning, interval=between, accent="var(--teal)"))
     found = summary.get("defects")
     if isinstance(found, Sequence) and not isinstance(found, str):
         meaning = "Places on the part where the fused views report a defect."
-        shown.append(
-            card("Defects reported", number(len(found)), "on this part", meaning, accent="var(--red)")
-        )
+        shown.append(card("Defects reported", number(len(found)), "on this part", meaning, accent="var(--red)"))
     return f'<div class="cards">{"".join(shown)}</div>' if shown else ""
 
 

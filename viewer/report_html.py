@@ -101,13 +101,9 @@ def interval_text(interval: Any) -> str:
     return f"{percent(interval[0]).removesuffix(' %')} to {percent(interval[1])}"
 
 
-def card(
-    title: str, value: str, unit: str, meaning: str, *, interval: str = "", accent: str = "var(--blue)"
-) -> str:
+def card(title: str, value: str, unit: str, meaning: str, *, interval: str = "", accent: str = "var(--blue)") -> str:
     """A headline figure."""
-    between = (
-        f'<div class="interval">95 % interval: <span>{escape(interval)}</span></div>' if interval else ""
-    )
+    between = f'<div class="interval">95 % interval: <span>{escape(interval)}</span></div>' if interval else ""
     return (
         f'<div class="card" style="--accent: {accent}"><h3>{escape(title)}</h3>'
         f'<div class="value">{escape(value)} <small>{escape(unit)}</small></div>{between}'
@@ -144,9 +140,7 @@ def chip(text: str, tone: Tone) -> str:
     return f'<span class="chip {tone}">{escape(text)}</span>'
 
 
-def table(
-    header: Sequence[str], rows: Sequence[Sequence[Any]], *, caption: str = "", best: Iterable[int] = ()
-) -> str:
+def table(header: Sequence[str], rows: Sequence[Sequence[Any]], *, caption: str = "", best: Iterable[int] = ()) -> str:
     """A table; columns of numbers are set flush right, rows in ``best`` are bold."""
     numeric = [
         any(_is_number(row[k]) for row in rows) and all(_is_number(row[k]) or row[k] is None for row in rows)
@@ -166,16 +160,12 @@ def table(
         for k, row in enumerate(rows)
     )
     below = f"<caption>{escape(caption)}</caption>" if caption else ""
-    return (
-        f'<div class="scroll"><table>{below}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
-    )
+    return f'<div class="scroll"><table>{below}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
 
 
 def facts(rows: Sequence[tuple[str, Any]]) -> str:
     """Names and values, one pair a line."""
-    lines = "".join(
-        f"<tr><td>{escape(name)}</td><td class=wide>{cell(value)}</td></tr>" for name, value in rows
-    )
+    lines = "".join(f"<tr><td>{escape(name)}</td><td class=wide>{cell(value)}</td></tr>" for name, value in rows)
     return f'<table class="facts"><tbody>{lines}</tbody></table>'
 
 
@@ -213,9 +203,7 @@ def cell(value: Any, places: int | None = None) -> str:
         return chip("yes", "good") if value else chip("no", "plain")
     if isinstance(value, int | float):
         fixed = places is not None and abs(value) < float("inf")
-        return escape(
-            f"{value:,.{places}f}".replace(",", "\u202f").replace("-", "−") if fixed else number(value)
-        )
+        return escape(f"{value:,.{places}f}".replace(",", "\u202f").replace("-", "−") if fixed else number(value))
     if isinstance(value, Mapping):
         return "; ".join(f"{escape(name)}: {cell(part)}" for name, part in value.items())
     if isinstance(value, list | tuple):
@@ -235,13 +223,9 @@ def label(key: str) -> str:
 def records(rows: Sequence[Mapping[str, Any]], *, first: Sequence[str] = (), caption: str = "") -> str:
     """A table of JSON records; the columns named in ``first`` lead, the others follow as they come."""
     keys = list(
-        dict.fromkeys(
-            [*(k for k in first if any(k in row for row in rows)), *(k for row in rows for k in row)]
-        )
+        dict.fromkeys([*(k for k in first if any(k in row for row in rows)), *(k for row in rows for k in row)])
     )
-    return table(
-        [label(key) for key in keys], [[row.get(key) for key in keys] for row in rows], caption=caption
-    )
+    return table([label(key) for key in keys], [[row.get(key) for key in keys] for row in rows], caption=caption)
 
 
 def figure(picture: Picture, page: Path, *, embed: bool) -> str:

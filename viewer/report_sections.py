@@ -65,9 +65,7 @@ def effective(summary: Summary) -> str:
         between = (interval[0], interval[1]) if interval_text(interval) else None
         text = f"[{interval_text(interval)}]" if between else ""
         colour = COLOURS[k % len(COLOURS)]
-        lines.append(
-            Bar(name=name, share=share, text=percent(share), detail=text, interval=between, colour=colour)
-        )
+        lines.append(Bar(name=name, share=share, text=percent(share), detail=text, interval=between, colour=colour))
     rows = [
         [
             name,
@@ -133,8 +131,7 @@ def _curves(variants: Mapping[str, Any]) -> str:
     step = max(1, -(-len(levels) // 12))
     kept = [p for k, p in enumerate(levels) if k % step == 0 or k == len(levels) - 1]
     rows = [
-        [f"at least {100 * p:.3g} %", *(Quantity(percent(curve.get(p))) for curve in curves.values())]
-        for p in kept
+        [f"at least {100 * p:.3g} %", *(Quantity(percent(curve.get(p))) for curve in curves.values())] for p in kept
     ]
     header = ["probability of detection", *curves]
     return '<h3 class="sub">Share of the surface by probability of detection</h3>' + table(header, rows)
@@ -154,9 +151,7 @@ def geometric(summary: Summary) -> str:
         )
     waterfall = mapping(values.get("waterfall"))
     if waterfall and inspected:
-        parts.append(
-            '<h3 class="sub">Area that survives each test</h3>' + bars(_waterfall(waterfall, inspected))
-        )
+        parts.append('<h3 class="sub">Area that survives each test</h3>' + bars(_waterfall(waterfall, inspected)))
     uncovered = {name: area for name, area in mapping(values.get("uncovered")).items() if area}
     if uncovered and inspected:
         longest = max(uncovered.values())
@@ -268,9 +263,7 @@ def defects(summary: Summary) -> str:
         "true",
     )
     more = len(found) - len(rows)
-    caption = "Places are in the part's CAD frame, in mm. " + (
-        f"{more} more are in the result files." if more else ""
-    )
+    caption = "Places are in the part's CAD frame, in mm. " + (f"{more} more are in the result files." if more else "")
     return records(rows, first=first, caption=caption)
 
 
@@ -351,16 +344,11 @@ def about(summary: Summary) -> str:
     seconds = mapping(summary.get("seconds"))
     if seconds:
         rows = [
-            [label(name), Quantity(f"{value:,.1f}") if value is not None else None]
-            for name, value in seconds.items()
+            [label(name), Quantity(f"{value:,.1f}") if value is not None else None] for name, value in seconds.items()
         ]
         columns.append(table(["stage", "seconds"], rows))
     for key, name in (("versions", "version"), ("seeds", "seed")):
         values = mapping(summary.get(key))
         if values:
             columns.append(table(["of", name], [[label(str(k)), Quantity(v)] for k, v in values.items()]))
-    return (
-        f'<div class="columns">{"".join(f"<div>{column}</div>" for column in columns)}</div>'
-        if columns
-        else ""
-    )
+    return f'<div class="columns">{"".join(f"<div>{column}</div>" for column in columns)}</div>' if columns else ""

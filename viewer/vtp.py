@@ -78,9 +78,7 @@ def write_vtp(
         "schema_version": SCHEMA,
         "units": "mm",
         "part_sha256": surface.part.source.sha256,
-        _BOOLS: json.dumps(
-            [name for name, values in columns.items() if np.asarray(values).dtype == np.bool_]
-        ),
+        _BOOLS: json.dumps([name for name, values in columns.items() if np.asarray(values).dtype == np.bool_]),
     }
     mesh = pyvista.PolyData.from_regular_faces(np.array(surface.vertices_mm), np.array(surface.faces))
     for name, values in columns.items():
@@ -100,9 +98,7 @@ def _checked(name: str, values: NDArray[Any], num_elements: int) -> NDArray[Any]
     if values.shape != (num_elements,):
         raise ValueError(f"array {name!r} must have shape ({num_elements},), got {values.shape}")
     if values.dtype.str[1:] not in _KINDS:
-        raise ValueError(
-            f"array {name!r} must hold truth values, whole numbers or floats, got {values.dtype}"
-        )
+        raise ValueError(f"array {name!r} must hold truth values, whole numbers or floats, got {values.dtype}")
     native = values.astype(values.dtype.newbyteorder("="))
     return native.view(np.uint8) if native.dtype == np.bool_ else native
 
@@ -117,13 +113,9 @@ def read_vtp(path: str | Path) -> SurfaceFile:
     """
     file = Path(path)
     if not file.is_file():
-        raise InputError(
-            file, "no such file", expected="a .vtp file", found="nothing", remedy="check the path"
-        )
+        raise InputError(file, "no such file", expected="a .vtp file", found="nothing", remedy="check the path")
     mesh, complaint = _read(file)
-    texts = (
-        {name: json.loads(f'"{_text(mesh, name)}"') for name in _text_names(mesh)} if mesh is not None else {}
-    )
+    texts = {name: json.loads(f'"{_text(mesh, name)}"') for name in _text_names(mesh)} if mesh is not None else {}
     if mesh is None or texts.get("schema_version") != SCHEMA:
         raise InputError(
             file,

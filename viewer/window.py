@@ -228,9 +228,7 @@ class Inspector:
         text = self.describe(element)
         log.info("%s", text.replace("\n", "; "))
         self.plotter.subplot(0, 0)
-        self.plotter.add_text(
-            text, position=(0.01, 0.74), viewport=True, font_size=9, color="black", name="picked"
-        )
+        self.plotter.add_text(text, position=(0.01, 0.74), viewport=True, font_size=9, color="black", name="picked")
 
 
 def _text(value: Any) -> str:

@@ -1,0 +1,142 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import trimesh
+
+from viewcov import cli
+from viewcov.commands import ALL
+
+PLAN_KEYS = {
+    "part", "elements", "inspected_area_mm2", "coverable_area_mm2", "covered_area_mm2", "coverage", "viewpoints",
+    "lower_bound", "gap", "status", "route_s", "seconds",
+}  # fmt: skip
+EVALUATE_KEYS = {
+    "inspected_area_mm2", "coverable_area_mm2", "covered_area_mm2", "coverage", "waterfall", "uncovered", "k_coverage",
+}  # fmt: skip
+
+
+@pytest.fixture
+def plate(tmp_path: Path) -> Path:
+    path = tmp_path / "plate.stl"
+    trimesh.creation.box(extents=[40, 30, 6]).export(path)
+    return path
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
+    status = cli.run([str(argument) for argument in arguments])
+    out, err = capsys.readouterr()
+    return status, out, err
+
+
+def test_help_of_every_command_names_its_options(capsys: pytest.CaptureFixture[str]) -> None:
+    for command in ALL:
+        status, out, _ = run(capsys, command.__name__, "--help")
+        assert status == 0
+        assert f"viewcov {command.__name__}" in out
+    for command in ("demo", "plan"):
+        _, out, _ = run(capsys, command, "--help")
+        for option in ("--out", "--seed", "--jobs", "--json", "--rig", "--units", "--scale-mm", "--views"):
+            assert option in out, (command, option)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["plan", "absent.stl"], ["absent.stl", "no such part file"]),
+        (["plan", "builtin:nothing"], ["builtin:nothing", "builtin:clutch-half"]),
+        (["plan", "builtin:clutch-half", "--rig", "absent"], ["absent", "paper-quarter"]),
+        (["plan", "builtin:clutch-half", "--coverage", "1.5"], ["coverage", "1.5"]),
+        (["plan", "builtin:clutch-half", "--units", "furlong"], ["furlong", "inch"]),
+        (["plan"], ["PART"]),
+        (["evaluate", "absent.json"], ["absent.json"]),
+        (["predict", "absent", "absent"], ["absent"]),
+        (["cover", "absent", "--model", "plain"], ["absent"]),
+        (["fuse", "absent", "--model", "plain"], ["absent"]),
+        (["report", "absent"], ["absent"]),
+        (["view", "absent"], ["absent"]),
+        (["compare", "one"], ["at least two"]),
+        (["nonsense"], ["nonsense"]),
+        (["plan", "builtin:clutch-half", "--nonsense"], ["--nonsense"]),
+        (["demo", "--instances", "0", "--out", "never"], ["--instances"]),
+    ],
+)
+def test_bad_input_is_one_line_and_status_2(
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+    words: list[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    status, out, err = run(capsys, *arguments)
+    assert status == 2
+    assert out == ""
+    assert err.count("\n") == 1
+    for word in words:
+        assert word in err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_plan_evaluate_and_check_print_the_agreed_keys(
+    capsys: pytest.CaptureFixture[str], plate: Path, tmp_path: Path
+) -> None:
+    plan = tmp_path / "plan.json"
+    options = ["--rig", "paper-quarter", "--coverage", "0.9", "--jobs", "1", "--json"]
+    status, out, _ = run(capsys, "plan", plate, "--out", plan, *options)
+    figures = json.loads(out)
+    assert status == 0
+    assert set(figures) >= PLAN_KEYS
+    assert figures["coverage"] >= 0.9
+    assert figures["lower_bound"] <= figures["viewpoints"]
+
+    status, out, _ = run(capsys, "evaluate", plan, "--jobs", "1", "--json")
+    measured = json.loads(out)
+    assert status == 0
+    assert set(measured) >= EVALUATE_KEYS
+    # A plate of 40 x 30 x 6 mm: 2 (1200 + 240 + 180) mm2.
+    assert measured["inspected_area_mm2"] == pytest.approx(3240.0)
+    areas = list(measured["waterfall"].values())
+    assert areas == sorted(areas, reverse=True)
+    assert areas[-1] == pytest.approx(measured["covered_area_mm2"])
+    assert sum(measured["uncovered"].values()) + areas[-1] == pytest.approx(3240.0)
+    assert measured["k_coverage"][1] == pytest.approx(areas[-1])
+
+    status, _, _ = run(capsys, "evaluate", plan, "--jobs", "1", "--coverage", "1.0", "--json")
+    assert status == (0 if measured["coverage"] >= 1.0 else 1)
+
+    for path, kind in ((plate, "part"), (plan, "plan")):
+        status, out, _ = run(capsys, "check", path, "--json")
+        report = json.loads(out)
+        assert set(report) >= {"ok", "kind", "findings"}
+        assert (status, report["ok"], report["kind"]) == (0, True, kind)
+
+
+def test_a_part_in_the_wrong_unit_is_named_with_its_factor(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    path = tmp_path / "in-metres.stl"
+    trimesh.creation.box(extents=[0.04, 0.03, 0.006]).export(path)
+    status, out, _ = run(capsys, "check", path, "--json")
+    (finding,) = json.loads(out)["findings"]
+    assert status == 1
+    assert finding["name"] == "implausible-size"
+    assert "1000" in finding["remedy"]
+    assert run(capsys, "check", path, "--units", "m")[0] == 0
+
+
+def test_a_changed_part_file_is_refused(capsys: pytest.CaptureFixture[str], plate: Path, tmp_path: Path) -> None:
+    plan = tmp_path / "plan.json"
+    assert run(capsys, "plan", plate, "--out", plan, "--rig", "paper-quarter", "--views", "2", "--jobs", "1")[0] == 0
+    trimesh.creation.box(extents=[40, 30, 7]).export(plate)
+    status, _, err = run(capsys, "evaluate", plan)
+    assert status == 2
+    assert "not the one that the plan was made for" in err
+
+
+def test_output_is_finite_json(capsys: pytest.CaptureFixture[str]) -> None:
+    from viewcov.output import say
+
+    say({"a": float("nan"), "b": [np.float64(1.5), np.inf], "c": {"d": np.int64(3)}}, json=True)
+    assert json.loads(capsys.readouterr().out) == {"a": None, "b": [1.5, None], "c": {"d": 3}}

@@ -1,0 +1,399 @@
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import subprocess
+import sys
+import time
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import trimesh
+
+from viewcov.inspection import step_files
+from viewcov.inspection.errors import InputError
+from viewcov.inspection.part import Part, triangle_normals
+from viewcov.inspection.part_files import DEFAULT_PART, load_part
+
+DATA = Path(__file__).parents[2] / "shared" / "data"
+needs_data = pytest.mark.skipif(not DATA.is_dir(), reason="the folder of public test data is not there")
+
+# File, extents as stated in the data folder's README, and what the file is known to suffer from.
+PARTS: dict[str, tuple[tuple[float, float, float], set[str]]] = {
+    "coupling-half.off": ((1, 1, 0.3648), set()),
+    "flanged-hub-88mm.stp": ((31, 88, 87.9), set()),
+    "machined-block-127mm.step": ((127, 63.5, 34.92), set()),
+    "machined-block-127mm-inch.stl": ((5, 2.5, 1.375), set()),
+    "anc101-block-426mm.stp": ((426.3, 201.5, 190.5), set()),
+    "nist-ctc-05-hub.stp": ((527.1, 558.8, 482.6), {"degenerate-faces"}),
+    "nist-ctc-02-housing.stp": ((680, 860, 400), {"degenerate-faces", "open-edges"}),
+    "nist-ftc-06-cover.stp": ((304.8, 97.79, 247.6), {"degenerate-faces"}),
+    "turbine-cover.off": ((0.2303, 1, 1), set()),
+    "anchor-bracket.off": ((1, 0.625, 0.8566), set()),
+    "pinion.off": ((1.663, 1.694, 1.773), set()),
+    "as1-assembly-mm.stp": ((200, 150, 84), {"several-bodies"}),
+    "bunny.off": ((0.9982, 0.9872, 0.7726), set()),
+    "armadillo.off": ((127, 151.3, 115.4), set()),
+    "stanford-dragon-res3.ply": ((0.2037, 0.1439, 0.09088), {"duplicate-faces", "non-manifold-edges", "open-edges"}),
+}
+NASTY: dict[str, tuple[tuple[float, float, float], set[str]]] = {
+    "cycloidal-drive-100-bodies.ply": ((1.875, 1.875, 1.107), {"non-manifold-edges", "several-bodies"}),
+    "spider-degenerate-duplicate.stl": (
+        (6.23, 8, 3.299),
+        {"degenerate-faces", "mixed-winding", "open-edges", "several-bodies"},
+    ),
+    "capsule-degenerate.obj": ((2, 2, 3), {"degenerate-faces"}),
+    "chair-double-sided.obj": ((0.531, 0.6638, 0.5267), {"duplicate-faces", "several-bodies"}),
+    "offset-39-bodies-slivers.obj": ((716.3, 1384, 3967), {"degenerate-faces", "duplicate-faces", "several-bodies"}),
+    "nonmanifold-edges.obj": ((2, 18, 13), {"non-manifold-edges", "duplicate-faces", "degenerate-faces"}),
+    "self-intersecting.obj": ((1.639, 0.9751, 1.991), set()),
+    "boeing-mixed-winding.off": ((12, 24, 5), {"mixed-winding", "inside-out"}),
+    "holes-open-surface.off": ((1, 0.9882, 0.9783), {"open-edges"}),
+    "bolt-with-cracks.stl": ((18.85, 42.5, 20.37), {"open-edges", "several-bodies"}),
+    "nist-ftc-08-tessellated.stp": ((311.6, 222.7, 48.26), {"degenerate-faces", "inside-out"}),
+    "anc101-colour-split.stp": ((426.3, 201.5, 190.5), set()),
+    "as1-assembly-mislabelled-inch.stp": ((5080, 2210, 3810), {"non-manifold-edges", "several-bodies"}),
+    "terrain-utm-offset.stl": ((990, 1070, 107.3), {"far-from-origin", "open-edges"}),
+    "units-cube-inch.step": ((1000, 1000, 1000), set()),
+    "units-cube-m.step": ((1000, 1000, 1000), set()),
+    "units-cube-mm.step": ((1000, 1000, 1000), set()),
+    "unreadable-utf16.obj": ((1, 1, 1), set()),
+}
+UNREADABLE = {
+    "cray-float-max.obj": "coordinates are not those of a part",
+    "unreadable-index-out-of-range.obj": "cannot read the mesh: .*IndexError",
+    "unreadable-huge-count.off": "cannot read the mesh",
+}
+CAD_FACES = {
+    "machined-block-127mm.step": 96,
+    "anc101-block-426mm.stp": 87,
+    "nist-ctc-05-hub.stp": 156,
+    "nist-ctc-02-housing.stp": 635,
+    "nist-ftc-06-cover.stp": 187,
+}
+
+
+@cache
+def _loaded(name: str) -> Part:
+    """A part of the data folder, loaded once."""
+    path = DATA / ("parts" if name in PARTS else "nasty") / name
+    started = time.perf_counter()
+    part = load_part(path)
+    assert time.perf_counter() - started < 60.0
+    return part
+
+
+def _shape(part: Part) -> trimesh.Trimesh:
+    return trimesh.Trimesh(part.vertices_mm, part.faces, process=False)
+
+
+def _extents(part: Part) -> np.ndarray:
+    return np.ptp(part.bounds_mm, axis=0)
+
+
+@needs_data
+@pytest.mark.parametrize("name", [*PARTS, *NASTY])
+def test_parts_of_others_load_with_their_size_and_known_troubles(name: str) -> None:
+    part = _loaded(name)
+    extents, troubles = (PARTS | NASTY)[name]
+    # The table has four digits; STEP tessellations may lie a chord height of 0.1 mm inside each side.
+    slack = 0.2 if name.endswith(("stp", "step")) else 0.0
+    np.testing.assert_allclose(_extents(part), extents, rtol=6e-4, atol=slack)
+    assert troubles <= {finding.name for finding in part.findings}
+    data = (DATA / ("parts" if name in PARTS else "nasty") / name).read_bytes()
+    assert part.source.sha256 == hashlib.sha256(data).hexdigest()
+    # Whatever it was, it is usable: no empty faces, no repeated corners.
+    assert np.linalg.norm(triangle_normals(part.corners_mm), axis=1) == pytest.approx(1.0)
+    np.testing.assert_array_equal(np.unique(part.cad_face_idx), np.arange(part.cad_face_idx.max() + 1))
+
+
+@needs_data
+@pytest.mark.parametrize(
+    "name",
+    [
+        *[name for name, (_, troubles) in PARTS.items() if not troubles - {"degenerate-faces", "several-bodies"}],
+        *["capsule-degenerate.obj", "boeing-mixed-winding.off", "nist-ftc-08-tessellated.stp"],
+        *["anc101-colour-split.stp", "units-cube-inch.step", "self-intersecting.obj"],
+    ],
+)
+def test_closed_parts_are_watertight_and_outward(name: str) -> None:
+    shape = _shape(_loaded(name))
+    assert shape.is_watertight
+    assert shape.is_winding_consistent
+    assert shape.volume > 0
+    for body in shape.split(only_watertight=False):
+        assert body.volume > 0
+
+
+@needs_data
+@pytest.mark.parametrize("name", [name for name, (_, troubles) in (PARTS | NASTY).items() if "open-edges" in troubles])
+def test_open_parts_enclose_a_positive_volume_too(name: str) -> None:
+    part = _loaded(name)
+    middle = part.corners_mm - part.corners_mm.reshape(-1, 3).mean(axis=0)
+    assert np.einsum("ij,ij->", middle[:, 0], np.cross(middle[:, 1], middle[:, 2])) > 0
+
+
+@needs_data
+@pytest.mark.parametrize("name", CAD_FACES)
+def test_step_files_keep_their_cad_faces(name: str) -> None:
+    assert _loaded(name).cad_face_idx.max() + 1 == CAD_FACES[name]
+
+
+@needs_data
+@pytest.mark.parametrize("name", UNREADABLE)
+def test_unreadable_files_are_one_line(name: str) -> None:
+    path = DATA / "nasty" / name
+    with pytest.raises(InputError, match=UNREADABLE[name]) as caught:
+        load_part(path)
+    assert str(caught.value).startswith(str(path))
+    assert len(str(caught.value).splitlines()) == 1
+
+
+@needs_data
+def test_every_file_of_the_data_folder_is_spoken_for() -> None:
+    assert {path.name for path in (DATA / "parts").iterdir()} == set(PARTS)
+    assert {path.name for path in (DATA / "nasty").iterdir()} == set(NASTY) | set(UNREADABLE)
+
+
+@needs_data
+def test_step_units_are_read_from_the_file() -> None:
+    cubes = [_loaded(f"units-cube-{unit}.step") for unit in ("inch", "mm", "m")]
+    for cube in cubes:
+        np.testing.assert_allclose(cube.bounds_mm, cubes[0].bounds_mm, rtol=1e-6, atol=1e-3)
+        assert cube.area_mm2 == pytest.approx(6e6, rel=1e-6)
+
+
+@needs_data
+def test_step_and_stl_of_one_block_agree() -> None:
+    step = _loaded("machined-block-127mm.step")
+    stl = load_part(DATA / "parts" / "machined-block-127mm-inch.stl", units="inch")
+    np.testing.assert_allclose(_extents(stl), _extents(step), atol=0.05)
+    # Flat faces are exact. Holes of radius r as polygons with steps of 0.3 rad lose 0.3^2 / 24 of their area.
+    assert stl.area_mm2 == pytest.approx(step.area_mm2, rel=4e-3)
+    assert _shape(stl).volume == pytest.approx(_shape(step).volume, rel=4e-3)
+    assert stl.source.units == "inch"
+
+
+@needs_data
+def test_an_assembly_with_a_wrong_unit_is_too_large_by_an_inch() -> None:
+    ratio = _extents(_loaded("as1-assembly-mislabelled-inch.stp")) / _extents(_loaded("as1-assembly-mm.stp"))
+    assert ratio[0] == pytest.approx(25.4, rel=1e-3)
+
+
+@needs_data
+def test_a_part_in_several_colours_is_the_part_in_one() -> None:
+    plain, coloured = _loaded("anc101-block-426mm.stp"), _loaded("anc101-colour-split.stp")
+    assert len(coloured.faces) == len(plain.faces)
+    assert coloured.area_mm2 == pytest.approx(plain.area_mm2, rel=1e-9)
+    assert _shape(coloured).volume == pytest.approx(_shape(plain).volume, rel=1e-9)
+
+
+@needs_data
+def test_annotations_are_not_part_of_the_part() -> None:
+    path = DATA / "parts" / "nist-ctc-02-housing.stp"
+    glb = step_files.glb_of_step(path, path.read_bytes())
+    scene = trimesh.load_scene(io.BytesIO(glb), file_type="glb", process=False, merge_primitives=False)
+    flat = [mesh for mesh in scene.geometry.values() if isinstance(mesh, trimesh.Trimesh) and mesh.extents.min() == 0]
+    assert flat  # There are such sheets in the file,
+    total = sum(mesh.area for mesh in scene.geometry.values() if isinstance(mesh, trimesh.Trimesh)) * 1e6
+    sheets = sum(mesh.area for mesh in flat) * 1e6
+    assert _loaded(path.name).area_mm2 == pytest.approx(total - sheets, rel=1e-6)  # and they are left out.
+
+
+_RED = """
+#90001 = COLOUR_RGB('',1.,0.,0.);
+#90002 = FILL_AREA_STYLE_COLOUR('',#90001);
+#90003 = FILL_AREA_STYLE('',(#90002));
+#90004 = SURFACE_STYLE_FILL_AREA(#90003);
+#90005 = SURFACE_SIDE_STYLE('',(#90004));
+#90006 = SURFACE_STYLE_USAGE(.BOTH.,#90005);
+#90007 = PRESENTATION_STYLE_ASSIGNMENT((#90006));
+#90008 = STYLED_ITEM('',(#90007),#35);
+#90009 = MECHANICAL_DESIGN_GEOMETRIC_PRESENTATION_REPRESENTATION('',(#90008),#363);
+ENDSEC;
+END-ISO"""
+
+
+@needs_data
+def test_a_flat_face_with_a_colour_of_its_own_is_no_annotation(tmp_path: Path) -> None:
+    # Face #35 of the cube in context #363 is painted red, and comes as a mesh of its own.
+    text = (DATA / "nasty" / "units-cube-mm.step").read_text()
+    assert "#35 = ADVANCED_FACE" in text
+    head, tail = text.rsplit("ENDSEC;\nEND-ISO", 1)
+    path = tmp_path / "red.step"
+    path.write_text(head + _RED + tail)
+    scene = trimesh.load_scene(io.BytesIO(step_files.glb_of_step(path, path.read_bytes())), file_type="glb")
+    assert sorted(mesh.extents.min() for mesh in scene.geometry.values()) == [0.0, 1.0]
+    part = load_part(path)
+    assert part.findings == ()
+    assert _shape(part).is_watertight
+    assert part.area_mm2 == pytest.approx(6e6)
+    assert part.cad_face_idx.max() + 1 == 6
+
+
+@needs_data
+def test_a_damaged_step_file_is_one_line_and_prints_nothing(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    whole = (DATA / "nasty" / "units-cube-mm.step").read_bytes()
+    path = tmp_path / "damaged.step"
+    for data in (b"no STEP", whole[:5000], whole.replace(b"DATA;", b"DATE;"), bytes(range(256)) * 20):
+        path.write_bytes(data)
+        with pytest.raises(InputError, match="cannot read the STEP file") as caught:
+            load_part(path)
+        assert len(str(caught.value).splitlines()) == 1
+        assert "\x1b" not in str(caught.value)
+    assert capfd.readouterr() == ("", "")
+
+
+@needs_data
+def test_a_reader_that_crashes_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(step_files, "_TESSELLATE", "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)")
+    with pytest.raises(InputError, match="the reader ended on it"):
+        load_part(DATA / "nasty" / "units-cube-mm.step")
+
+
+@needs_data
+def test_step_files_take_no_unit_but_a_size() -> None:
+    path = DATA / "nasty" / "units-cube-inch.step"
+    with pytest.raises(InputError, match=r"--units: units-cube-inch\.step states its own unit"):
+        load_part(path, units="inch")
+    assert load_part(path, scale_mm=80.0).largest_extent_mm == pytest.approx(80.0)
+
+
+@pytest.fixture(scope="module")
+def clutch() -> Part:
+    return load_part(DEFAULT_PART)
+
+
+@pytest.mark.parametrize("kind", ["stl", "obj", "ply", "off", "glb"])
+def test_the_clutch_half_comes_back_from_every_format(tmp_path: Path, clutch: Part, kind: str) -> None:
+    # A GLB is in metres by its standard; the others have no unit and are read as millimetres.
+    scale = 1e-3 if kind == "glb" else 1.0
+    path = tmp_path / f"clutch.{kind}"
+    trimesh.Trimesh(clutch.vertices_mm * scale, clutch.faces, process=False).export(path)
+    part = load_part(path)
+    assert part.name == "clutch"
+    # STL, PLY and GLB have float32, OBJ and OFF some 8 digits.
+    np.testing.assert_allclose(part.bounds_mm, clutch.bounds_mm, atol=1e-5)
+    assert part.area_mm2 == pytest.approx(clutch.area_mm2, rel=1e-6)
+    assert _shape(part).is_watertight
+    assert _shape(part).volume == pytest.approx(_shape(clutch).volume, rel=1e-6)
+    assert part.findings == ()
+    # The sharp edges cut the surface into pieces that each lie in one true CAD face.
+    assert _pieces_within_true_faces(part, clutch) > 0.99
+
+
+def _pieces_within_true_faces(part: Part, truth: Part) -> float:
+    """Share of the area whose CAD face, found at sharp edges, overlaps just one CAD face of the truth."""
+    from scipy.spatial import cKDTree
+
+    areas = np.linalg.norm(np.cross(*np.moveaxis(np.diff(part.corners_mm, axis=1), 1, 0)), axis=1) / 2
+    # Triangles of both are the same but for their order, so a centroid finds its twin.
+    distance, twin = cKDTree(truth.corners_mm.mean(axis=1)).query(part.corners_mm.mean(axis=1))
+    same = distance < 1e-4
+    assert areas[same].sum() > 0.9 * areas.sum()
+    pure = 0.0
+    for face in np.unique(part.cad_face_idx):
+        mine = (part.cad_face_idx == face) & same
+        if len(np.unique(truth.cad_face_idx[twin[mine]])) == 1:
+            pure += areas[mine].sum()
+    return float(pure / areas[same].sum())
+
+
+@pytest.mark.parametrize(("units", "factor"), [("mm", 1.0), ("cm", 10.0), ("m", 1000.0), ("inch", 25.4)])
+def test_units_of_a_mesh_file(tmp_path: Path, units: str, factor: float) -> None:
+    path = tmp_path / "box.stl"
+    trimesh.creation.box(extents=[1, 2, 3]).export(path)
+    part = load_part(path, units=units)
+    np.testing.assert_allclose(_extents(part), np.array([1, 2, 3]) * factor)
+    assert part.source.units == units
+    # The size wanted wins over any unit.
+    assert load_part(path, units=units, scale_mm=60.0).area_mm2 == pytest.approx(22 * 20.0**2)
+
+
+def test_scenes_are_put_together_in_their_world_frame(tmp_path: Path) -> None:
+    scene = trimesh.Scene()
+    box = trimesh.creation.box(extents=[0.01, 0.01, 0.01])
+    scene.add_geometry(box)
+    scene.add_geometry(box, transform=trimesh.transformations.translation_matrix([0.05, 0, 0]))
+    scene.add_geometry(trimesh.load_path(np.array([[0, 0, 0], [9.0, 9, 9]])))
+    scene.add_geometry(trimesh.PointCloud([[9.0, 9, 9]]))
+    scene.export(tmp_path / "two.glb")
+    part = load_part(tmp_path / "two.glb")
+    np.testing.assert_allclose(part.bounds_mm, [[-5, -5, -5], [55, 5, 5]], atol=1e-5)
+    assert [(finding.name, finding.count) for finding in part.findings] == [("several-bodies", 2)]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("part.dwg", b"x", r"unknown kind of part file: .*ending '\.dwg'"),
+        ("part", b"x", "unknown kind of part file"),
+        ("empty.stl", b"", "empty file"),
+        ("text.stl", b"hello", "no surface in the file|cannot read the mesh"),
+        ("nothing.obj", b"# no faces\nv 0 0 0\n", "no surface in the file|cannot read the mesh"),
+        ("points.ply", b"ply\nformat ascii 1.0\nelement vertex 1\nproperty float x\nproperty float y\n"
+         b"property float z\nend_header\n0 0 0\n", "no surface in the file"),
+        ("flat.off", b"OFF\n3 1 0\n0 0 0\n1 1 1\n2 2 2\n3 0 1 2\n", "only triangles without"),
+        ("point.off", b"OFF\n3 1 0\n1 1 1\n1 1 1\n1 1 1\n3 0 1 2\n", "the part has no size"),
+        ("far.off", b"OFF\n3 1 0\n0 0 0\n1 0 0\n0 1e9 0\n3 0 1 2\n", "coordinates are not those of a part"),
+        ("nan.off", b"OFF\n3 1 0\n0 0 0\nnan 0 0\n0 1 0\n3 0 1 2\n", "coordinates are not those of a part"),
+        ("high.off", b"OFF\n3 1 0\n0 0 0\n1 0 0\n0 1 0\n3 0 1 7\n", "a face names a vertex|cannot read the mesh"),
+        ("low.off", b"OFF\n3 1 0\n0 0 0\n1 0 0\n0 1 0\n3 0 1 -1\n", "a face names a vertex|cannot read the mesh"),
+    ],
+)  # fmt: skip
+def test_what_is_no_part_is_one_line(tmp_path: Path, name: str, content: bytes, said: str) -> None:
+    path = tmp_path / name
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=said) as caught:
+        load_part(path)
+    assert str(caught.value).startswith(f"{path}: ")
+    assert len(str(caught.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("path", "options", "said"),
+    [
+        ("nowhere/part.stl", {}, "no such part file"),
+        ("builtin:teapot", {}, "no such built-in part: expected builtin:clutch-half"),
+        (DEFAULT_PART, {"units": "furlong"}, "--units: unknown unit"),
+        (DEFAULT_PART, {"scale_mm": 0.0}, "--scale-mm: not a size"),
+        (DEFAULT_PART, {"scale_mm": float("nan")}, "--scale-mm: not a size"),
+    ],
+)
+def test_wrong_names_and_options_are_one_line(path: str, options: dict[str, Any], said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        load_part(path, **options)
+
+
+def test_damaged_mesh_files_load_or_are_one_line(tmp_path: Path) -> None:
+    rng = np.random.default_rng(11)
+    box = trimesh.creation.box(extents=[3, 4, 5])
+    for kind in ("stl", "obj", "ply", "off", "glb"):
+        whole = box.export(file_type=kind)
+        data = whole.encode() if isinstance(whole, str) else whole
+        path = tmp_path / f"damaged.{kind}"
+        outcomes = set()
+        for number in range(60):
+            damaged = bytearray(data[: rng.integers(1, len(data))] if number % 3 == 0 else data)
+            for place in rng.integers(0, len(damaged), number % 3 * 2):
+                damaged[place] = rng.integers(256)
+            path.write_bytes(damaged)
+            try:
+                load_part(path)
+                outcomes.add("loaded")
+            except InputError as error:
+                assert len(str(error).splitlines()) == 1
+                outcomes.add("refused")
+        assert "refused" in outcomes
+
+
+def test_the_built_in_part_has_the_same_name_and_digest_in_every_process(clutch: Part) -> None:
+    code = "from viewcov.inspection import load_part; print(load_part('builtin:clutch-half').source.sha256)"
+    environment = {**os.environ, "PYTHONHASHSEED": "1"}
+    other = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, check=True, env=environment)
+    assert other.stdout.decode().strip() == clutch.source.sha256
+    assert (clutch.name, clutch.source.path) == ("clutch-half", DEFAULT_PART)
