@@ -78,6 +78,10 @@ def test_linear_program_beats_the_largest_views_where_views_overlap() -> None:
     assert largest_views_bound(problem, target=106.0) == 2
     assert bound == LowerBound(num_views=6, name="linear program")
     assert lower_bound(problem, target=103.5).num_views == 4
+    # Each row of its own seen by three views, two of which are wanted.
+    twice = CoverProblem(visible=csr_array(np.repeat(matrix, 3, axis=0)), weight=problem.weight, demand=2)
+    assert largest_views_bound(twice, target=106.0) == 3
+    assert lower_bound(twice, target=106.0) == LowerBound(num_views=12, name="linear program")
 
 
 def test_two_views_an_element_need_twice_as_many() -> None:

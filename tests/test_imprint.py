@@ -18,8 +18,10 @@ from viewcov.synthesis.normals import cad_corner_normals
 from viewcov.synthesis.refinement import refine, unrefined
 
 
-def box(extents: tuple[float, float, float]) -> Part:
+def box(extents: tuple[float, float, float], subdivisions: int = 0) -> Part:
     mesh = trimesh.creation.box(extents=extents)
+    for _ in range(subdivisions):
+        mesh = mesh.subdivide()
     side = np.argmax(mesh.face_normals @ np.vstack([np.eye(3), -np.eye(3)]).T, axis=1)
     return Part(
         name="box",
@@ -149,7 +151,7 @@ def test_scratch_has_its_length_times_width() -> None:
 
 
 def test_nothing_shows_on_the_other_side_of_a_thin_wall() -> None:
-    part = box((40.0, 30.0, 0.5))
+    part = box((40.0, 30.0, 0.5), subdivisions=5)
     made = pressed(part, dent((0.0, 0.0, 0.25), 2.0, 0.2))
     below = made.mesh.vertices_mm[:, 2] < 0
     np.testing.assert_array_equal(made.vertices_mm[below], made.mesh.vertices_mm[below])

@@ -205,7 +205,7 @@ def train(
     stack: Annotated[
         bool, Parameter(negative="", help="Feed the exposure stack (x 1, 2, 4) instead of the plain image.")
     ] = False,
-    steps: Annotated[int, Parameter(help="Optimiser steps.")] = 1000,
+    steps: Annotated[int, Parameter(help="Optimiser steps.")] = 2500,
     seed: Seed = 0,
     json: Json = False,
 ) -> None:
