@@ -84,6 +84,12 @@ class Evidence:
         """Shape (E,): elements about which at least one view says something."""
         return self.num_views > 0
 
+    @property
+    def base_rate(self) -> float:
+        """Weighted mean of all that the views say, within [CLAMP, 0.5]; 0.5 without any view."""
+        total = float(self.sum_weight.sum())
+        return float(np.clip(self.sum_p.sum() / total, CLAMP, 0.5)) if total > 0 else 0.5
+
     def add_in_place(
         self, element_idx: NDArray[np.integer], p: NDArray[np.floating], weight: NDArray[np.floating]
     ) -> None:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from viewcov.coverage.defects import SurfaceDefect, adjacency_of, find_defects
-from viewcov.coverage.evidence import EvidenceTable, evidence_of_table, gather_evidence
-from viewcov.coverage.fusion import RULES, Rule, fuse
+from viewcov.coverage.evidence import Evidence, EvidenceTable, evidence_of_table, gather_evidence
+from viewcov.coverage.fusion import BASE_RATE, RULES, Rule, fuse
 from viewcov.coverage.matching import (
     LOW_SHARE,
     DefectMatch,
     SingleViews,
+    ThresholdChoice,
     match_defects,
     match_single_views,
     pick_single_view_threshold,
@@ -25,8 +28,14 @@ from viewcov.inspection.files import read_json
 from viewcov.inspection.folder import InspectionFolder
 from viewcov.inspection.surface import Surface, cut_surface
 
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
+
 SINGLE_VIEW = "single_view"
 """Key of the threshold for views used one by one, beside those of the fusion rules."""
+
+BASE_RATE_KEY = "base_rate"
+"""Key of what the model's views say on average, beside the thresholds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -87,7 +96,7 @@ def inspection_surface(folder: InspectionFolder) -> Surface:
 
 
 def read_thresholds(folder: InspectionFolder, model: str) -> dict[str, float]:
-    """High thresholds of a model that were stored with its predictions; empty if it was never calibrated.
+    """High thresholds and base rate of a model, stored with its predictions; empty if it was never calibrated.
 
     Raises
     ------
@@ -104,7 +113,7 @@ def read_thresholds(folder: InspectionFolder, model: str) -> dict[str, float]:
             remedy=f"run: viewcov predict {model} {folder.root}",
         )
     stored = read_json(card).get("fusion") or {}
-    return {name: float(value) for name, value in stored.items() if name in (*RULES, SINGLE_VIEW)}
+    return {name: float(value) for name, value in stored.items() if name in (*RULES, SINGLE_VIEW, BASE_RATE_KEY)}
 
 
 def fuse_inspection(
@@ -148,7 +157,8 @@ def fuse_inspection(
     if table is None:
         _, table = gather_evidence(surface, folder, model, progress=progress)
     evidence = evidence_of_table(table, surface.num_elements)
-    probability = {name: fuse(evidence, name) for name in RULES}
+    base_rate = thresholds.get(BASE_RATE_KEY, BASE_RATE)
+    probability = {name: fuse(evidence, name, base_rate=base_rate) for name in RULES}
     adjacency = adjacency_of(surface)
     truth = truth_on_elements(surface, folder) if folder.truth_path.is_file() else None
 
@@ -205,26 +215,48 @@ def calibrate_fusion(folders: Sequence[InspectionFolder], model: str, *, progres
     for folder in folders:
         if folder.truth_path.is_file():
             groups.setdefault(folder.plan().part.sha256, []).append(folder)
-    best: dict[str, Any] = {}
-    for members in groups.values():
-        surface = inspection_surface(members[0])
-        adjacency = adjacency_of(surface)
-        truths = [truth_on_elements(surface, folder) for folder in members]
-        tables = [gather_evidence(surface, folder, model, progress=progress)[1] for folder in members]
-        evidence = [evidence_of_table(table, surface.num_elements) for table in tables]
-        for rule in RULES:
-            fused = [fuse(one, rule) for one in evidence]
-            best.setdefault(rule, []).append(pick_threshold(surface, fused, truths, adjacency=adjacency))
-        choice = pick_single_view_threshold(surface, tables, truths, adjacency=adjacency)
-        best.setdefault(SINGLE_VIEW, []).append(choice)
-    return {name: _jointly_best(choices) for name, choices in best.items()}
+    parts = [_PartEvidence.gather(members, model, progress=progress) for members in groups.values()]
+    base_rate = float(np.mean([evidence.base_rate for part in parts for evidence in part.evidence]))
+    best = {BASE_RATE_KEY: base_rate}
+    for rule in RULES:
+        best[rule] = _jointly_best([part.pick(rule, base_rate) for part in parts])
+    best[SINGLE_VIEW] = _jointly_best([part.pick_single_view() for part in parts])
+    return best
 
 
-def _jointly_best(choices: Sequence[Any]) -> float:
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _PartEvidence:
+    """Evidence and truth of the validation inspections of one part."""
+
+    surface: Surface
+    adjacency: csr_matrix
+    truths: list[SurfaceTruth]
+    tables: list[EvidenceTable]
+    evidence: list[Evidence]
+
+    @classmethod
+    def gather(cls, folders: Sequence[InspectionFolder], model: str, *, progress: bool) -> _PartEvidence:
+        surface = inspection_surface(folders[0])
+        gathered = [gather_evidence(surface, folder, model, progress=progress) for folder in folders]
+        return cls(
+            surface=surface,
+            adjacency=adjacency_of(surface),
+            truths=[truth_on_elements(surface, folder) for folder in folders],
+            tables=[table for _, table in gathered],
+            evidence=[evidence for evidence, _ in gathered],
+        )
+
+    def pick(self, rule: Rule, base_rate: float) -> ThresholdChoice:
+        fused = [fuse(one, rule, base_rate=base_rate) for one in self.evidence]
+        return pick_threshold(self.surface, fused, self.truths, adjacency=self.adjacency)
+
+    def pick_single_view(self) -> ThresholdChoice:
+        return pick_single_view_threshold(self.surface, self.tables, self.truths, adjacency=self.adjacency)
+
+
+def _jointly_best(choices: Sequence[ThresholdChoice]) -> float:
     """The threshold with the largest mean F1 over parts."""
     if len(choices) == 1:
-        return float(choices[0].high)
-    import numpy as np
-
+        return choices[0].high
     mean = np.nan_to_num(np.array([choice.f1 for choice in choices])).mean(axis=0)
     return float(choices[0].thresholds[int(np.argmax(mean))])

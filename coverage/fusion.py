@@ -12,21 +12,34 @@ from viewcov.inspection.arrays import Floats, Floats32
 
 Rule = Literal["max", "mean", "noisy_or", "log_odds", "dempster_shafer"]
 
-DEPENDENCE = 0.3
+DEPENDENCE = 0.1
 """Default correlation between what two views say about one element, for ``fuse_log_odds``.
 
-Views share the light, the network and the defect's look. At 0.3, ten views count as 2.7 independent ones, and
-no number of views counts as more than 3.3.
+Views share the light, the network and the defect's look. At 0.1, ten views count as 5.3 independent ones, and
+no number of views counts as more than ten.
+"""
+
+BASE_RATE = 0.01
+"""Default probability that a view gives to an element it knows nothing of, for ``fuse_log_odds``.
+
+A network trained with cross-entropy answers the base rate of defects where it sees none it can tell: in dark
+field, most views of a defect do. Such a view must leave the fused odds as they are.
 """
 
 MAX_LOG_ODDS = float(np.log((1.0 - CLAMP) / CLAMP))
 """Fused log-odds are clamped to this on both sides, as in OctoMap: many views never make certain."""
 
 
-def fuse(evidence: Evidence, rule: Rule = "log_odds") -> Floats32:
-    """Defect probability of each element by a rule with its defaults, shape (E,); NaN = unseen."""
+def fuse(evidence: Evidence, rule: Rule = "log_odds", *, base_rate: float = BASE_RATE) -> Floats32:
+    """Defect probability of each element by a rule, shape (E,); NaN = unseen.
+
+    ``base_rate`` is what the model's views say on average, as ``Evidence.base_rate`` measures it on validation
+    inspections; only ``log_odds`` uses it.
+    """
     if rule not in RULES:
         raise ValueError(f"rule must be one of {', '.join(RULES)}, got {rule!r}")
+    if rule == "log_odds":
+        return fuse_log_odds(evidence, prior=base_rate, train_prior=base_rate)
     return RULES[rule](evidence)
 
 
@@ -50,7 +63,7 @@ def fuse_noisy_or(evidence: Evidence) -> Floats32:
 
 
 def fuse_log_odds(
-    evidence: Evidence, *, prior: float = 0.5, train_prior: float = 0.5, dependence: float = DEPENDENCE
+    evidence: Evidence, *, prior: float = BASE_RATE, train_prior: float = BASE_RATE, dependence: float = DEPENDENCE
 ) -> Floats32:
     """Posterior by Bayes' rule with calibrated probabilities, corrected for dependence between views.
 

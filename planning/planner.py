@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 PLANNING_ELEMENTS = 25_000
 """Elements that planning aims at, unless the edge is given, or the part's triangles or its size ask for more."""
 
-MIN_EDGES_PER_IMAGE = 20
+MIN_EDGES_PER_IMAGE = 16
 """Elements get no longer than this part of the shorter side of an image in focus."""
 
 _PLAUSIBLE_FIELDS = (0.02, 30.0)

@@ -134,9 +134,12 @@ def gather_candidates(
 def _aims(surface: Surface, maker: CandidateMaker, growth: _Growth, *, num: int, rng: np.random.Generator) -> Ints:
     """Elements to aim at next: spread over what is not seen enough and can be looked at."""
     open_idx = np.flatnonzero(~growth.given_up & ~growth.enough)
-    reachable = maker.reachable(open_idx, rng=rng)
-    growth.given_up[open_idx[~reachable]] = True
-    return spread_elements(surface, open_idx[reachable], num, rng=rng)
+    # At first nearly everything is open, and most of it can be looked at; later little, and most of it cannot.
+    if growth.views:
+        reachable = maker.reachable(open_idx, rng=rng)
+        growth.given_up[open_idx[~reachable]] = True
+        open_idx = open_idx[reachable]
+    return spread_elements(surface, open_idx, num, rng=rng)
 
 
 def _centred(

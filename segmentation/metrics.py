@@ -20,7 +20,7 @@ from viewcov.inspection.files import read_levels
 from viewcov.inspection.folder import Dataset, InspectionFolder, Split
 from viewcov.segmentation.images import check_same_size, read_labelled, views_of
 from viewcov.segmentation.models import SegmentationModel
-from viewcov.segmentation.prediction import predict_image
+from viewcov.segmentation.prediction import predict_image, stored_prediction
 
 NUM_BINS = 1024
 """Thresholds are multiples of 1 / NUM_BINS; a power of two, so that binning float32 values is exact."""
@@ -57,7 +57,9 @@ class PixelCounts:
     @property
     def f1(self) -> float | None:
         """Harmonic mean of precision and recall; None if nothing is defective and nothing was found."""
-        return _ratio(2 * self.true_positive, 2 * self.true_positive + self.false_positive + self.false_negative)
+        return _ratio(
+            2 * self.true_positive, 2 * self.true_positive + self.false_positive + self.false_negative
+        )
 
     @property
     def iou(self) -> float | None:
@@ -172,6 +174,8 @@ def test_model(
 ) -> dict[str, Any]:
     """Figures of a model on a split: plain JSON values, None where undefined.
 
+    Predictions that the same weights left in the inspections' folders are used, others are made.
+
     Returns
     -------
     dict
@@ -202,7 +206,8 @@ def test_model(
     hit: set[tuple[str, int]] = set()
     for folder, view_id in tqdm(views, desc=f"test {model.name}", unit="image", disable=not progress):
         image = read_labelled(folder, view_id)
-        probability = predict_image(model, image.levels / np.float32(255.0))
+        stored = stored_prediction(model, folder, view_id)
+        probability = predict_image(model, image.levels / np.float32(255.0)) if stored is None else stored
         found = probability >= model.threshold
         histogram.add(probability, image.defective)
         counts += _count(found, image.defective)
@@ -218,7 +223,9 @@ def test_model(
         "images": len(views),
         "threshold": model.threshold,
         "pixels": _pixel_figures(counts, histogram),
-        "defects": _share_figures(sum(len(f.defect_ids) for f in findings), sum(len(f.found_ids) for f in findings)),
+        "defects": _share_figures(
+            sum(len(f.defect_ids) for f in findings), sum(len(f.found_ids) for f in findings)
+        ),
         "instances": _share_figures(len(seen), len(hit)),
         "false_alarms": _false_alarm_figures(findings),
         "seconds": round(time.perf_counter() - start, 3),

@@ -59,7 +59,9 @@ def predict_image(
         raise ValueError(f"image must hold values in [0, 1], got {image.min()} to {image.max()}")
     stride = model.architecture.stride_px
     if tile_px < stride or tile_px % stride or margin_px < 0 or margin_px % stride:
-        raise ValueError(f"tile_px and margin_px must be multiples of {stride}, got {tile_px} and {margin_px}")
+        raise ValueError(
+            f"tile_px and margin_px must be multiples of {stride}, got {tile_px} and {margin_px}"
+        )
     return probability_map(
         model.network,
         image,
@@ -91,6 +93,15 @@ def predict_inspection(model: SegmentationModel, folder: InspectionFolder, *, pr
         probability = predict_image(model, read_grey(folder.image_path(view_id)))
         write_grey(folder.prediction_path(model.name, view_id), probability, bits=16)
     return len(todo)
+
+
+def stored_prediction(model: SegmentationModel, folder: InspectionFolder, view_id: str) -> Floats32 | None:
+    """The probability that these very weights gave for a view before, shape (height, width); None without one."""
+    path = folder.prediction_path(model.name, view_id)
+    card = path.with_name("model.json")
+    if not (path.is_file() and card.is_file()):
+        return None
+    return read_grey(path) if read_json(card).get("weights_sha256") == model.weights_sha256 else None
 
 
 def probability_map(

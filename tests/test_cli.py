@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -140,3 +142,34 @@ def test_output_is_finite_json(capsys: pytest.CaptureFixture[str]) -> None:
 
     say({"a": float("nan"), "b": [np.float64(1.5), np.inf], "c": {"d": np.int64(3)}}, json=True)
     assert json.loads(capsys.readouterr().out) == {"a": None, "b": [1.5, None], "c": {"d": 3}}
+
+
+WITHOUT_EXTRAS = """
+import sys
+for name in ("torch", "torchvision", "segmentation_models_pytorch", "safetensors", "mitsuba", "drjit"):
+    sys.modules[name] = None  # What `import` finds when a package is not installed.
+from viewcov.cli import main
+if __name__ == "__main__":
+    main()
+"""
+
+
+def test_planning_needs_no_extra_and_the_rest_says_what_to_install(plate: Path, tmp_path: Path) -> None:
+    script = tmp_path / "without_extras.py"
+    script.write_text(WITHOUT_EXTRAS)
+
+    def viewcov(*arguments: object) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-P", str(script), *map(str, arguments)]
+        return subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path, timeout=300)
+
+    done = viewcov("plan", plate, "--rig", "paper-quarter", "--views", "2", "--jobs", "1", "--out", "plan.json")
+    assert done.returncode == 0, done.stderr
+    render = viewcov("synthesize", "plan.json", "--out", "twin")
+    (tmp_path / "inspection").mkdir()
+    (tmp_path / "plan.json").rename(tmp_path / "inspection" / "plan.json")
+    predict = viewcov("predict", "plain", "inspection")
+    for extra, refused in [("render", render), ("train", predict), ("train", viewcov("demo"))]:
+        last = refused.stderr.splitlines()[-1]
+        assert refused.returncode == 2
+        assert f"pip install 'viewcov[{extra}]'" in last
+        assert "Traceback" not in refused.stderr

@@ -128,7 +128,7 @@ def test_another_seed_makes_another_set_and_none_is_overwritten(plan: Inspection
 def test_jittered_poses_are_those_of_the_plan_in_the_folder(plan: InspectionPlan, tmp_path: Path) -> None:
     one_view = replace(plan, viewpoints=plan.viewpoints[:1])
     made = synthesize(
-        one_view, tmp_path, num_good=3, num_defective=0, num_samples=1, jitter_mm=0.5, jitter_deg=0.2, splits="test"
+        one_view, tmp_path, num_good=2, num_defective=0, num_samples=1, jitter_mm=0.5, jitter_deg=0.2, splits="test"
     )
     assert set(made.splits.values()) == {"test"}
     planned = plan.viewpoints[0].world_from_camera

@@ -39,11 +39,13 @@ def _names(folder: Path) -> list[str]:
 def test_the_file_is_replaced_in_one_step(tmp_path: Path) -> None:
     path = tmp_path / "made" / "as needed" / "file.txt"
     write_text(path, "old")
-    with replacing(path) as temporary:
-        assert (temporary.parent, temporary.suffix) == (path.parent, path.suffix)
-        temporary.write_text("new")
-        assert path.read_text() == "old"
-    assert path.read_text() == "new"
+    with path.open() as reader:
+        with replacing(path) as temporary:
+            assert (temporary.parent, temporary.suffix) == (path.parent, path.suffix)
+            temporary.write_text("new")
+            assert path.read_text() == "old"
+        assert path.read_text() == "new"
+        assert reader.read() == "old"  # Whoever was reading goes on reading a whole file.
     assert _names(path.parent) == ["file.txt"]
 
 

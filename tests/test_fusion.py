@@ -77,7 +77,7 @@ def test_fully_dependent_views_count_as_one() -> None:
     assert fuse_log_odds(evidence, dependence=1.0)[1] == pytest.approx(0.8, abs=1e-6)
     # At 0.3, 20 alike views count as 20 / (1 + 19 * 0.3) = 2.985.
     expected = 1 / (1 + np.exp(-20 / 6.7 * logit(0.8)))
-    assert fuse_log_odds(evidence, dependence=0.3)[1] == pytest.approx(expected, abs=1e-6)
+    assert fuse_log_odds(evidence, prior=0.5, train_prior=0.5, dependence=0.3)[1] == pytest.approx(expected, abs=1e-6)
 
 
 def test_a_defect_hidden_from_most_views_survives_in_max_but_not_in_mean() -> None:
@@ -131,3 +131,19 @@ def test_wrong_arguments_are_refused() -> None:
         fuse_log_odds(evidence, prior=0.0)
     with pytest.raises(ValueError, match="dependence must lie in"):
         fuse_log_odds(evidence, dependence=1.5)
+
+
+@pytest.mark.parametrize("base_rate", [0.005, 0.02, 0.3])
+def test_views_that_say_the_base_rate_change_nothing(base_rate: float) -> None:
+    one = fuse(evidence_of([(0.9, 1.0)]), "log_odds", base_rate=base_rate)[1]
+    dependent = fuse(evidence_of([(0.9, 1.0)] + [(base_rate, 1.0)] * 5), "log_odds", base_rate=base_rate)[1]
+    assert one == pytest.approx(0.9, abs=1e-6)
+    # Only the correction for dependence, n / (1 + 0.1 (n - 1)) by n, shrinks the evidence of the one view.
+    gain = (logit(0.9) - logit(base_rate)) / 1.5
+    assert logit(float(dependent)) == pytest.approx(logit(base_rate) + gain, abs=1e-4)
+
+
+def test_base_rate_is_the_weighted_mean_of_what_views_say() -> None:
+    evidence = evidence_of([(0.2, 1.0), (0.8, 0.5)])
+    assert evidence.base_rate == pytest.approx((0.2 + 0.4) / 1.5)
+    assert Evidence.empty(3).base_rate == 0.5

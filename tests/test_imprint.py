@@ -188,7 +188,7 @@ def test_any_defects_leave_a_watertight_partition(seed: int) -> None:
 def test_clutch_with_many_defects_is_a_watertight_partition() -> None:
     part = load_part("builtin:clutch-half")
     ranges = DefectRanges.for_part(part, Requirements())
-    defects = sample_defects(part, ranges, 20, np.random.default_rng(7)).defects
+    defects = sample_defects(part, ranges, 10, np.random.default_rng(7)).defects
     mesh = refined_for(part, defects, mm_per_px=0.25, lays=face_lays(part))
     made = imprint(part, defects, mesh)
     check_partition(part, made)

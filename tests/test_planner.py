@@ -195,4 +195,4 @@ def test_planning_surface_keeps_to_its_limits() -> None:
     # A part of many images keeps elements small beside an image, however many that takes.
     large = planning_surface(part_of(trimesh.creation.box(extents=[300, 200, 150])), RIG, RIG.requirements)
     assert large.num_elements > PLANNING_ELEMENTS
-    assert large.max_edge_mm == pytest.approx(512 * RIG.camera.mm_per_px_at_focus / 20)
+    assert large.max_edge_mm == pytest.approx(512 * RIG.camera.mm_per_px_at_focus / 16)

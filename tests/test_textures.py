@@ -80,7 +80,7 @@ def part_normals(part: Part) -> np.ndarray:
     return trimesh.triangles.normals(part.corners_mm)[0]
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=4, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1))
 def test_processes_do_not_depend_on_how_the_part_lies(seed: int) -> None:
     part = load_part("builtin:clutch-half")

@@ -48,14 +48,16 @@ def report_on(result: Path, out: Path | None = None, *, draw: bool = True, progr
         If there are no results.
     """
     stored = result / "summary.json"
-    summary = read_json(stored) if stored.is_file() else finite(summarise(result))
+    # A demo writes its own summary, with times and versions; elsewhere the results may be newer than the last one.
+    own = (result / "demo.json").is_file() and stored.is_file()
+    summary = read_json(stored) if own else finite(summarise(result))
     page = out or result / "report.html"
     pictures = list(_pictures(result, summary, page.parent / "pictures"))
     if draw:
         for picture, do in tqdm(pictures, desc="pictures", unit="picture", disable=not progress):
             do()
             assert Path(picture.path).is_file()
-    if not stored.is_file():
+    if not own:
         write_json(stored, summary)
     write_report(page, summary, [picture for picture, _ in pictures])
     return page
