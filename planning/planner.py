@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from viewcov.inspection.arrays import Bools, Ints, Ints32
+from viewcov.inspection.check import size_findings
 from viewcov.inspection.errors import InputError
 from viewcov.inspection.part import Part
 from viewcov.inspection.plan import InspectionPlan
@@ -30,11 +31,6 @@ PLANNING_ELEMENTS = 25_000
 
 MIN_EDGES_PER_IMAGE = 16
 """Elements get no longer than this part of the shorter side of an image in focus."""
-
-_PLAUSIBLE_FIELDS = (0.02, 30.0)
-"""Largest extent of a part in fields of view; outside of that the unit is doubted."""
-
-_UNITS = {25.4: "inch", 10.0: "cm", 1000.0: "m"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -122,7 +118,8 @@ def plan_views(
     start = time.monotonic()
     _check_options(coverage=coverage, num_views=num_views, num_candidates=num_candidates, jobs=jobs)
     limits = _with_overlap(rig.requirements if requirements is None else requirements, overlap)
-    warn_if_implausible(part, rig)
+    for finding in size_findings(part, rig.camera):
+        log.warning("%s: %s: %s", part.source.path, finding.name, finding.remedy)
     surface = planning_surface(part, rig, limits, edge_mm=edge_mm)
     pool = gather_candidates(
         surface, rig, limits, num_candidates=num_candidates, seed=seed, jobs=jobs, progress=progress
@@ -210,28 +207,6 @@ def planning_surface(part: Part, rig: Rig, requirements: Requirements, *, edge_m
         factor = max(1.1, np.sqrt(surface.num_elements / wanted))
         surface = cut_surface(part, min(float(factor * surface.max_edge_mm), longest_mm))
     return surface
-
-
-def warn_if_implausible(part: Part, rig: Rig) -> None:
-    """Log a warning if the part's size is implausible for the rig, with the unit it may have been given in."""
-    camera = rig.camera
-    field_mm = max(camera.width_px, camera.height_px) * camera.mm_per_px_at_focus
-    fields = part.largest_extent_mm / field_mm
-    low, high = _PLAUSIBLE_FIELDS
-    if low <= fields <= high:
-        return
-    too_small = fields < low
-    # The factor after which the part comes closest to filling one image.
-    factor = min(_UNITS, key=lambda unit: abs(np.log(fields * unit if too_small else fields / unit)))
-    log.warning(
-        "%s: the part is %.4g mm long, but an image shows %.4g mm; %s",
-        part.source.path,
-        part.largest_extent_mm,
-        field_mm,
-        f"if its file is in {_UNITS[factor]}, it is {factor:g} times larger: give --units {_UNITS[factor]}"
-        if too_small
-        else f"if it was scaled by {factor:g} ({_UNITS[factor]}) by mistake, give --units mm or --scale-mm",
-    )
 
 
 def _with_overlap(requirements: Requirements, overlap: int | None) -> Requirements:

@@ -175,7 +175,10 @@ def test_grey_values_are_clipped_as_by_a_sensor_but_nan_is_refused(tmp_path: Pat
         write_grey(path, np.zeros((2, 2)), bits=12)
 
 
-@pytest.mark.parametrize("levels", [np.zeros((2, 2), dtype=np.int64), np.zeros((2, 2), dtype=bool), np.zeros((2, 2, 3), dtype=np.uint8)])  # fmt: skip
+@pytest.mark.parametrize(
+    "levels",
+    [np.zeros((2, 2), dtype=np.int64), np.zeros((2, 2), dtype=bool), np.zeros((2, 2, 3), dtype=np.uint8)],
+)
 def test_levels_of_another_kind_are_refused(tmp_path: Path, levels: np.ndarray) -> None:
     with pytest.raises(ValueError, match="levels must be uint8 or uint16"):
         write_levels(tmp_path / "levels.png", levels)

@@ -95,9 +95,7 @@ def test_the_default_model_is_small_and_looks_at_full_resolution(tmp_path: Path)
 def test_only_networks_without_grouped_convolutions_are_channels_last() -> None:
     import torch
 
-    grouped = Architecture(
-        encoder_name="tu-lcnet_050", encoder_depth=2, decoder_channels=(8, 8), encoder_options={}
-    )
+    grouped = Architecture(encoder_name="tu-lcnet_050", encoder_depth=2, decoder_channels=(8, 8), encoder_options={})
     for architecture, expected in ((TINY, True), (grouped, False)):
         kernel = build_network(architecture, 1, seed=0).decoder.blocks[0].conv1[0].weight
         assert kernel.is_contiguous(memory_format=torch.channels_last) == expected
@@ -149,9 +147,7 @@ def test_no_such_model(tmp_path: Path) -> None:
         ({"architecture": {"colour": 1}}, "colour"),
     ],
 )
-def test_a_broken_card_is_one_clear_line(
-    saved: Path, tmp_path: Path, change: dict[str, object], message: str
-) -> None:
+def test_a_broken_card_is_one_clear_line(saved: Path, tmp_path: Path, change: dict[str, object], message: str) -> None:
     folder = copy_of(saved, tmp_path)
     card = json.loads((folder / "model.json").read_text())
     (folder / "model.json").write_text(json.dumps(card | change))
@@ -169,9 +165,7 @@ def test_flipped_bits_in_the_weights_are_noticed(saved: Path, tmp_path: Path) ->
         load_model(folder)
 
 
-def test_shipped_models_are_found_by_name(
-    saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_shipped_models_are_found_by_name(saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "plain").mkdir()
     copy_of(saved, tmp_path / "plain")
     (tmp_path / "not-a-model").mkdir()

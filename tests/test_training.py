@@ -39,9 +39,7 @@ SHORT = TrainingOptions(
 )
 
 
-def write_discs(
-    folder: InspectionFolder, num_views: int, rng: np.random.Generator, *, num_discs: int
-) -> None:
+def write_discs(folder: InspectionFolder, num_views: int, rng: np.random.Generator, *, num_discs: int) -> None:
     """An inspection with bright discs, the defects, on a grainy grey ground; 64 x 64 pixels."""
     views = [Viewpoint.looking_at([0, 0, 100 + i], [0, 0, 0], id=f"v{i}") for i in range(num_views)]
     rig = load_rig("paper-quarter")
@@ -199,13 +197,9 @@ def test_other_options_or_data_do_not_touch_a_finished_model(
     assert weights_of(undisturbed) == before
 
 
-def test_a_broken_checkpoint_is_named(
-    dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_broken_checkpoint_is_named(dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(
-            training._Run, "finish", lambda *args, **kwargs: (_ for _ in ()).throw(KeyboardInterrupt)
-        )
+        patch.setattr(training._Run, "finish", lambda *args, **kwargs: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             train_model(dataset, tmp_path, name="tiny", options=SHORT)
     (tensors,) = (tmp_path / "checkpoint").glob("*.safetensors")

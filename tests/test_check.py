@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import trimesh
+
+from viewcov.inspection.check import check_path, size_findings
+from viewcov.inspection.errors import InputError
+from viewcov.inspection.files import write_grey
+from viewcov.inspection.folder import Dataset, InspectionFolder, write_dataset
+from viewcov.inspection.part import Part, PartSource
+from viewcov.inspection.part_files import load_part
+from viewcov.inspection.plan import InspectionPlan, write_plan
+from viewcov.inspection.rig import load_rig
+from viewcov.inspection.viewpoint import Viewpoint
+
+RIG = load_rig("paper-quarter")
+SHAPE = (RIG.camera.height_px, RIG.camera.width_px)
+
+
+def box(size_mm: float) -> Part:
+    mesh = trimesh.creation.box(extents=[size_mm, size_mm / 2, size_mm / 3])
+    source = PartSource(path="box", sha256="0" * 64)
+    return Part(
+        name="box", vertices_mm=mesh.vertices, faces=mesh.faces, cad_face_idx=np.zeros(12, np.int32), source=source
+    )
+
+
+def inspection(root: Path, *, num_views: int = 3, seed: int = 0) -> InspectionFolder:
+    folder = InspectionFolder(root)
+    views = tuple(Viewpoint.looking_at([250, k, 0], [0, k, 0], id=f"v{k}") for k in range(num_views))
+    part = load_part("builtin:clutch-half")
+    write_plan(
+        folder.plan_path,
+        InspectionPlan(part=part.source, rig=RIG, requirements=RIG.requirements, viewpoints=views),
+    )
+    rng = np.random.default_rng(seed)
+    for view in views:
+        write_grey(folder.image_path(view.id), rng.random(SHAPE))
+    return folder
+
+
+def names(path: Path | str) -> dict[str, int]:
+    return {finding.name: finding.count for finding in check_path(path).findings}
+
+
+@pytest.mark.parametrize(
+    ("size_mm", "words"),
+    [(0.08, "m taken for mm"), (0.9, "inch"), (80.0, None), (2000.0, None), (80_000.0, "1000 (m taken")],
+)
+def test_an_implausible_size_names_the_likely_factor(size_mm: float, words: str | None) -> None:
+    findings = size_findings(box(size_mm), RIG.camera)
+    if words is None:
+        assert findings == []
+    else:
+        assert words in findings[0].remedy
+
+
+def test_whole_things_are_ok(tmp_path: Path) -> None:
+    folder = inspection(tmp_path / "one")
+    for path, kind in (
+        ("builtin:clutch-half", "part"),
+        ("paper", "rig"),
+        (folder.plan_path, "plan"),
+        (folder.root, "inspection"),
+        (folder.image_path("v0"), "image"),
+    ):
+        report = check_path(path)
+        assert (report.kind, report.ok, report.findings) == (kind, True, ())
+
+
+def test_what_is_wrong_with_an_inspection_is_named_and_counted(tmp_path: Path) -> None:
+    folder = inspection(tmp_path / "one", num_views=4)
+    folder.image_path("v0").unlink()
+    folder.image_path("v1").write_bytes(folder.image_path("v1").read_bytes()[:2000])
+    write_grey(folder.image_path("v2"), np.zeros((10, 10)))
+    write_grey(folder.mask_path("v3"), np.zeros((10, 10)))
+    write_grey(folder.image_path("stranger"), np.zeros(SHAPE))
+    assert names(folder.root) == {
+        "missing-images": 1,
+        "unreadable-images": 1,
+        "wrong-image-size": 1,
+        "wrong-mask-size": 1,
+        "images-without-view": 1,
+    }
+    assert not check_path(folder.root).ok
+
+
+def test_an_image_in_two_splits_is_a_leak(tmp_path: Path) -> None:
+    inspection(tmp_path / "a", seed=1)
+    other = inspection(tmp_path / "b", seed=2)
+    write_dataset(Dataset(root=tmp_path, splits={"a": "train", "b": "test"}))
+    assert names(tmp_path) == {"empty-split": 1}
+    assert check_path(tmp_path).ok
+    data = InspectionFolder(tmp_path / "a").image_path("v0").read_bytes()
+    other.image_path("v1").write_bytes(data)
+    assert names(tmp_path) == {"split-leak": 1, "empty-split": 1}
+
+
+@pytest.mark.parametrize("name", ["absent", "absent.xyz", "folder"])
+def test_what_cannot_be_checked_is_refused(tmp_path: Path, name: str) -> None:
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(InputError, match="nothing that viewcov can check"):
+        check_path(tmp_path / name)
