@@ -61,7 +61,7 @@ demo: setup  ## the whole loop on the built-in part, into demo/
 MODELS := models-build
 VIEWCOV := $(BIN)/viewcov
 .PHONY: models
-models: setup  ## make the shipped models again, with a log in docs/models.log
+models: setup  ## make the shipped models again, its log added to docs/models.log
 	@mkdir -p $(MODELS) docs
 	@{ set -x; date -u; \
 	$(VIEWCOV) plan builtin:clutch-half --rig paper-quarter --views 26 --seed 11 --out $(MODELS)/clutch.json; \
@@ -72,7 +72,7 @@ models: setup  ## make the shipped models again, with a log in docs/models.log
 	    --split 0.75 0.25 0 --seed 12; \
 	$(VIEWCOV) train $(MODELS)/clutch $(MODELS)/block --out $(MODELS)/plain --seed 1; \
 	$(VIEWCOV) train $(MODELS)/clutch $(MODELS)/block --out $(MODELS)/stack --stack --seed 1; \
-	date -u; } 2> >(tr '\r' '\n' | grep -v '%|' >&2) 2>&1 | tee docs/models.log
+	date -u; } 2> >(tr '\r' '\n' | grep -v '%|' >&2) 2>&1 | tee -a docs/models.log
 	@for name in plain stack; do mkdir -p segmentation/shipped/$$name; \
 	    cp $(MODELS)/$$name/model.json $(MODELS)/$$name/model.safetensors segmentation/shipped/$$name/; done
 
