@@ -208,7 +208,7 @@ def _without_annotations(meshes: list[trimesh.Trimesh]) -> list[trimesh.Trimesh]
     kept = [
         mesh
         for mesh, sheet in zip(meshes, flat, strict=True)
-        if not sheet or (tree.query(mesh.vertices)[0] <= tolerance).mean() > 0.5
+        if not sheet or np.mean(tree.query(mesh.vertices)[0] <= tolerance) > 0.5
     ]
     if len(kept) < len(meshes):
         log.info("left out %d flat annotation meshes", len(meshes) - len(kept))

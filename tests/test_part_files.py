@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import trimesh
+from scipy.spatial import cKDTree
 
 from viewcov.inspection import step_files
 from viewcov.inspection.errors import InputError
@@ -288,8 +289,6 @@ def test_the_clutch_half_comes_back_from_every_format(tmp_path: Path, clutch: Pa
 
 def _pieces_within_true_faces(part: Part, truth: Part) -> float:
     """Share of the area whose CAD face, found at sharp edges, overlaps just one CAD face of the truth."""
-    from scipy.spatial import cKDTree
-
     areas = np.linalg.norm(np.cross(*np.moveaxis(np.diff(part.corners_mm, axis=1), 1, 0)), axis=1) / 2
     # Triangles of both are the same but for their order, so a centroid finds its twin.
     distance, twin = cKDTree(truth.corners_mm.mean(axis=1)).query(part.corners_mm.mean(axis=1))
