@@ -72,7 +72,7 @@ models: setup  ## make the shipped models again, its log added to docs/models.lo
 	    --split 0.75 0.25 0 --seed 12; \
 	$(VIEWCOV) train $(MODELS)/clutch $(MODELS)/block --out $(MODELS)/plain --seed 1; \
 	$(VIEWCOV) train $(MODELS)/clutch $(MODELS)/block --out $(MODELS)/stack --stack --seed 1; \
-	date -u; } 2> >(tr '\r' '\n' | grep -v '%|' >&2) 2>&1 | tee -a docs/models.log
+	date -u; } 2>&1 | tee >(tr '\r' '\n' | grep -v '%|' >> docs/models.log)
 	@for name in plain stack; do mkdir -p segmentation/shipped/$$name; \
 	    cp $(MODELS)/$$name/model.json $(MODELS)/$$name/model.safetensors segmentation/shipped/$$name/; done
 

@@ -93,7 +93,7 @@ def train_and_calibrate(
     seed: int = 0,
     progress: bool = False,
 ) -> dict[str, Any]:
-    """Train a model, set its fusion thresholds on the validation inspections, and give the model's card.
+    """Train a model, set its fusion thresholds on the validation inspections, and give its main figures.
 
     The predictions for the validation inspections stay in their folders.
     """
@@ -121,7 +121,18 @@ def train_and_calibrate(
             predict_inspection(model, folder, progress=progress)
         card["fusion"] = dict(calibrate_fusion(folders, model.name, progress=progress))
         write_json(out / CARD_NAME, card)
-    return dict(card)
+    figures = card["training"]["figures"]
+    return {
+        "model": str(out),
+        "name": name,
+        "exposures": list(exposures),
+        "threshold": card["threshold"],
+        "validation_f1": figures["validation_f1"],
+        "steps": figures["steps"],
+        "best_step": figures["best_step"],
+        "seconds": figures["seconds"],
+        "fusion": card.get("fusion", {}),
+    }
 
 
 def measured_on_split(
