@@ -32,8 +32,8 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 class Architecture:
     """A U-Net of segmentation_models_pytorch with random initial weights; one output channel.
 
-    The default is a ResNet-10 of a quarter to a half of the usual width: 1.0 million parameters. On two CPU
-    cores it learns thin scratches faster than its full width, and better than MobileNetV3.
+    The default is a ResNet-10 of a quarter to a half of the usual width: 1.0 million parameters, few enough
+    to be trained on two CPU cores.
     """
 
     encoder_name: str = "tu-resnet10t"
@@ -172,8 +172,8 @@ def build_network(architecture: Architecture, num_channels: int, *, seed: int) -
         # Most pixels are good: starting at a probability near their share saves the first few hundred steps.
         network.segmentation_head[0].bias.fill_(-4.0)
     grouped = any(isinstance(m, torch.nn.Conv2d) and m.groups > 1 for m in network.modules())
-    # Channels last is a third faster on CPUs, and what the kernels have the inputs follow. With grouped
-    # convolutions (mobileone_s0) torch 2.14 then overran its buffers in the backward pass.
+    # Channels last is a third faster on CPUs, and what the kernels have the inputs follow. But the backward
+    # pass of mobileone_s0, whose convolutions are grouped, then ends torch 2.14 with a segmentation fault.
     return network if grouped else network.to(memory_format=torch.channels_last)
 
 

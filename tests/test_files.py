@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image
@@ -100,6 +100,7 @@ def test_json_holds_arrays_and_paths(tmp_path: Path) -> None:
     assert path.read_text().endswith("}\n")
 
 
+@settings(max_examples=40)
 @given(value=st.recursive(st.none() | st.booleans() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
                           lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)))  # fmt: skip
 def test_json_comes_back_exactly(tmp_path_factory: pytest.TempPathFactory, value: object) -> None:
@@ -139,6 +140,7 @@ def test_missing_files_are_one_line(tmp_path: Path, read: object) -> None:
         assert len(str(caught.value).splitlines()) == 1
 
 
+@settings(max_examples=40)
 @given(levels=arrays(np.uint8, shapes) | arrays(np.uint16, shapes))
 def test_png_levels_come_back_exactly(tmp_path_factory: pytest.TempPathFactory, levels: np.ndarray) -> None:
     path = tmp_path_factory.getbasetemp() / "levels.png"

@@ -122,7 +122,6 @@ def test_a_mesh_of_nothing_but_empty_faces_has_no_faces_left() -> None:
     assert _counts(findings) == {"degenerate-faces": 2}
 
 
-@settings(deadline=None)
 @given(seed=seeds, share=st.floats(0.0, 1.0), make=st.sampled_from([_ball, _ring]))
 def test_any_winding_becomes_outward(seed: int, share: float, make: Callable[[], trimesh.Trimesh]) -> None:
     shape = make()
@@ -140,7 +139,7 @@ def test_any_winding_becomes_outward(seed: int, share: float, make: Callable[[],
     assert counts.get("inside-out", 0) == (num > len(faces) / 2 or (num == len(faces) / 2 and "inside-out" in counts))
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(seed=seeds)
 def test_each_body_is_wound_by_itself(seed: int) -> None:
     rng = np.random.default_rng(seed)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import trimesh
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
@@ -41,6 +41,7 @@ def _written(tmp_path: Path) -> tuple[Path, dict[str, Any]]:
     return path, json.loads(path.read_text())
 
 
+@settings(max_examples=30)
 @given(
     rotations=st.lists(st.tuples(*[st.floats(-3, 3)] * 3), max_size=5),
     centers=st.lists(st.tuples(*[coordinate] * 3), min_size=5, max_size=5),

@@ -21,6 +21,7 @@ from viewcov.planning.planner import (
     plan_views,
     planning_surface,
 )
+from viewcov.planning.pool import gather_candidates
 from viewcov.planning.route import route_time_s
 
 RIG = load_rig("paper-quarter")
@@ -146,6 +147,18 @@ def test_bore_is_seen_as_deep_as_the_incidence_limit_allows() -> None:
     assert 0.2 < share <= (2 * 6.0 + 2 * 1.0) / 25.0
     # All of the outside is there for every candidate to see.
     assert surface.area_mm2[~inside & ~coverable].sum() < 0.01 * surface.area_mm2.sum()
+
+
+def test_only_the_faces_to_be_inspected_are_aimed_at_and_counted() -> None:
+    part = box_part()
+    top = part.corners_mm[:, :, 2].min(axis=1) > 19.9
+    result = plan_views(replace(part, inspected=top), RIG, edge_mm=4.0, num_candidates=90)
+    assert result.figures["inspected_area_mm2"] == pytest.approx(60 * 50)
+    assert not (result.num_views > 0)[~result.surface.inspected].any()
+    pool = gather_candidates(result.surface, RIG, RIG.requirements, num_candidates=90)
+    # Aimed at the top, no camera tilts farther than the largest incidence angle.
+    down = -np.array([view.forward[2] for view in pool.viewpoints])
+    assert down.min() >= np.cos(np.deg2rad(RIG.requirements.max_incidence_deg))
 
 
 def test_nothing_coverable_is_an_error_with_a_remedy() -> None:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import trimesh
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.spatial import Delaunay
 
@@ -94,7 +94,6 @@ def _locally_delaunay(vertices: np.ndarray, faces: np.ndarray, group: np.ndarray
     return True
 
 
-@settings(deadline=None)
 @given(seed=seeds, num_points=st.integers(4, 40), num_groups=st.integers(1, 3))
 def test_flips_make_each_flat_group_delaunay_and_keep_its_area(seed: int, num_points: int, num_groups: int) -> None:
     rng = np.random.default_rng(seed)

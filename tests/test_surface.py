@@ -6,7 +6,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 import trimesh
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from viewcov.inspection.errors import InputError
@@ -75,7 +75,6 @@ def test_needles_do_not_multiply() -> None:
     assert cut_surface(NEEDLES, 6.0).num_elements < 64 * 10 * 2 * 200 / 5.2
 
 
-@settings(deadline=None)
 @given(seed=st.integers(0, 2**32 - 1), edge=st.floats(0.3, 3.0))
 def test_any_triangle_is_cut_into_pieces_of_its_area(seed: int, edge: float) -> None:
     corners = np.random.default_rng(seed).normal(size=(3, 3)) * [5.0, 1.0, 0.2]
