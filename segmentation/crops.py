@@ -84,9 +84,7 @@ class CropSampler:
         self._options = options
         self._seed = seed
         self._defects = [
-            (image_idx, pixels)
-            for image_idx, image in enumerate(images)
-            for pixels in _components(image.defective)
+            (image_idx, pixels) for image_idx, image in enumerate(images) for pixels in _components(image.defective)
         ]
 
     def sample(self, step: int, index: int) -> tuple[Floats32, Bools, int]:
@@ -125,9 +123,7 @@ class CropSampler:
         return best
 
 
-def varied(
-    grey: Floats32, defective: Bools, options: CropOptions, rng: np.random.Generator
-) -> tuple[Floats32, Bools]:
+def varied(grey: Floats32, defective: Bools, options: CropOptions, rng: np.random.Generator) -> tuple[Floats32, Bools]:
     """A square crop and its mask turned, mirrored, blurred, exposed and made noisy at random; same shape."""
     turns = int(rng.integers(4))
     grey, defective = np.rot90(grey, turns), np.rot90(defective, turns)

@@ -54,9 +54,7 @@ def read_labelled(folder: InspectionFolder, view_id: str) -> LabelledImage:
     return LabelledImage(name=f"{folder.name}/{view_id}", levels=levels, defective=defective)
 
 
-def check_same_size(
-    path: Path, shape: tuple[int, ...], image_path: Path, image_shape: tuple[int, ...]
-) -> None:
+def check_same_size(path: Path, shape: tuple[int, ...], image_path: Path, image_shape: tuple[int, ...]) -> None:
     """Raise InputError if a mask or label image has another size than its image."""
     if shape != image_shape:
         raise InputError(

@@ -57,9 +57,7 @@ class PixelCounts:
     @property
     def f1(self) -> float | None:
         """Harmonic mean of precision and recall; None if nothing is defective and nothing was found."""
-        return _ratio(
-            2 * self.true_positive, 2 * self.true_positive + self.false_positive + self.false_negative
-        )
+        return _ratio(2 * self.true_positive, 2 * self.true_positive + self.false_positive + self.false_negative)
 
     @property
     def iou(self) -> float | None:
@@ -223,9 +221,7 @@ def test_model(
         "images": len(views),
         "threshold": model.threshold,
         "pixels": _pixel_figures(counts, histogram),
-        "defects": _share_figures(
-            sum(len(f.defect_ids) for f in findings), sum(len(f.found_ids) for f in findings)
-        ),
+        "defects": _share_figures(sum(len(f.defect_ids) for f in findings), sum(len(f.found_ids) for f in findings)),
         "instances": _share_figures(len(seen), len(hit)),
         "false_alarms": _false_alarm_figures(findings),
         "seconds": round(time.perf_counter() - start, 3),

@@ -45,9 +45,7 @@ class Architecture:
     decoder_channels: tuple[int, ...] = (96, 64, 48, 32, 16)
     """Channels of the decoder's stages, from the coarsest to full resolution."""
 
-    encoder_options: dict[str, Any] = field(
-        default_factory=lambda: {"channels": [32, 64, 96, 128], "stem_width": 16}
-    )
+    encoder_options: dict[str, Any] = field(default_factory=lambda: {"channels": [32, 64, 96, 128], "stem_width": 16})
     """Further arguments of the encoder, those of ``tu-resnet10t`` by default. Plain JSON values."""
 
     def __post_init__(self) -> None:
@@ -328,9 +326,7 @@ def _load_weights(network: torch.nn.Module, path: Path, sha256: str) -> None:
 
     remedy = "restore the file or train again"
     if not path.is_file():
-        raise InputError(
-            path, "no such weights", expected="a safetensors file", found="nothing", remedy=remedy
-        )
+        raise InputError(path, "no such weights", expected="a safetensors file", found="nothing", remedy=remedy)
     data = path.read_bytes()
     digest = sha256_of(data)
     if digest != sha256:

@@ -59,9 +59,7 @@ def predict_image(
         raise ValueError(f"image must hold values in [0, 1], got {image.min()} to {image.max()}")
     stride = model.architecture.stride_px
     if tile_px < stride or tile_px % stride or margin_px < 0 or margin_px % stride:
-        raise ValueError(
-            f"tile_px and margin_px must be multiples of {stride}, got {tile_px} and {margin_px}"
-        )
+        raise ValueError(f"tile_px and margin_px must be multiples of {stride}, got {tile_px} and {margin_px}")
     return probability_map(
         model.network,
         image,

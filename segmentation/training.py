@@ -173,9 +173,7 @@ class _Run:
         self._values = values
         log.info("%s: taken up at step %d", folder, values["step"])
 
-    def train(
-        self, folder: Path, request: dict[str, Any], *, max_minutes: float | None, progress: bool
-    ) -> None:
+    def train(self, folder: Path, request: dict[str, Any], *, max_minutes: float | None, progress: bool) -> None:
         """Take the remaining steps, with a checkpoint after each validation."""
         options = self._options
         num_steps, before = options.num_steps, self._values["seconds"]
