@@ -41,7 +41,7 @@ def demo(
     units: Units = None,
     scale_mm: ScaleMm = None,
     views: NumViews = None,
-    instances: Annotated[int, Parameter(help="Defective instances to render and inspect.")] = 3,
+    instances: Annotated[int, Parameter(help="Defective instances to render and inspect.")] = 4,
     train: Annotated[
         bool, Parameter(negative="", help="Train the models on freshly rendered images instead of shipped ones.")
     ] = False,

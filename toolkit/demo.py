@@ -43,7 +43,7 @@ class DemoOptions:
     units: str | None = None
     scale_mm: float | None = None
     num_views: int | None = None
-    num_instances: int = 3
+    num_instances: int = 4
     num_defects: tuple[int, int] = (30, 40)
     num_samples: int = 16
     train: bool = False

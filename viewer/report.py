@@ -118,9 +118,7 @@ def _lead(summary: Mapping[str, Any]) -> str:
     known = {name: v["coverage"] for name, v in variants.items() if isinstance(v, Mapping) and "coverage" in v}
     if known:
         best = max(known, key=lambda name: known[name] or 0.0)
-        sentences.append(
-            f"The model “{best}” reliably finds defects on {percent(known[best])} of the surface to be inspected."
-        )
+        sentences.append(f"The model “{best}” finds {percent(known[best])} of defects planted evenly over its surface.")
     found = summary.get("defects")
     if isinstance(found, list):
         sentences.append(f"{len(found)} defect{'' if len(found) == 1 else 's'} reported on this part.")

@@ -39,7 +39,7 @@ def cards(summary: Mapping[str, Any]) -> str:
     for k, (name, variant) in enumerate(list(variants.items())[:3]):
         if of(variant, "coverage") is None:
             continue
-        meaning = "Share of the surface to be inspected on which this model finds defects reliably."
+        meaning = "Share of defects, planted evenly over the surface to be inspected, that this model finds."
         shown.append(
             card(
                 f"Effective coverage, {name}", *_value(variant["coverage"]), meaning,
