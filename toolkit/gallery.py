@@ -13,7 +13,6 @@ from tqdm import tqdm
 from viewcov.inspection.files import finite, read_grey, read_json, read_mask, write_json
 from viewcov.inspection.folder import InspectionFolder
 from viewcov.summary import inspections_under, plan_under, summarise
-from viewcov.viewer.charts import Share, effective_chart, waterfall_chart
 from viewcov.viewer.heatmaps import heatmap, panel_size
 from viewcov.viewer.image_sheets import SheetImage, image_sheet
 from viewcov.viewer.markers import Marker, marker
@@ -69,7 +68,7 @@ def _pictures(root: Path, summary: Mapping[str, Any], folder: Path) -> Iterator[
     views = _ViewsOf()
     results = root / "results"
     if (results / "geometric.vtp").is_file():
-        yield from _geometric(results / "geometric.vtp", plan_under(root), summary, folder, views)
+        yield from _geometric(results / "geometric.vtp", plan_under(root), folder, views)
     if (results / "effective.vtp").is_file():
         yield from _effective(results / "effective.vtp", summary, folder, views)
     models = list(summary.get("fusion", {}))
@@ -104,7 +103,7 @@ class _ViewsOf:
         return self._views
 
 
-def _geometric(vtp: Path, plan: Any, summary: Mapping[str, Any], folder: Path, views: _ViewsOf) -> Iterator[Draw]:
+def _geometric(vtp: Path, plan: Any, folder: Path, views: _ViewsOf) -> Iterator[Draw]:
     mesh = read_vtp(vtp)
     num = len(plan.viewpoints)
     yield (
@@ -138,16 +137,6 @@ def _geometric(vtp: Path, plan: Any, summary: Mapping[str, Any], folder: Path, v
             colours=("#7a5fc0", "#c8504b", "#3a3f4a", "#3b6fb6", "#64b5e6", "#e0903a", "#cfe6d8"),
         ),
     )  # fmt: skip
-    geometric = summary["geometric"]
-    yield (
-        Picture(
-            path=folder / "waterfall.png", title="Area that survives each test", section="geometric",
-            caption="Area that at least one view still has after each test and those before it.",
-        ),
-        lambda: waterfall_chart(
-            folder / "waterfall.png", geometric["waterfall"], geometric["inspected_area_mm2"]
-        ),
-    )  # fmt: skip
 
 
 def _effective(vtp: Path, summary: Mapping[str, Any], folder: Path, views: _ViewsOf) -> Iterator[Draw]:
@@ -176,24 +165,6 @@ def _effective(vtp: Path, summary: Mapping[str, Any], folder: Path, views: _View
                 mesh, mesh.arrays[f"pod_{model}"], pod, limits=(0.0, 1.0),
                 title=f"Probability of detection, model {model!r}", label=f"PoD of {size} (1)",
             ),
-        )  # fmt: skip
-    shares = [
-        Share(name=name, value=row["coverage"], interval=tuple(row["interval"]))
-        for name, row in effective["variants"].items()
-    ]
-    pair = effective.get("paired")
-    difference = pair and Share(
-        name=f"{pair['second']} - {pair['first']}", value=pair["difference"], interval=tuple(pair["interval"])
-    )
-    geometric = summary.get("geometric")
-    if geometric:
-        share = geometric["covered_area_mm2"] / geometric["inspected_area_mm2"]
-        yield (
-            Picture(
-                path=folder / "effective.png", title="Effective beside geometric coverage", section="effective",
-                caption="Shares of the whole surface to be inspected, with 95 % intervals.",
-            ),
-            lambda: effective_chart(folder / "effective.png", share, shares, difference=difference),
         )  # fmt: skip
 
 

@@ -18,7 +18,7 @@ from viewcov.viewer.offscreen import View
 log = logging.getLogger(__name__)
 
 INK, MUTED, GRID = "#1c2530", "#5b6774", "#dde2e8"
-MAX_BYTES = 250_000
+MAX_BYTES = 195_000
 """Pictures are written with fewer colours until their file is no larger."""
 
 _DPI = 100

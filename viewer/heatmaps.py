@@ -81,7 +81,7 @@ def heatmap(
         Shape (E,). NaN = unseen, which is drawn hatched in grey and never in a colour of the scale. Kind
         ``states`` takes 0, 1, 2 as ``STATES`` names them, kind ``categories`` indices of ``categories``.
     path
-        The PNG, replaced in one step; at most 250 kB.
+        The PNG, replaced in one step; at most 195 kB.
     title, label
         Heading of the picture, and of the legend; the label names the unit.
     kind
