@@ -23,7 +23,7 @@ from viewcov.coverage.evaluation import GeometricCoverage, evaluate_viewpoints
 from viewcov.coverage.evidence import evidence_path, gather_evidence_many, read_evidence_table
 from viewcov.coverage.fused import FusedInspection, fuse_inspection, inspection_surface
 from viewcov.coverage.fusion import Rule
-from viewcov.coverage.pod import PodMap, PodModel, covariates_of, fit_pod, pod_map
+from viewcov.coverage.pod import ElementCovariates, PodMap, PodModel, covariates_of, fit_pod, pod_map
 from viewcov.inspection.errors import InputError
 from viewcov.inspection.folder import InspectionFolder
 from viewcov.inspection.surface import Surface
@@ -63,6 +63,9 @@ class CoverResult:
     pod_maps: dict[str, PodMap]
     """By model: that model over the surface, for the median defect size."""
 
+    pod_by_size: dict[str, tuple[tuple[float, float], ...]]
+    """By model: pairs of defect size in mm and mean probability of detection over the visible surface."""
+
     fused: dict[str, tuple[FusedInspection, ...]]
     """By model: the fused inspections behind the trials, in their order."""
 
@@ -79,6 +82,7 @@ class CoverResult:
                     "false_alarms": self.false_alarms[name].to_json(),
                     "pod_map": self.pod_maps[name].to_json(),
                     "pod_model": self.pod_models[name].to_json(),
+                    "pod_by_size": [list(point) for point in self.pod_by_size[name]],
                 }
                 for name in self.effective
             },
@@ -157,6 +161,8 @@ def cover_inspections(
     covariates = covariates_of(visible)
     pod_models = {model: fit_pod(trials, model, covariates) for model in models}
     size = float(np.median(trials.size_mm))
+    # Only over the sizes that were planted: beyond them the model would extrapolate.
+    sizes = np.geomspace(trials.size_mm.min(), trials.size_mm.max(), 25)
     return CoverResult(
         surface=surface,
         rule=rule,
@@ -175,8 +181,19 @@ def cover_inspections(
             )
             for model, fitted in pod_models.items()
         },
+        pod_by_size={
+            model: tuple((float(mm), _mean_pod(fitted, covariates, surface, float(mm))) for mm in sizes)
+            for model, fitted in pod_models.items()
+        },
         fused=fused,
     )
+
+
+def _mean_pod(model: PodModel, covariates: ElementCovariates, surface: Surface, size_mm: float) -> float:
+    """Area-weighted mean probability of detection over the visible inspected surface."""
+    pod = model.predict(covariates, size_mm)
+    known = ~np.isnan(pod) & surface.inspected
+    return float(np.average(pod[known], weights=surface.area_mm2[known]))
 
 
 def _shared_surface(folders: Sequence[InspectionFolder]) -> Surface:

@@ -13,6 +13,7 @@ from tqdm import tqdm
 from viewcov.inspection.files import finite, read_grey, read_json, read_mask, write_json
 from viewcov.inspection.folder import InspectionFolder
 from viewcov.summary import inspections_under, plan_under, summarise
+from viewcov.viewer.charts import PodCurve, pod_chart
 from viewcov.viewer.heatmaps import heatmap, panel_size
 from viewcov.viewer.image_sheets import SheetImage, image_sheet
 from viewcov.viewer.markers import Marker, marker
@@ -166,6 +167,17 @@ def _effective(vtp: Path, summary: Mapping[str, Any], folder: Path, views: _View
                 title=f"Probability of detection, model {model!r}", label=f"PoD of {size} (1)",
             ),
         )  # fmt: skip
+    curves = [
+        PodCurve(name=name, size_mm=[mm for mm, _ in row["pod_by_size"]], pod=[pod for _, pod in row["pod_by_size"]])
+        for name, row in effective["variants"].items()
+    ]
+    yield (
+        Picture(
+            path=folder / "pod-by-size.png", title="Probability of detection by defect size", section="effective",
+            caption="Mean over the visible surface, by the hit/miss model fitted to the planted defects.",
+        ),
+        lambda: pod_chart(folder / "pod-by-size.png", curves),
+    )  # fmt: skip
 
 
 def _fused(inspection: InspectionFolder, model: str, rule: str, folder: Path, views: _ViewsOf) -> Iterator[Draw]:

@@ -120,6 +120,7 @@ def _effective(effective: Mapping[str, Any]) -> dict[str, Any]:
             "covered_area_mm2": row["pod_map"]["area_mm2"]["covered"],
             "reference_size_mm": row["pod_map"]["size_mm"],
             "curve": row["pod_map"]["curve"],
+            "pod_by_size": row["pod_by_size"],
         }
         for name, row in effective["variants"].items()
     }
