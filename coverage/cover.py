@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -24,6 +24,7 @@ from viewcov.coverage.evidence import evidence_path, gather_evidence_many, read_
 from viewcov.coverage.fused import FusedInspection, fuse_inspection, inspection_surface
 from viewcov.coverage.fusion import Rule
 from viewcov.coverage.pod import ElementCovariates, PodMap, PodModel, covariates_of, fit_pod, pod_map
+from viewcov.inspection.arrays import Bools
 from viewcov.inspection.errors import InputError
 from viewcov.inspection.folder import InspectionFolder
 from viewcov.inspection.surface import Surface
@@ -120,20 +121,7 @@ def cover_inspections(
     folders = [folder for folder in folders if folder.truth_path.is_file()]
     surface = _shared_surface(folders)
     plan = folders[0].plan()
-    gather_evidence_many(surface, folders, models, progress=progress)
-    fused = {
-        model: tuple(
-            fuse_inspection(
-                folder,
-                model,
-                rule=rule,
-                surface=surface,
-                table=read_evidence_table(evidence_path(folder, model)),
-            )
-            for folder in folders
-        )
-        for model in models
-    }
+    fused = _fused_by_all(surface, folders, models, rule=rule, progress=progress)
     # Anything that an image shows may be found, so the map asks nothing more of a view.
     anything = replace(
         plan.requirements, max_incidence_deg=89.0, max_mm_per_px=1e9, max_blur_px=1e9, border_px=0.0, min_light=0.0,
@@ -141,15 +129,7 @@ def cover_inspections(
     )  # fmt: skip
     visible = evaluate_viewpoints(surface, plan.rig, anything, plan.viewpoints, jobs=jobs, progress=progress)
     seen = ~np.isnan(fused[models[0]][0].probability[rule])
-    truths = [one.truth for one in fused[models[0]] if one.truth is not None]
-    trials = detection_trials(
-        truths, {model: [one.matches[rule] for one in each] for model, each in fused.items()}, seen
-    )
-    if not trials.seen.any():
-        raise InputError(
-            folders[0].root, "no planted defect lies where a view looks", expected="at least one",
-            found=f"{len(trials)} defects, all unseen", remedy="synthesize more defects or instances",
-        )  # fmt: skip
+    trials = _trials_of(folders, fused, rule, seen)
     seen_area_mm2 = float(surface.area_mm2[seen & surface.inspected].sum())
     inspected_area_mm2 = visible.inspected_area_mm2
     effective = partial(
@@ -187,6 +167,34 @@ def cover_inspections(
         },
         fused=fused,
     )
+
+
+def _fused_by_all(
+    surface: Surface, folders: Sequence[InspectionFolder], models: Sequence[str], *, rule: Rule, progress: bool
+) -> dict[str, tuple[FusedInspection, ...]]:
+    """Every inspection fused by every model; each view is rasterised once for all of them."""
+    gather_evidence_many(surface, folders, models, progress=progress)
+
+    def fused(folder: InspectionFolder, model: str) -> FusedInspection:
+        table = read_evidence_table(evidence_path(folder, model))
+        return fuse_inspection(folder, model, rule=rule, surface=surface, table=table)
+
+    return {model: tuple(fused(folder, model) for folder in folders) for model in models}
+
+
+def _trials_of(
+    folders: Sequence[InspectionFolder], fused: Mapping[str, Sequence[FusedInspection]], rule: Rule, seen: Bools
+) -> DetectionTrials:
+    """The planted defects of all inspections and who found them."""
+    truths = [one.truth for one in next(iter(fused.values())) if one.truth is not None]
+    matches = {model: [one.matches[rule] for one in each] for model, each in fused.items()}
+    trials = detection_trials(truths, matches, seen)
+    if not trials.seen.any():
+        raise InputError(
+            folders[0].root, "no planted defect lies where a view looks", expected="at least one",
+            found=f"{len(trials)} defects, all unseen", remedy="synthesize more defects or instances",
+        )  # fmt: skip
+    return trials
 
 
 def _mean_pod(model: PodModel, covariates: ElementCovariates, surface: Surface, size_mm: float) -> float:
