@@ -121,10 +121,10 @@ def test_report_shows_every_picture(demo: tuple[Path, dict[str, Any]]) -> None:
 
 def test_same_command_again_changes_nothing(demo: tuple[Path, dict[str, Any]]) -> None:
     out, summary = demo
-    images = {path: path.stat().st_mtime_ns for path in out.rglob("v*.png")}
+    images = {path: path.stat().st_mtime_ns for path in (out / "dataset").rglob("*.png")}
     done = subprocess.run(command(out), capture_output=True, text=True, check=True, timeout=600)
     assert without_times(json.loads(done.stdout)) == without_times(summary)
-    assert {path: path.stat().st_mtime_ns for path in out.rglob("v*.png")} == images
+    assert {path: path.stat().st_mtime_ns for path in (out / "dataset").rglob("*.png")} == images
 
 
 def test_other_options_are_refused_and_nothing_is_lost(demo: tuple[Path, dict[str, Any]]) -> None:
