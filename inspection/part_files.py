@@ -74,7 +74,7 @@ def load_part(path: str | Path, *, units: str | None = None, scale_mm: float | N
         data = _bytes_of(file)
         digest, name, source_path = sha256_of(data), file.stem, str(file.resolve())
         mesh = _mesh_of(file, data, units)
-    findings = _refuse_impossible(mesh, source_path)
+    findings = _refuse_impossible(mesh, str(path))
     mesh, mended = mend(mesh)
     if not len(mesh.faces):
         raise InputError(

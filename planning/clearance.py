@@ -11,6 +11,9 @@ from viewcov.inspection.surface import Surface
 _CHUNK = 4_000_000
 """Distances computed at a time, which bounds the memory."""
 
+_CELLS = 48
+"""Cells along the part's longest side, each of which one point stands for at first."""
+
 
 class Clearance:
     """Distances of the part's surface from the body and from the ring light in front of it.
@@ -27,6 +30,10 @@ class Clearance:
         self._center_mm = (low + high) / 2
         self._points = points - self._center_mm
         self._half_mm = (high - low) / 2
+        cell_mm = max(float((high - low).max()), 1e-9) / _CELLS
+        cells = np.floor(self._points / cell_mm).astype(np.int64)
+        self._thinned = np.unique(cells, axis=0, return_index=True)[1]
+        self._diagonal_mm = np.sqrt(3.0) * cell_mm
         self._needed_mm = rig.body.clearance_mm + surface.max_edge_mm / np.sqrt(3.0)
         self._solids = _solids(rig)
 
@@ -43,26 +50,37 @@ class Clearance:
         nearest = -np.einsum("ij,ij->i", center, forward) - np.abs(forward) @ self._half_mm
         clear = nearest >= max(front for *_, front in self._solids) + self._needed_mm
         unsure = np.flatnonzero(~clear)
-        size = max(1, _CHUNK // len(self._points))
-        for start in range(0, len(unsure), size):
-            some = unsure[start : start + size]
-            clear[some] = self._clear(center[some], forward[some])
+        # One point of each cell tells most of the others: the rest of the cell is at most its diagonal away.
+        coarse_mm = self._distance_mm(self._points[self._thinned], center[unsure], forward[unsure])
+        clear[unsure[coarse_mm >= self._needed_mm + self._diagonal_mm]] = True
+        unsure = unsure[(coarse_mm >= self._needed_mm) & (coarse_mm < self._needed_mm + self._diagonal_mm)]
+        clear[unsure] = self._distance_mm(self._points, center[unsure], forward[unsure]) >= self._needed_mm
         return clear
 
-    def _clear(self, center: Floats, forward: Floats) -> Bools:
-        along = self._points @ forward.T - np.einsum("ij,ij->i", center, forward)
-        square = (
-            np.einsum("ij,ij->i", self._points, self._points)[:, None]
-            - 2.0 * self._points @ center.T
-            + np.einsum("ij,ij->i", center, center)
-        )
-        from_axis = np.sqrt(np.maximum(square - along**2, 0.0))
-        clear = np.ones(len(center), dtype=bool)
-        for inner, outer, back, front in self._solids:
-            aside = np.maximum(np.maximum(from_axis - outer, inner - from_axis), 0.0)
-            ahead = np.maximum(np.maximum(along - front, back - along), 0.0)
-            clear &= (aside**2 + ahead**2).min(axis=0) >= self._needed_mm**2
-        return clear
+    def _distance_mm(self, points: Floats, center: Floats, forward: Floats) -> Floats:
+        """Distance of the nearest of the points from the solids of each camera, shape (C,)."""
+        distance = np.empty(len(center))
+        size = max(1, _CHUNK // len(points))
+        for start in range(0, len(center), size):
+            some = slice(start, start + size)
+            distance[some] = _nearest_mm(points, center[some], forward[some], self._solids)
+        return distance
+
+
+def _nearest_mm(
+    points: Floats, center: Floats, forward: Floats, solids: list[tuple[float, float, float, float]]
+) -> Floats:
+    along = points @ forward.T - np.einsum("ij,ij->i", center, forward)
+    square = (
+        np.einsum("ij,ij->i", points, points)[:, None] - 2.0 * points @ center.T + np.einsum("ij,ij->i", center, center)
+    )
+    from_axis = np.sqrt(np.maximum(square - along**2, 0.0))
+    nearest = np.full(len(center), np.inf)
+    for inner, outer, back, front in solids:
+        aside = np.maximum(np.maximum(from_axis - outer, inner - from_axis), 0.0)
+        ahead = np.maximum(np.maximum(along - front, back - along), 0.0)
+        nearest = np.minimum(nearest, (aside**2 + ahead**2).min(axis=0))
+    return np.sqrt(nearest)
 
 
 def _solids(rig: Rig) -> list[tuple[float, float, float, float]]:
