@@ -66,10 +66,10 @@ models: setup  ## make the shipped models again, its log added to docs/models.lo
 	@{ set -x; date -u; \
 	$(VIEWCOV) plan builtin:clutch-half --rig paper-quarter --views 26 --seed 11 --out $(MODELS)/clutch.json; \
 	$(VIEWCOV) plan builtin:bearing-block --rig paper-quarter --views 26 --seed 12 --out $(MODELS)/block.json; \
-	$(VIEWCOV) synthesize $(MODELS)/clutch.json --out $(MODELS)/clutch --instances 8 --defects 30 40 \
-	    --split 0.75 0.25 0 --seed 11; \
-	$(VIEWCOV) synthesize $(MODELS)/block.json --out $(MODELS)/block --instances 6 --defects 30 40 \
-	    --split 0.67 0.33 0 --seed 12; \
+	$(VIEWCOV) synthesize $(MODELS)/clutch.json --out $(MODELS)/clutch --instances 6 --defects 30 40 \
+	    --split 0.67 0.33 0 --seed 11; \
+	$(VIEWCOV) synthesize $(MODELS)/block.json --out $(MODELS)/block --instances 4 --defects 30 40 \
+	    --split 0.75 0.25 0 --seed 12; \
 	$(VIEWCOV) train $(MODELS)/clutch $(MODELS)/block --out $(MODELS)/plain --seed 1; \
 	$(VIEWCOV) train $(MODELS)/clutch $(MODELS)/block --out $(MODELS)/stack --stack --seed 1; \
 	date -u; } 2>&1 | tee >(tr '\r' '\n' | grep -v '%|' >> docs/models.log)
