@@ -87,6 +87,7 @@ def run_demo(options: DemoOptions, out: Path, *, jobs: int = 1, progress: bool =
 
     summary = summarise(out)
     summary["segmentation"] = figures
+    summary["models"] = {name: read_json(_measured(out, name))["weights_sha256"] for name in MODELS}
     summary["versions"] = _versions()
     summary["seeds"] = {"all": options.seed}
     write_json(out / "summary.json", finite(summary))
@@ -199,22 +200,26 @@ def _segment(
         model = load_model(out / "models" / name if options.train else name)
         for folder in folders:
             predict_inspection(model, folder, progress=progress)
-        measured = out / "results" / f"segmentation-{name}.json"
+        measured = _measured(out, name)
         if not measured.is_file():
             write_json(measured, finite(test_model(model, read_dataset(out / "dataset"), progress=progress)))
         figures[name] = _flat(read_json(measured))
     return figures
 
 
+def _measured(out: Path, model: str) -> Path:
+    """File of a model's figures on single images."""
+    return out / "results" / f"segmentation-{model}.json"
+
+
 def _flat(measured: dict[str, Any]) -> dict[str, Any]:
     """The figures of a model on single images that the summary shows; times are kept elsewhere."""
     pixels = measured["pixels"]
     return {
-        "weights_sha256": measured["weights_sha256"],
         "images": measured["images"],
         "threshold": measured["threshold"],
         **{key: pixels[key] for key in ("precision", "recall", "f1", "iou", "f1_max")},
-        "defect_recall_per_image": measured["defects"]["recall"],
+        "defect_recall": measured["defects"]["recall"],
         "false_alarms_per_image": measured["false_alarms"]["per_image"],
     }
 

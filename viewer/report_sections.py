@@ -223,12 +223,13 @@ def fusion(summary: Summary) -> str:
     best: list[int] = []
     for model, rules in mapping(summary.get("fusion")).items():
         start = len(rows)
-        single = mapping(of(rules, "single_view"))
-        for which, name in (("mean", "one view, mean of all"), ("best", "one view, the best")):
-            if which in single:
-                rows.append([model, name, *_scores(single[which])])
+        for key, against in (("single_view", "what it shows"), ("single_view_of_all", "all defects")):
+            single = mapping(of(rules, key))
+            for which, name in (("mean", "mean view"), ("best", "best view")):
+                if which in single:
+                    rows.append([model, f"{name} against {against}", *_scores(single[which])])
         for rule, values in mapping(rules).items():
-            if rule != "single_view":
+            if not rule.startswith("single_view"):
                 rows.append([model, f"fused: {rule.replace('_', ' ')}", *_scores(values)])
         scores = [row[4] for row in rows[start:] if row[4] is not None]
         best += [k for k in range(start, len(rows)) if scores and rows[k][4] == max(scores)]
