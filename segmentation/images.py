@@ -81,15 +81,7 @@ def read_split(dataset: Dataset, split: Split, *, progress: bool = False) -> lis
     InputError
         If there are none, or one cannot be read.
     """
-    views = list(views_of(dataset, split))
-    if not views:
-        raise InputError(
-            dataset.root / "dataset.json",
-            f"the split {split!r} has no images",
-            expected="at least one inspection with a view",
-            found="none",
-            remedy="synthesize more inspections",
-        )
+    views = required_views(dataset, split)
     shown = tqdm(views, desc=f"read {split}", unit="image", disable=not progress)
     return [read_labelled(folder, view_id) for folder, view_id in shown]
 
@@ -106,3 +98,17 @@ def identity_of(images: Sequence[LabelledImage]) -> str:
             for image in images
         )
     )
+
+
+def required_views(dataset: Dataset, split: Split) -> list[tuple[InspectionFolder, str]]:
+    """All views of a split, as ``views_of`` gives them; raises InputError if there are none."""
+    views = list(views_of(dataset, split))
+    if not views:
+        raise InputError(
+            dataset.root / "dataset.json",
+            f"the split {split!r} has no images",
+            expected="at least one inspection with a view",
+            found="none",
+            remedy="choose another split or synthesize more inspections",
+        )
+    return views

@@ -15,10 +15,9 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from viewcov.inspection.arrays import Bools, Floats, Ints
-from viewcov.inspection.errors import InputError
 from viewcov.inspection.files import read_levels
 from viewcov.inspection.folder import Dataset, InspectionFolder, Split
-from viewcov.segmentation.images import check_same_size, read_labelled, views_of
+from viewcov.segmentation.images import check_same_size, read_labelled, required_views
 from viewcov.segmentation.models import SegmentationModel
 from viewcov.segmentation.prediction import predict_image, stored_prediction
 
@@ -189,15 +188,7 @@ def test_model(
         If the split has no images or one cannot be read.
     """
     start = time.perf_counter()
-    views = list(views_of(dataset, split))
-    if not views:
-        raise InputError(
-            dataset.root / "dataset.json",
-            f"the split {split!r} has no images",
-            expected="at least one inspection with a view",
-            found="none",
-            remedy="choose another split or synthesize more inspections",
-        )
+    views = required_views(dataset, split)
     histogram, counts = ScoreHistogram(), np.zeros(4, dtype=np.int64)
     findings: list[ImageFindings] = []
     seen: set[tuple[str, int]] = set()

@@ -34,7 +34,7 @@ def write_geometric(folder: Path, result: GeometricCoverage) -> None:
 
 
 def write_cover(folder: Path, result: CoverResult) -> None:
-    """Write ``effective.json``, ``effective.vtp`` and ``effective.parquet``, and every inspection's fusion."""
+    """Write ``effective.json``, ``effective.vtp``, ``effective.parquet`` and ``trials.parquet``."""
     arrays: dict[str, NDArray[Any]] = {"visible_views": result.visible.num_views}
     for model, mapped in result.pod_maps.items():
         arrays[f"pod_{model}"] = mapped.pod
