@@ -19,10 +19,11 @@ from viewcov.inspection.requirements import Requirements
 from viewcov.inspection.rig import Rig
 from viewcov.inspection.surface import Surface, cut_surface
 from viewcov.inspection.viewpoint import Viewpoint
-from viewcov.planning.bounds import LowerBound, lower_bound, merge_rows
+from viewcov.planning.cover import Cover, fullest_cover, smallest_cover
 from viewcov.planning.pool import CandidatePool, gather_candidates
+from viewcov.planning.proof import Budget
 from viewcov.planning.route import motion_times_s, route_time_s, short_route
-from viewcov.planning.selection import CoverProblem, greedy_best, greedy_cover, shrink_cover, swap_views
+from viewcov.planning.selection import CoverProblem
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +52,7 @@ class PlanningResult:
 
     figures: dict[str, Any]
     """Plain values: part, elements, inspected_area_mm2, coverable_area_mm2, covered_area_mm2, coverage,
-    viewpoints, lower_bound, bound, gap, status, route_s, seconds."""
+    viewpoints, most_area_mm2, lower_bound, bound, gap, status, route_s, seconds."""
 
 
 def plan_views(
@@ -65,15 +66,16 @@ def plan_views(
     seed: int = 0,
     edge_mm: float | None = None,
     num_candidates: int | None = None,
-    time_limit_s: float = 60.0,
+    time_limit_s: float = 120.0,
+    max_nodes: int = 400,
     jobs: int = 1,
     progress: bool = False,
 ) -> PlanningResult:
     """A plan of few viewpoints that covers a share of the coverable area.
 
-    Candidates are made and tested, a cover is chosen greedily, freed of what it does not need and shortened
-    by swaps; a linear program proves how few of the candidates could do; a short route gives the order.
-    The same seed gives the same viewpoints, whatever ``jobs``.
+    Candidates are made and tested; a small cover is found and it is proven how few of the candidates could do
+    (see `smallest_cover`); a short route gives the order. The same seed gives the same viewpoints, whatever
+    ``jobs``, unless the time limit ends the proof.
 
     Parameters
     ----------
@@ -85,7 +87,8 @@ def plan_views(
         Share of the coverable area to be covered, in (0, 1]. Coverable is what enough candidates see.
     num_views
         If given, this many views are chosen to cover as much as they can, and ``coverage`` is not used.
-        The bound then says how many views are needed to cover as much as these do.
+        ``lower_bound`` then says how many views are needed to cover as much as these do, and
+        ``most_area_mm2`` what no choice of so many views exceeds.
     overlap
         Views that must see an element; ``requirements.views_per_element`` if not given.
     seed
@@ -97,7 +100,9 @@ def plan_views(
     num_candidates
         Most candidates; by the size of the part if not given.
     time_limit_s
-        For the bound. It has no influence on the viewpoints.
+        For the proof that no fewer views will do, or for finding fewer.
+    max_nodes
+        Nodes of that proof's branch and bound; 0 leaves the bound of the linear relaxation.
     jobs
         Processes for testing candidates.
     progress
@@ -127,12 +132,15 @@ def plan_views(
     problem = CoverProblem(visible=pool.visible, weight=surface.area_mm2, demand=limits.views_per_element)
     if not problem.coverable_weight > 0:
         raise _nothing_coverable(part, rig)
-    merged, _ = merge_rows(problem, seed=seed)
-    chosen, target = _choose(merged, coverage=coverage, num_views=num_views)
-    bound = lower_bound(merged, target=target, time_limit_s=time_limit_s, seed=seed)
-    ordered = _in_route_order(pool, chosen)
+    if num_views is None:
+        budget = Budget(max_nodes=max_nodes, time_limit_s=time_limit_s)
+        cover = smallest_cover(problem, target=coverage * problem.coverable_weight, budget=budget, seed=seed)
+        most_mm2 = problem.coverable_weight
+    else:
+        cover, most_mm2 = fullest_cover(problem, num_views=num_views, seed=seed)
+    ordered = _in_route_order(pool, cover.views)
     views = [replace(pool.viewpoints[view], id=f"v{place:03d}") for place, view in enumerate(ordered, start=1)]
-    figures = _figures(surface, problem, ordered, bound, views)
+    figures = _figures(surface, problem, ordered, cover, most_mm2, views)
     options = {
         "coverage": coverage if num_views is None else None,
         "num_views": num_views,
@@ -242,22 +250,13 @@ def _nothing_coverable(part: Part, rig: Rig) -> InputError:
     )
 
 
-def _choose(problem: CoverProblem, *, coverage: float, num_views: int | None) -> tuple[Ints, float]:
-    """The chosen views and the weight that the bound is to be proven for."""
-    if num_views is None:
-        target = coverage * problem.coverable_weight
-        return shrink_cover(problem, greedy_cover(problem, target=target), target=target), target
-    chosen = swap_views(problem, greedy_best(problem, num_views=num_views))
-    return chosen, problem.covered_weight(chosen)
-
-
 def _in_route_order(pool: CandidatePool, chosen: Ints) -> Ints:
     chosen = np.sort(chosen)
     return chosen[short_route(motion_times_s([pool.viewpoints[view] for view in chosen]))]
 
 
 def _figures(
-    surface: Surface, problem: CoverProblem, chosen: Ints, bound: LowerBound, views: list[Viewpoint]
+    surface: Surface, problem: CoverProblem, chosen: Ints, cover: Cover, most_mm2: float, views: list[Viewpoint]
 ) -> dict[str, Any]:
     """Everything but the time that planning took."""
     covered = problem.covered_weight(chosen)
@@ -269,9 +268,10 @@ def _figures(
         "covered_area_mm2": covered,
         "coverage": covered / problem.coverable_weight,
         "viewpoints": len(views),
-        "lower_bound": bound.num_views,
-        "bound": bound.name,
-        "gap": (len(views) - bound.num_views) / len(views),
-        "status": bound.status(len(views)),
+        "most_area_mm2": most_mm2,
+        "lower_bound": cover.bound.num_views,
+        "bound": cover.bound.name,
+        "gap": cover.gap,
+        "status": cover.status,
         "route_s": route_time_s(views),
     }

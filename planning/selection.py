@@ -1,4 +1,4 @@
-"""Choosing few of many candidate views: greedy cover, redundancy pruning, swap search."""
+"""Choosing few of many candidate views: the problem, its verifier, greedy cover and redundancy pruning."""
 
 from __future__ import annotations
 
@@ -99,11 +99,6 @@ class Tally:
         rows = self._problem.rows_seen(view)
         return float(self._problem.weight[rows] @ (self._counts[rows] == self._problem.demand))
 
-    def gains_to_cover(self) -> Floats:
-        """Weight that each view of the problem would newly cover, shape (V,)."""
-        one_short = self._counts == self._problem.demand - 1
-        return self._problem.visible @ (self._problem.weight * one_short)
-
     def add(self, view: int) -> None:
         """Take the view into the set."""
         self._counts[self._problem.rows_seen(view)] += 1
@@ -183,54 +178,3 @@ def prune_cover(problem: CoverProblem, chosen: Ints, *, target: float) -> Ints:
             break
         tally.remove(kept.pop(least))
     return np.array(kept, dtype=np.int64)
-
-
-def swap_views(problem: CoverProblem, chosen: Ints, *, target: float = np.inf, max_rounds: int = 20) -> Ints:
-    """As many views that cover no less than the ``chosen`` ones, after exchanging single views for better ones.
-
-    Stops at the weight ``target``, when no exchange helps, or after ``max_rounds`` rounds over all views.
-    """
-    current = [int(view) for view in chosen]
-    tally = Tally(problem, current)
-    least_gain = TOLERANCE * max(float(problem.weight.sum()), 1e-300)
-    for _ in range(max_rounds):
-        swapped = False
-        # Views that contribute least are exchanged first.
-        for place in np.argsort([tally.loss(view) for view in current], kind="stable"):
-            if tally.covered >= target * (1.0 - TOLERANCE):
-                return np.array(current, dtype=np.int64)
-            old = current[place]
-            loss = tally.loss(old)
-            tally.remove(old)
-            gains = tally.gains_to_cover()
-            gains[[view for view in current if view != old]] = -1.0
-            new = int(np.argmax(gains))
-            if gains[new] > loss + least_gain:
-                current[place], swapped = new, True
-            tally.add(current[place])
-        if not swapped:
-            break
-    return np.array(current, dtype=np.int64)
-
-
-def shrink_cover(
-    problem: CoverProblem, chosen: Ints, *, target: float, max_rounds: int = 6, max_tries: int = 8
-) -> Ints:
-    """A cover of at most as many views: one view less is tried, and single exchanges are to close the gap.
-
-    The ``max_tries`` views that contribute least are left out in turn, and it starts again with what succeeds.
-    The result reaches the target whenever ``chosen`` does.
-    """
-    best = prune_cover(problem, chosen, target=target)
-    while len(best) > 1:
-        tally = Tally(problem, best)
-        order = np.argsort([tally.loss(int(view)) for view in best], kind="stable")
-        for dropped in order[:max_tries]:
-            rest = np.delete(best, dropped)
-            fewer = swap_views(problem, rest, target=target, max_rounds=max_rounds)
-            if is_cover(problem, fewer, target=target):
-                best = prune_cover(problem, fewer, target=target)
-                break
-        else:
-            break
-    return best
