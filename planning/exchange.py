@@ -14,9 +14,14 @@ from viewcov.inspection.errors import InputError
 from viewcov.inspection.part import Part
 from viewcov.inspection.plan import InspectionPlan, read_plan, write_plan
 from viewcov.inspection.rig import Rig
+from viewcov.planning.exchange_bop import read_bop, write_bop
 from viewcov.planning.exchange_colmap import read_colmap, write_colmap
 from viewcov.planning.exchange_formats import Format, locate
+from viewcov.planning.exchange_nerfstudio import read_nerfstudio, write_nerfstudio
+from viewcov.planning.exchange_ros import read_ros, write_ros
+from viewcov.planning.exchange_table import read_csv, write_csv
 from viewcov.planning.exchange_views import ImportedViews, Intrinsics
+from viewcov.planning.exchange_xlsx import read_xlsx, write_xlsx
 
 if TYPE_CHECKING:
     from viewcov.coverage.evaluation import GeometricCoverage
@@ -55,7 +60,10 @@ def export_plan(
             target, "a folder", expected=f"a file to write as {to}", found="a folder", remedy="name a file in it"
         )
     try:
-        _WRITERS[to](target, plan)
+        if to == "xlsx":
+            write_xlsx(target, plan, evaluation)
+        else:
+            _WRITERS[to](target, plan)
     except OSError as error:
         raise InputError(
             target, "cannot write", expected="a place to write to", found=error.strerror or str(error),
@@ -137,8 +145,17 @@ def _read_own(path: Path) -> ImportedViews:
 _READERS: dict[Format, Callable[[Path], ImportedViews]] = {
     "plan": _read_own,
     "colmap": read_colmap,
+    "nerfstudio": read_nerfstudio,
+    "bop": read_bop,
+    "ros": read_ros,
+    "csv": read_csv,
+    "xlsx": read_xlsx,
 }
 _WRITERS: dict[Format, Callable[[Path, InspectionPlan], None]] = {
     "plan": write_plan,
     "colmap": write_colmap,
+    "nerfstudio": write_nerfstudio,
+    "bop": write_bop,
+    "ros": write_ros,
+    "csv": write_csv,
 }
