@@ -5,6 +5,7 @@ What each format holds, and how, is in docs/conventions.md under "Interchange".
 
 from __future__ import annotations
 
+import importlib.metadata
 import logging
 from collections.abc import Callable
 from pathlib import Path
@@ -105,7 +106,11 @@ def plan_from_views(views: ImportedViews, part: Part, rig: Rig, *, source: str |
     """
     if views.camera is not None:
         _compare_cameras(views.camera, rig, source)
-    made = {"imported_from": Path(source).name, "viewpoints": len(views.viewpoints), "renamed": views.renamed}
+    made = {
+        "imported_from": Path(source).name,
+        "renamed": views.renamed,
+        "version": importlib.metadata.version("viewcov"),
+    }
     return InspectionPlan(
         part=part.source, rig=rig, requirements=rig.requirements, viewpoints=views.viewpoints, made=made
     )

@@ -103,7 +103,8 @@ def read_nerfstudio(path: Path) -> ImportedViews:
     for number, entry in enumerate(transforms.frames):
         where = f"{path} frame {number}"
         frame = validated(_Frame, entry, where=where, what="not a frame")
-        camera = _intrinsics(validated(_Camera, {**value, **entry}, where=where, what="not a camera"), where)
+        # What stands at the top holds for all frames, whatever they say themselves: so nerfstudio reads it.
+        camera = _intrinsics(validated(_Camera, {**entry, **value}, where=where, what="not a camera"), where)
         file_from_camera = _rigid(frame.transform_matrix, where)
         file_from_camera[:3, 3] /= transforms.applied_scale
         names.append(frame.file_path)

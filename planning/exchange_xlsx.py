@@ -102,7 +102,7 @@ def uncovered_rows(evaluation: GeometricCoverage) -> _Rows:
     num_faces = int(surface.cad_face_idx.max(initial=0)) + 1
 
     def by_face(weight: Floats) -> Floats:
-        return np.bincount(surface.cad_face_idx, weights=weight, minlength=num_faces)
+        return np.bincount(surface.cad_face_idx, weights=weight, minlength=num_faces).astype(np.float64)
 
     inspected = by_face(np.where(surface.inspected, surface.area_mm2, 0.0))
     coverable = by_face(np.where(left & evaluation.coverable, surface.area_mm2, 0.0))

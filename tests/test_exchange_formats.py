@@ -133,6 +133,10 @@ def test_cameras_of_single_frames_count(tmp_path: Path) -> None:
     assert import_viewpoints(path).camera is None
     first["fl_x"], second["fl_x"] = 800.0, 801.0
     refused(path, value, "different cameras.*800 and 801")
+    path.write_text(json.dumps({**value, "fl_x": 900.0}))  # The top wins, as in nerfstudio.
+    camera = import_viewpoints(path).camera
+    assert camera is not None
+    assert camera.focal_x_px == 900.0
 
 
 SCALED = (np.diag([2.0, 2.0, 2.0, 1.0])).tolist()

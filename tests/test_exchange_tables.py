@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -157,12 +158,17 @@ def test_a_workbook_gives_the_reasons_by_cad_face(evaluated: tuple[InspectionPla
                                + [2000, *[0] * (len(header) - 2)])  # fmt: skip
 
 
-def test_reasons_count_too_few_views(evaluated: tuple[InspectionPlan, GeometricCoverage]) -> None:
+def test_a_second_view_that_is_required_covers(
+    tmp_path: Path, evaluated: tuple[InspectionPlan, GeometricCoverage]
+) -> None:
     plan, once = evaluated
     twice = Requirements(max_mm_per_px=1.0, max_blur_px=8.0, views_per_element=2)
     coverage = evaluate_viewpoints(once.surface, RIG, twice, plan.viewpoints)
     header, *_, total = uncovered_rows(coverage)
     assert dict(zip(header, total, strict=True))["too_few_views"] == pytest.approx(800)
+    export_plan(replace(plan, requirements=twice), tmp_path / "plan.xlsx", to="xlsx", evaluation=coverage)
+    header, *rows = sheet_rows(tmp_path / "plan.xlsx", "Viewpoints")
+    assert [row[header.index("newly_covered_mm2")] for row in rows] == pytest.approx([0, 1200, 0, 0])
 
 
 def test_a_workbook_states_frame_units_and_figures(
