@@ -63,7 +63,7 @@ def read_csv(path: Path) -> ImportedViews:
     delimiter = max(",;\t", key=first.count)
     reader = csv.reader(io.StringIO(text), delimiter=delimiter, skipinitialspace=True)
     try:
-        rows = [(f"{path} line {reader.line_num}", row) for row in reader if any(field.strip() for field in row)]
+        rows = [(f"{path} line {reader.line_num}", row) for row in reader if any(row)]
     except csv.Error as error:
         raise InputError(
             path, "not a CSV file", expected="rows of fields", found=str(error), remedy="export it again"
