@@ -28,6 +28,7 @@ from viewcov.options import (
     Units,
 )
 from viewcov.output import say
+from viewcov.planning.exchange_formats import Format
 
 log = logging.getLogger(__name__)
 
@@ -160,6 +161,39 @@ def evaluate(
     figures = result.to_json()
     say(figures, json=json)
     return coverage is None or figures["coverage"] >= coverage
+
+
+def convert(
+    source: Path,
+    /,
+    *,
+    to: Annotated[Format, Parameter(help="Format to write.")],
+    out: Annotated[Path, Parameter(help="File to write; for colmap a folder.")],
+    source_format: Annotated[
+        Format | None, Parameter(name="--from", help="Format of SOURCE; by name and content if not given.")
+    ] = None,
+    part: Annotated[str | None, Parameter(help="Part of poses that are no plan.")] = None,
+    rig: Annotated[str | None, Parameter(help="Rig of poses that are no plan; paper if not given.")] = None,
+    units: Units = None,
+    scale_mm: ScaleMm = None,
+    jobs: Jobs = 2,
+    json: Json = False,
+) -> None:
+    """Write a plan for COLMAP, nerfstudio, BOP, ROS or as a table, or make one of poses from there."""
+    from viewcov.conversion import convert_file
+
+    figures = convert_file(
+        source,
+        out,
+        to=to,
+        source_format=source_format,
+        part=part,
+        rig=rig,
+        units=units,
+        scale_mm=scale_mm,
+        jobs=jobs,
+    )
+    say(figures, json=json)
 
 
 def synthesize(
@@ -354,6 +388,7 @@ ALL: tuple[Callable[..., Any], ...] = (
     check,
     plan,
     evaluate,
+    convert,
     synthesize,
     train,
     test,
