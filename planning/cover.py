@@ -10,11 +10,11 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from viewcov.inspection.arrays import Ints
+from viewcov.planning.annealing import anneal_best, anneal_cover
 from viewcov.planning.bounds import LowerBound, Status, largest_views_bound, relaxed_bound
 from viewcov.planning.proof import Budget, prove_cover
 from viewcov.planning.reduction import merge_rows, reduce_cover
 from viewcov.planning.relaxation import CoverRelaxation
-from viewcov.planning.search import anneal_best, anneal_cover
 from viewcov.planning.selection import TOLERANCE, CoverProblem, greedy_best, greedy_cover, is_cover, prune_cover
 
 log = logging.getLogger(__name__)

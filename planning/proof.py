@@ -11,8 +11,8 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from viewcov.inspection.arrays import Floats, Ints
+from viewcov.planning.annealing import anneal_cover
 from viewcov.planning.relaxation import CoverRelaxation, RelaxedCover
-from viewcov.planning.search import anneal_cover
 from viewcov.planning.selection import CoverProblem, is_cover
 
 log = logging.getLogger(__name__)

@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 from scipy.optimize import Bounds, LinearConstraint, linprog, milp
 from scipy.sparse import csr_array, eye_array, hstack
 
+from viewcov.planning.annealing import anneal_best, anneal_cover
 from viewcov.planning.cover import Budget, fullest_cover, smallest_cover
 from viewcov.planning.proof import view_sets
 from viewcov.planning.relaxation import CoverRelaxation
-from viewcov.planning.search import anneal_best, anneal_cover
 from viewcov.planning.selection import CoverProblem, greedy_best, greedy_cover, is_cover, prune_cover
 
 

@@ -27,7 +27,7 @@ from viewcov.planning.route import route_time_s
 RIG = load_rig("paper-quarter")
 FIGURES = {
     *("part", "elements", "inspected_area_mm2", "coverable_area_mm2", "covered_area_mm2", "coverage"),
-    *("viewpoints", "lower_bound", "bound", "gap", "status", "route_s", "seconds"),
+    *("viewpoints", "most_area_mm2", "lower_bound", "bound", "gap", "status", "route_s", "seconds"),
 }
 
 
