@@ -106,7 +106,7 @@ def gather_candidates(
     """
     rng = np.random.default_rng(seed)
     budget = default_num_candidates(surface, rig) if num_candidates is None else num_candidates
-    caster = RayCaster(surface.part.vertices_mm, surface.part.faces)
+    caster = RayCaster.of_part(surface.part, rig.fixture)
     maker = CandidateMaker(surface, rig, requirements, caster)
     growth = _Growth(surface, requirements.views_per_element)
     least_mm2 = _LEAST_GAIN * float(surface.area_mm2[surface.inspected].sum())
