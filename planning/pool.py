@@ -90,11 +90,11 @@ class _Growth:
         if self.views:
             joined = csr_array(vstack(self.visible, format="csr"))
         useful = np.flatnonzero(np.diff(joined.indptr))
-        area = self._surface.area_mm2
+        unseen = np.where(self._seen < self._demand, self._surface.area_mm2, 0.0)
         return CandidatePool(
             viewpoints=tuple(self.views[row] for row in useful),
             visible=csr_array(joined[useful]),
-            given_up_mm2={name: float(area[self.defeat == place].sum()) for place, name in enumerate(DEFEATS)},
+            given_up_mm2={name: float(unseen[self.defeat == place].sum()) for place, name in enumerate(DEFEATS)},
         )
 
 
