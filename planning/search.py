@@ -119,11 +119,9 @@ class PoseSearch:
         num = len(element_idx)
         free, rank = self._with_sight(element_idx, rng)
         clear = self._with_room(free.of(rank < _MOST_FREE))
-        # Where none of a few has room, all of them are tried, and then as many others turned aside.
-        cramped = ~_occurs(clear.element, num)[free.element]
-        clear = _joined(clear, self._with_room(free.of(cramped & (rank >= _MOST_FREE))))
-        cramped = ~_occurs(clear.element, num)[free.element]
-        clear = _joined(clear, self._with_room(self._turned_aside(free.of(cramped & (rank < 2 * _MOST_FREE)), rng)))
+        # Where none of a few has room, more are tried, and each of them turned aside, too.
+        cramped = ~_occurs(clear.element, num)[free.element] & (rank < 6 * _MOST_FREE)
+        clear = _joined(clear, self._with_room(self._turned_aside(free.of(cramped), rng)))
         lit = self._lit_share(clear)
         bright = clear.of(lit > 0)
         defeat = sum(_occurs(stage.element, num).astype(np.int8) for stage in (free, clear, bright))
@@ -154,16 +152,17 @@ class PoseSearch:
         return ways.of(self._clearance.clear(ways.center_mm, ways.forward))
 
     def _turned_aside(self, ways: _Ways, rng: np.random.Generator) -> _Ways:
-        """The same camera centres, turned so that the element moves to ``_PLACES`` places in the image each."""
+        """The same camera centres with the element in the middle of the image and at ``_PLACES`` places beside it."""
         camera = self._rig.camera
-        slope = _ASIDE * min(camera.width_px, camera.height_px) / (2.0 * camera.focal_px)
-        azimuth = rng.uniform(0, 2 * np.pi) + 2 * np.pi * np.arange(_PLACES) / _PLACES
+        slope = np.full(_PLACES + 1, _ASIDE * min(camera.width_px, camera.height_px) / (2.0 * camera.focal_px))
+        slope[0] = 0.0
+        azimuth = rng.uniform(0, 2 * np.pi) + 2 * np.pi * np.arange(_PLACES + 1) / _PLACES
         first, second = tangents(ways.forward)
-        turned = ways.forward[:, None] + slope * (
+        turned = ways.forward[:, None] + slope[:, None] * (
             np.cos(azimuth)[:, None] * first[:, None] + np.sin(azimuth)[:, None] * second[:, None]
         )
         turned /= np.linalg.norm(turned, axis=2, keepdims=True)
-        all_ways = ways.of(np.repeat(np.arange(len(ways.element)), _PLACES))
+        all_ways = ways.of(np.repeat(np.arange(len(ways.element)), _PLACES + 1))
         all_ways.forward = turned.reshape(-1, 3)
         depth = np.einsum("ij,ij->i", all_ways.point_mm - all_ways.center_mm, all_ways.forward)
         return all_ways.of((depth >= self._range.near) & (depth <= self._range.in_focus))
