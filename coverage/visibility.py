@@ -67,7 +67,8 @@ class _Candidates:
 class VisibilityTester:
     """Tests viewpoints against a surface; build one and use it for many viewpoints.
 
-    Each element is tested at its centroid. Rays go against the part's own triangles.
+    Each element is tested at its centroid. Rays go against the part's own triangles and
+    what holds it.
 
     Parameters
     ----------
@@ -93,7 +94,7 @@ class VisibilityTester:
         self.surface = surface
         self.rig = rig
         self.requirements = requirements
-        self.caster = RayCaster(surface.part.vertices_mm, surface.part.faces, num_threads=num_threads)
+        self.caster = RayCaster.of_part(surface.part, rig.fixture, num_threads=num_threads)
         self._num_emitters = num_emitters
         self._inspected = np.flatnonzero(surface.inspected)
         self._points_mm = surface.centroid_mm[self._inspected]

@@ -7,13 +7,16 @@ import pytest
 import trimesh
 
 from viewcov.coverage.raycasting import RayCaster
+from viewcov.coverage.visibility import VisibilityTester
 from viewcov.inspection.errors import InputError
 from viewcov.inspection.part import Part, PartSource
 from viewcov.inspection.poses import transform_points
 from viewcov.inspection.rig import Body, Rig, load_rig
 from viewcov.inspection.surface import Surface, cut_surface
+from viewcov.inspection.viewpoint import Viewpoint
 from viewcov.planning.candidates import CandidateMaker, spread_elements, standoffs_mm
 from viewcov.planning.clearance import Clearance
+from viewcov.planning.search import DEFEATS, PoseSearch
 
 RIG = load_rig("paper-quarter")
 
@@ -51,7 +54,7 @@ def body_distance_mm(points_world: np.ndarray, world_from_camera: np.ndarray, ri
 def test_no_point_of_the_part_comes_closer_than_the_clearance() -> None:
     surface, rng = well_surface(), np.random.default_rng(0)
     caster = RayCaster(surface.part.vertices_mm, surface.part.faces)
-    maker = CandidateMaker(surface, RIG, RIG.requirements, caster)
+    maker = CandidateMaker(surface, RIG, RIG.requirements, caster, Clearance(surface, RIG))
     elements = spread_elements(surface, np.arange(surface.num_elements), 80, rng=rng)
     views = maker.views_of(elements, num_each=3, rng=rng, prefix="c")
     assert len(views) > 80
@@ -70,10 +73,53 @@ def test_well_too_narrow_for_the_body_is_looked_into_from_above_only() -> None:
     floor = np.flatnonzero((surface.normal[:, 2] > 0.9) & (np.abs(surface.centroid_mm[:, 2] - 5.0) < 1e-6))
     rng = np.random.default_rng(0)
     for rig, fits in ((RIG, True), (wide, False)):
-        maker = CandidateMaker(surface, rig, rig.requirements, caster)
+        clearance = Clearance(surface, rig)
+        maker = CandidateMaker(surface, rig, rig.requirements, caster, clearance)
+        search = PoseSearch(surface, rig, rig.requirements, caster, clearance)
         middle = floor[np.linalg.norm(surface.centroid_mm[floor, :2], axis=1) < 20]
-        assert maker.reachable(middle, rng=rng).all() == fits
+        found = search.poses(middle, num_each=1, rng=rng)
+        assert (found.num_poses == fits).all()
+        assert (found.defeat == DEFEATS.index("not seen" if fits else "no room")).all()
         assert bool(maker.views_of(middle[:5], num_each=2, rng=rng, prefix="c")) == fits
+
+
+def test_where_the_body_has_room_only_upright_the_element_is_seen_beside_the_middle() -> None:
+    # Half the well is 150 mm wide: a body of 110 mm with 10 mm around it, and 9.2 mm for edges of 16 mm, has
+    # 20.8 mm to either side and hardly any room to tilt. Half the image is 31.8 mm.
+    surface = well_surface()
+    rig = replace(RIG, body=Body(radius_mm=110.0))
+    clearance = Clearance(surface, rig)
+    caster = RayCaster(surface.part.vertices_mm, surface.part.faces)
+    off_axis = np.linalg.norm(surface.centroid_mm[:, :2], axis=1)
+    floor = (surface.normal[:, 2] > 0.9) & (np.abs(surface.centroid_mm[:, 2] - 5.0) < 1e-6)
+    beside = np.flatnonzero(floor & (off_axis > 28) & (off_axis < 36))
+    found = PoseSearch(surface, rig, rig.requirements, caster, clearance).poses(
+        beside, num_each=2, rng=np.random.default_rng(0)
+    )
+    # Without turning aside, a quarter of them have a pose.
+    assert (found.num_poses > 0).mean() > 0.5
+    tester = VisibilityTester(surface, rig, rig.requirements)
+    for row in np.flatnonzero(found.num_poses):
+        view = Viewpoint.looking_at(found.center_mm[row, 0], found.center_mm[row, 0] + found.forward[row, 0], id="eye")
+        assert clearance.clear(view.center_mm[None], view.forward[None])[0]
+        assert tester.test(view).seen[beside[row]]
+
+
+def test_slanted_views_come_near_enough_to_be_fine_enough() -> None:
+    surface, rng = well_surface(depth_mm=20.0), np.random.default_rng(0)
+    rig = replace(RIG, requirements=replace(RIG.requirements, max_mm_per_px=0.13))
+    caster = RayCaster(surface.part.vertices_mm, surface.part.faces)
+    maker = CandidateMaker(surface, rig, rig.requirements, caster, Clearance(surface, rig))
+    tester = VisibilityTester(surface, rig, rig.requirements)
+    elements = spread_elements(surface, np.arange(surface.num_elements), 20, rng=rng)
+    num_slanted = 0
+    for element in elements:
+        for view in maker.views_of(np.array([element]), num_each=4, rng=rng, prefix="c"):
+            result = tester.test(view)
+            place = np.flatnonzero(result.element_idx == element)[0]
+            assert result.mm_per_px[place] <= 0.13 * (1 + 1e-9)
+            num_slanted += result.incidence_deg[place] > 5
+    assert num_slanted > 10
 
 
 @pytest.mark.parametrize(
@@ -106,7 +152,7 @@ def test_ring_far_ahead_of_the_body_may_surround_but_not_touch_the_part() -> Non
 def test_views_look_at_their_element_in_focus_within_the_incidence_limit() -> None:
     surface, rng = well_surface(depth_mm=60.0), np.random.default_rng(4)
     caster = RayCaster(surface.part.vertices_mm, surface.part.faces)
-    maker = CandidateMaker(surface, RIG, RIG.requirements, caster)
+    maker = CandidateMaker(surface, RIG, RIG.requirements, caster, Clearance(surface, RIG))
     near, far = RIG.camera.depth_of_field_mm(RIG.requirements.max_blur_px)
     for element in spread_elements(surface, np.arange(surface.num_elements), 40, rng=rng):
         point, normal = surface.centroid_mm[element], surface.normal[element]
@@ -152,7 +198,7 @@ def test_spread_elements_fall_on_each_side_by_its_area_and_apart() -> None:
 def test_candidates_are_the_same_for_the_same_seed_only() -> None:
     surface = well_surface(depth_mm=60.0)
     caster = RayCaster(surface.part.vertices_mm, surface.part.faces)
-    maker = CandidateMaker(surface, RIG, RIG.requirements, caster)
+    maker = CandidateMaker(surface, RIG, RIG.requirements, caster, Clearance(surface, RIG))
 
     def centers(seed: int) -> np.ndarray:
         rng = np.random.default_rng(seed)
