@@ -136,11 +136,12 @@ class Camera:
         safe_z = np.where(z > 0, z, np.nan)
         normalized = points_camera_mm[..., :2] / safe_z[..., None]
         if self.has_distortion:
-            beyond = np.linalg.norm(normalized, axis=-1) > self._turning_radius()
+            beyond = np.linalg.norm(normalized, axis=-1) > self.turning_radius
             normalized = np.where(beyond[..., None], np.nan, normalized)
         return self.distort(normalized) * self.focal_px + np.array(self.center_px)
 
-    def _turning_radius(self) -> float:
+    @property
+    def turning_radius(self) -> float:
         """Normalized radius up to which the radial distortion grows; infinite if it always does."""
         k1, k2, _, _, k3 = self.distortion
         # The derivative 1 + 3 k1 r^2 + 5 k2 r^4 + 7 k3 r^6, in s = 1 / r^2 so that the leading term is never 0.

@@ -10,9 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from viewcov.coverage.lighting import ring_irradiance
+from viewcov.coverage.lighting import posed_ring, ring_irradiance, ring_terms
 from viewcov.coverage.raycasting import RayCaster
-from viewcov.coverage.visibility import TESTS, VisibilityTester, mm_per_px
+from viewcov.coverage.screening import measure
+from viewcov.coverage.visibility import TESTS, VisibilityTester
 from viewcov.inspection.arrays import Bools, Floats
 from viewcov.inspection.camera import Camera
 from viewcov.inspection.part import Part, PartSource
@@ -137,6 +138,7 @@ def test_sampling_is_the_smallest_singular_value_of_the_numeric_jacobian(seed: i
     )
     point = np.array([*rng.uniform(-0.5, 0.5, 2), 1.0]) * rng.uniform(50, 500)
     rotation = Rotation.random(random_state=seed).as_matrix()
+    at_origin = Viewpoint(id="v", world_from_camera=np.eye(4))
     step_mm = 1e-4 * point[2]
     jacobian = np.column_stack(
         [
@@ -145,8 +147,10 @@ def test_sampling_is_the_smallest_singular_value_of_the_numeric_jacobian(seed: i
         ]
     )
     expected = 1.0 / np.linalg.svd(jacobian, compute_uv=False)[-1]
-    ours = mm_per_px(camera, point[None, :2] / point[2], point[2:], rotation[2][None])[0]
-    assert ours == pytest.approx(expected, rel=1e-4)
+    ours = measure(point[None], rotation[2][None], camera, at_origin)
+    np.testing.assert_allclose(ours.mm_per_px, [expected], rtol=1e-4)
+    cosine = -rotation[2] @ point / np.linalg.norm(point)
+    np.testing.assert_allclose([ours.cos_incidence[0], ours.depth_mm[0]], [cosine, point[2]], rtol=0, atol=1e-12)
 
 
 def test_a_camera_in_a_bore_sees_the_wall_in_its_frame() -> None:
@@ -220,18 +224,22 @@ def frontal_irradiance(rig: Rig, distance_mm: float, *, num_emitters: int) -> fl
     caster = RayCaster(np.asarray(mesh.vertices), np.asarray(mesh.faces))
     world_from_camera = look_at([3.0, -2.0, 1.0 + distance_mm], [3.0, -2.0, 1.0])
     point, normal = np.array([[3.0, -2.0, 1.0]]), np.array([[0.0, 0.0, 1.0]])
-    return float(ring_irradiance(caster, rig, world_from_camera, point, normal, num_emitters=num_emitters)[0])
+    ring = posed_ring(rig, world_from_camera, num_emitters=num_emitters)
+    return float(ring_irradiance(caster, ring, point, normal)[0])
 
 
 def test_an_element_that_turns_away_from_the_ring_gets_nothing() -> None:
     mesh = plate()
     caster = RayCaster(np.asarray(mesh.vertices), np.asarray(mesh.faces))
-    world_from_camera = look_at([0, 0, 200], [0, 0, 0])
+    ring = posed_ring(RIG, look_at([0, 0, 200], [0, 0, 0]))
     points, normals = np.array([[0, 0, -1.0]]), np.array([[0, 0, -1.0]])
-    assert ring_irradiance(caster, RIG, world_from_camera, points, normals) == 0.0
+    assert ring_irradiance(caster, ring, points, normals) == 0.0
     # The ring sends nothing backwards either.
     points, normals = np.array([[0, 0, 1.0]]), np.array([[0, 0, 1.0]])
-    assert ring_irradiance(caster, RIG, look_at([0, 0, 200], [0, 0, 400]), points, normals) == 0.0
+    for exponent in (0.0, 1.0, 3.0):
+        led = dataclasses.replace(RING, kind="led", led_exponent=exponent)
+        away = posed_ring(dataclasses.replace(RIG, ring_light=led), look_at([0, 0, 200], [0, 0, 400]))
+        assert ring_irradiance(caster, away, points, normals) == 0.0
 
 
 def test_half_a_ring_in_shadow_is_half_the_light() -> None:
@@ -241,18 +249,24 @@ def test_half_a_ring_in_shadow_is_half_the_light() -> None:
     mesh = trimesh.util.concatenate([wall, floor])
     caster = RayCaster(np.asarray(mesh.vertices), np.asarray(mesh.faces))
     points, normals = np.array([[0.05, 0.0, 0.0]]), np.array([[0.0, 0.0, 1.0]])
-    world_from_camera = look_at([0.05, 0, 250], [0.05, 0, 0], roll_deg=1.0)
-    light = ring_irradiance(caster, RIG, world_from_camera, points, normals, num_emitters=400)
+    ring = posed_ring(RIG, look_at([0.05, 0, 250], [0.05, 0, 0], roll_deg=1.0), num_emitters=400)
+    light = ring_irradiance(caster, ring, points, normals)
     assert light[0] == pytest.approx(0.5, abs=0.01)
+    # Rays to x < -0.075 at height 250 meet the wall below its top at height 100. Those emitters give nothing,
+    # the others an equal share, more by (250^2 + 60^2)^2 / (250^2 + 40^2)^2 = 1.065 on the inner circle.
+    terms = ring_terms(caster, ring, points, normals)[:, 0]
+    np.testing.assert_array_equal(terms == 0.0, ring.emitters_mm[:, 0] < -0.075)
+    np.testing.assert_allclose(terms[terms > 0], 1 / 400, rtol=0.04)
 
 
 def test_enough_light_ends_the_sum_and_changes_no_decision() -> None:
     surface = hole_surface(12.0, 2.5)
     caster = RayCaster(surface.part.vertices_mm, surface.part.faces)
-    pose = look_at([30, 20, 280], [0, 0, 30])
+    ring = posed_ring(RIG, look_at([30, 20, 280], [0, 0, 30]))
     arrays = surface.centroid_mm, surface.normal
-    full = ring_irradiance(caster, RIG, pose, *arrays)
-    cut = ring_irradiance(caster, RIG, pose, *arrays, enough=0.3)
+    full = ring_irradiance(caster, ring, *arrays)
+    cut = ring_irradiance(caster, ring, *arrays, enough=0.3)
+    np.testing.assert_array_equal(ring_terms(caster, ring, *arrays).sum(axis=0), full)
     np.testing.assert_array_equal(cut >= 0.3, full >= 0.3)
     np.testing.assert_array_equal(cut[full < 0.3], full[full < 0.3])
     assert cut.sum() < 0.9 * full.sum()
