@@ -91,18 +91,59 @@ def test_views_of_the_test_above_meet_each_limit() -> None:
     promising = [len(screen.promising(view).rows) for view in views]
     assert sum(number > 100 for number in promising) > 4
     assert sum(number == 0 for number in promising) > 4
-    clusters = cluster_points(points, normals)
-    frame = Region.frame(np.full(2, -0.2), np.full(2, 0.2))
-    everywhere = Region.frame(np.full(2, -np.inf), np.full(2, np.inf))
-    for region in (
-        frame,
-        dataclasses.replace(everywhere, near_mm=100.0),
-        dataclasses.replace(everywhere, far_mm=150.0),
-        dataclasses.replace(everywhere, max_incidence_rad=0.8),
-    ):
-        kept = [len(clusters.meeting(region, view)) for view in views]
-        behind = [len(clusters.meeting(everywhere, view)) for view in views]
-        assert sum(kept) < 0.8 * sum(behind)
+
+
+EVERYWHERE = Region.frame(np.full(2, -np.inf), np.full(2, np.inf))
+REGIONS = {
+    "frame": Region.frame(np.array([-0.2, -0.3]), np.array([0.1, 0.25])),
+    "near": dataclasses.replace(EVERYWHERE, near_mm=90.0),
+    "far": dataclasses.replace(EVERYWHERE, far_mm=110.0),
+    "incidence": dataclasses.replace(EVERYWHERE, max_incidence_rad=0.5),
+}
+
+
+@pytest.mark.parametrize("name", sorted(REGIONS))
+@pytest.mark.parametrize("size", [8, 500])
+def test_groups_that_meet_a_region_are_those_with_a_point_in_it_and_few_others(name: str, size: int) -> None:
+    rng = np.random.default_rng(11)
+    points, normals = cloud(rng, 6000)
+    clusters, region = cluster_points(points, normals, size=size), REGIONS[name]
+    num_met = num_inside = 0
+    for view in [random_viewpoint(rng, (5, 150)) for _ in range(60)]:
+        x, y, z = transform_points(view.camera_from_world, points).T
+        away = view.center_mm - points
+        incidence = np.arccos(np.einsum("ij,ij->i", away, normals) / np.linalg.norm(away, axis=1))
+        inside = (z > 0) & (z >= region.near_mm) & (z <= region.far_mm) & (incidence <= region.max_incidence_rad)
+        if name == "frame":
+            inside &= (x >= -0.2 * z) & (x <= 0.1 * z) & (y >= -0.3 * z) & (y <= 0.25 * z)
+        expected = np.flatnonzero(np.logical_or.reduceat(inside[clusters.order], clusters.starts[:-1]))
+        met = clusters.meeting(region, view)
+        assert np.isin(expected, met).all()
+        num_met, num_inside = num_met + len(met), num_inside + len(expected)
+    # A few points in a sphere and a cone say little about their group; small groups are told apart well.
+    assert num_met < (2.0 if size == 8 else 4.0) * num_inside
+
+
+@pytest.mark.parametrize("lens", sorted(DISTORTIONS))
+def test_no_single_point_at_the_border_is_passed_over(lens: str) -> None:
+    """Groups of one point have no size to make up for a frustum that is too small."""
+    camera = dataclasses.replace(CAMERA, distortion=DISTORTIONS[lens], focal_length_mm=6.0)
+    rng = np.random.default_rng(9)
+    border = rng.uniform(0, 1, (400, 2))
+    border[np.arange(400), rng.integers(0, 2, 400)] = rng.choice([0.001, 0.999], 400)
+    pixels = 8.0 + border * np.array([camera.width_px - 16.0, camera.height_px - 16.0])
+    rays = camera.rays(pixels)
+    rays = rays[np.isfinite(rays).all(axis=1)]
+    normals = -rays / np.linalg.norm(rays, axis=1, keepdims=True)
+    assert len(rays) > 300
+    # So far off that all but the finest sampling is too coarse: that of the distortion's largest stretch.
+    viewpoint = Viewpoint(id="v", world_from_camera=np.eye(4))
+    fine = measure(150.0 * rays, normals, camera, viewpoint).mm_per_px
+    for limit in (1e9, float(np.quantile(fine, 0.05))):
+        limits = dataclasses.replace(LIMITS, max_mm_per_px=limit, max_blur_px=1e9)
+        for row in np.flatnonzero(fine <= limit):
+            screen = Screen(150.0 * rays[[row]], normals[[row]], camera, limits)
+            assert len(screen.promising(viewpoint).rows) == 1
 
 
 @settings(max_examples=25, deadline=None)
