@@ -168,12 +168,13 @@ def _border_rays(
 def _limited(frame: Region, camera: Camera, requirements: Requirements, lens: _Lens) -> Region:
     """The frame cut to where the limits of incidence, blur and sampling can be met at all."""
     in_focus = camera.depth_of_field_mm(requirements.max_blur_px)
-    near, far = in_focus
+    # An empty range where nothing can be in focus: then no group meets the region.
+    near, far = in_focus if in_focus is not None else (np.inf, 0.0)
     # The smaller singular value of the Jacobian is at most focal_px / z times the largest stretch of the
     # distortion: [1 0 -x; 0 1 -y] has the singular values 1 and (1 + x^2 + y^2)^(1/2), and cutting it down
     # to the tangent plane raises neither.
     stretch = _largest_stretch(camera, lens.numbers[-1])
-    finest = requirements.max_mm_per_px * camera.focal_px * stretch
+    finest = requirements.coarsest_mm_per_px * camera.focal_px * stretch
     return Region(
         sides=frame.sides,
         near_mm=near * (1.0 - _SLACK),

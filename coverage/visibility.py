@@ -35,7 +35,7 @@ class ViewVisibility:
     """Shape (M,): angle between the normal and the direction to the camera centre."""
 
     blur_px: Floats
-    """Shape (M,): diameter of the circle of confusion."""
+    """Shape (M,): diameter of the blur, by defocus and diffraction."""
 
     mm_per_px: Floats
     """Shape (M,): millimetres on the surface to one pixel, in the worst direction."""
@@ -140,7 +140,7 @@ class VisibilityTester:
         return {
             "facing": _incidence_deg(found) <= limits.max_incidence_deg,
             "in_focus": self.rig.camera.blur_px(found.depth_mm) <= limits.max_blur_px,
-            "resolved": found.mm_per_px <= limits.max_mm_per_px,
+            "resolved": found.mm_per_px <= limits.coarsest_mm_per_px,
         }
 
     def _unoccluded(self, viewpoint: Viewpoint, points_mm: Floats, normals: Floats) -> Bools:

@@ -118,7 +118,13 @@ def test_each_limit_stops_at_its_place_in_the_chain() -> None:
         "resolved": {"max_mm_per_px": 0.1},
         "lit": {"min_light": 1e3},
     }
-    for name, limit in limits.items():
+    # 180 mm / 500 px = 0.36 mm/px: three pixels span 1.08 mm.
+    rows = [
+        *limits.items(),
+        ("resolved", {"smallest_defect_mm": 1.07}),
+        ("lit", {"smallest_defect_mm": 2, "min_light": 9}),
+    ]
+    for name, limit in rows:
         result = VisibilityTester(surface, RIG, dataclasses.replace(ANYTHING, **limit)).test(above)
         assert (result.num_passed[top] == TESTS.index(name)).all(), name
     under = trimesh.util.concatenate([plate(), plate().apply_translation([0, 0, 50])])
