@@ -46,6 +46,47 @@ class InFrame:
         )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Lens:
+    """A camera and the frame that counts, as the kernel takes them."""
+
+    numbers: Floats
+    """Focal length and principal point in px; k1, k2, p1, p2, k3; frame's left, right, top and bottom in px;
+    largest normalized radius."""
+
+    low: Floats
+    high: Floats
+    """Shape (2,) each: least and largest undistorted x / z, y / z of anything in the frame."""
+
+    @classmethod
+    def of(cls, camera: Camera, *, border_px: float = 0.0) -> Lens:
+        """The camera with a margin of ``border_px`` that does not count as frame."""
+        frame = (border_px, camera.width_px - border_px, border_px, camera.height_px - border_px)
+        border = _border_rays(camera, *frame)
+        radius = camera.turning_radius
+        if np.isfinite(border).all():
+            # Tangential distortion may fold points in that are farther out than all of the frame's border.
+            radius = min(radius, float(np.linalg.norm(_border_rays(camera), axis=1).max()) * (1 + 1e-6))
+            # Between the samples the border bulges by far less than a hundredth of the frame.
+            margin = (0.01 if camera.has_distortion else _SLACK) * np.ptp(border, axis=0)
+            low, high = border.min(axis=0) - margin, border.max(axis=0) + margin
+        else:
+            low, high = np.full(2, -radius), np.full(2, radius)
+        numbers = np.array([camera.focal_px, *camera.center_px, *camera.distortion, *frame, radius])
+        return cls(numbers=numbers, low=low, high=high)
+
+    def measure(self, points_mm: Floats, normals: Floats, viewpoint: Viewpoint) -> InFrame:
+        """The numbers of points and unit normals, shapes (N, 3), world frame, that are in the frame; by rising row."""
+        size = len(points_mm)
+        places, numbers = np.empty(size, dtype=np.int64), np.empty((3, size))
+        num = _measure(
+            np.ascontiguousarray(points_mm), np.ascontiguousarray(normals), np.zeros(1, dtype=np.int64),
+            np.array([0, size]), *_pose(viewpoint), self.numbers, 0.0, np.inf, -np.inf, places, numbers,
+        )  # fmt: skip
+        cosine, depth_mm, mm_per_px = numbers[:, :num]
+        return InFrame(rows=places[:num], cos_incidence=cosine, depth_mm=depth_mm, mm_per_px=mm_per_px)
+
+
 class Screen:
     """Points with normals, tested against the frames and the limits of views without any ray.
 
@@ -64,9 +105,9 @@ class Screen:
         self._clusters: Clusters = cluster_points(points_mm, normals)
         self._points_mm = np.ascontiguousarray(points_mm[self._clusters.order])
         self._normals = np.ascontiguousarray(normals[self._clusters.order])
-        self._lens = _Lens.of(camera, requirements.border_px)
-        self._whole = Region.frame(self._lens.low, self._lens.high)
-        self._promising = _limited(self._whole, camera, requirements, self._lens)
+        self.lens = Lens.of(camera, border_px=requirements.border_px)
+        self._whole = Region.frame(self.lens.low, self.lens.high)
+        self._promising = _limited(self._whole, camera, requirements, self.lens)
 
     def in_frame(self, viewpoint: Viewpoint) -> InFrame:
         """All points in the frame, by rising row."""
@@ -85,7 +126,7 @@ class Screen:
         size = int((self._clusters.starts[clusters + 1] - self._clusters.starts[clusters]).sum())
         places, numbers = np.empty(size, dtype=np.int64), np.empty((3, size))
         num = _measure(
-            self._points_mm, self._normals, clusters, self._clusters.starts, *_pose(viewpoint), self._lens.numbers,
+            self._points_mm, self._normals, clusters, self._clusters.starts, *_pose(viewpoint), self.lens.numbers,
             region.near_mm, region.far_mm, np.cos(region.max_incidence_rad) - _SLACK, places, numbers,
         )  # fmt: skip
         cosine, depth_mm, mm_per_px = numbers[:, :num]
@@ -93,63 +134,9 @@ class Screen:
         return InFrame(rows=rows, cos_incidence=cosine, depth_mm=depth_mm, mm_per_px=mm_per_px)
 
 
-def measure(
-    points_mm: Floats, normals: Floats, camera: Camera, viewpoint: Viewpoint, *, border_px: float = 0.0
-) -> InFrame:
-    """The numbers of a few points, all those in the frame, by rising row.
-
-    Parameters
-    ----------
-    points_mm, normals
-        Shapes (N, 3), world frame.
-    camera, viewpoint
-        The view.
-    border_px
-        Margin of the image that does not count as frame.
-    """
-    size = len(points_mm)
-    places, numbers = np.empty(size, dtype=np.int64), np.empty((3, size))
-    lens = _Lens.of(camera, border_px)
-    num = _measure(
-        np.ascontiguousarray(points_mm), np.ascontiguousarray(normals), np.zeros(1, dtype=np.int64),
-        np.array([0, size]), *_pose(viewpoint), lens.numbers, 0.0, np.inf, -np.inf, places, numbers,
-    )  # fmt: skip
-    cosine, depth_mm, mm_per_px = numbers[:, :num]
-    return InFrame(rows=places[:num], cos_incidence=cosine, depth_mm=depth_mm, mm_per_px=mm_per_px)
-
-
 def _pose(viewpoint: Viewpoint) -> tuple[Floats, Floats]:
     """Rotation to the camera frame and camera centre, as the kernels take them."""
     return np.ascontiguousarray(viewpoint.camera_from_world[:3, :3]), np.ascontiguousarray(viewpoint.center_mm)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Lens:
-    """A camera as the kernel takes it, and the rectangle of normalized coordinates that holds its frame."""
-
-    numbers: Floats
-    """Focal length and principal point in px; k1, k2, p1, p2, k3; frame's left, right, top and bottom in px;
-    largest normalized radius."""
-
-    low: Floats
-    high: Floats
-    """Shape (2,) each: least and largest undistorted x / z, y / z of anything in the frame."""
-
-    @classmethod
-    def of(cls, camera: Camera, border_px: float) -> _Lens:
-        frame = (border_px, camera.width_px - border_px, border_px, camera.height_px - border_px)
-        border = _border_rays(camera, *frame)
-        radius = camera.turning_radius
-        if np.isfinite(border).all():
-            # Tangential distortion may fold points in that are farther out than all of the frame's border.
-            radius = min(radius, float(np.linalg.norm(_border_rays(camera), axis=1).max()) * (1 + 1e-6))
-            # Between the samples the border bulges by far less than a hundredth of the frame.
-            margin = (0.01 if camera.has_distortion else _SLACK) * np.ptp(border, axis=0)
-            low, high = border.min(axis=0) - margin, border.max(axis=0) + margin
-        else:
-            low, high = np.full(2, -radius), np.full(2, radius)
-        numbers = np.array([camera.focal_px, *camera.center_px, *camera.distortion, *frame, radius])
-        return cls(numbers=numbers, low=low, high=high)
 
 
 def _border_rays(
@@ -165,7 +152,7 @@ def _border_rays(
     return camera.rays(np.concatenate(sides) * size + np.array([left, top]))[:, :2]
 
 
-def _limited(frame: Region, camera: Camera, requirements: Requirements, lens: _Lens) -> Region:
+def _limited(frame: Region, camera: Camera, requirements: Requirements, lens: Lens) -> Region:
     """The frame cut to where the limits of incidence, blur and sampling can be met at all."""
     in_focus = camera.depth_of_field_mm(requirements.max_blur_px)
     # An empty range where nothing can be in focus: then no group meets the region.
@@ -223,7 +210,7 @@ def _measure(  # type: ignore[no-untyped-def]
                 continue
             n = rotation @ normals[place]
             places[num] = place
-            numbers[0, num] = min(cosine, 1.0)
+            numbers[0, num] = min(max(cosine, -1.0), 1.0)
             numbers[1, num] = z
             numbers[2, num] = _mm_per_px(x, y, z / focal, n[0], n[1], n[2], xx, xy, yy)
             num += 1

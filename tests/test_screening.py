@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
 from viewcov.coverage.clusters import Region, cluster_points
-from viewcov.coverage.screening import Screen, measure
+from viewcov.coverage.screening import Lens, Screen
 from viewcov.inspection.arrays import Bools, Floats
 from viewcov.inspection.camera import Camera
 from viewcov.inspection.poses import transform_points
@@ -65,7 +65,7 @@ def test_no_point_in_the_frame_is_passed_over(seed: int, lens: str, shift_mm: fl
     screen = Screen(points, normals, camera, LIMITS)
     found = screen.in_frame(viewpoint)
     np.testing.assert_array_equal(found.rows, np.flatnonzero(in_frame(camera, viewpoint, points, LIMITS.border_px)))
-    alone = measure(points, normals, camera, viewpoint, border_px=LIMITS.border_px)
+    alone = Lens.of(camera, border_px=LIMITS.border_px).measure(points, normals, viewpoint)
     for name in ("rows", "cos_incidence", "depth_mm", "mm_per_px"):
         np.testing.assert_array_equal(getattr(found, name), getattr(alone, name))
     # Whatever meets the limits is promising, and with the same numbers.
@@ -138,7 +138,7 @@ def test_no_single_point_at_the_border_is_passed_over(lens: str) -> None:
     assert len(rays) > 300
     # So far off that all but the finest sampling is too coarse: that of the distortion's largest stretch.
     viewpoint = Viewpoint(id="v", world_from_camera=np.eye(4))
-    fine = measure(150.0 * rays, normals, camera, viewpoint).mm_per_px
+    fine = Lens.of(camera).measure(150.0 * rays, normals, viewpoint).mm_per_px
     for limit in (1e9, float(np.quantile(fine, 0.05))):
         limits = dataclasses.replace(LIMITS, max_mm_per_px=limit, max_blur_px=1e9)
         for row in np.flatnonzero(fine <= limit):
@@ -191,7 +191,7 @@ def test_distortion_is_the_cameras(lens: str) -> None:
     margin = np.minimum(pixels, np.array([camera.width_px, camera.height_px]) - pixels).min(axis=1)
     for row in np.flatnonzero(margin > 0)[:40]:
         for border, expected in ((margin[row] - 1e-7, 1), (margin[row] + 1e-7, 0)):
-            found = measure(points[[row]], normals[[row]], camera, viewpoint, border_px=border)
+            found = Lens.of(camera, border_px=border).measure(points[[row]], normals[[row]], viewpoint)
             assert len(found.rows) == expected
 
 
