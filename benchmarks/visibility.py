@@ -19,6 +19,7 @@ from viewcov.inspection.rig import Rig, load_rig
 from viewcov.inspection.surface import Surface, cut_surface
 from viewcov.inspection.viewpoint import Viewpoint
 from viewcov.planning.candidates import CandidateMaker, spread_elements
+from viewcov.planning.clearance import Clearance
 from viewcov.planning.sightings import Watch
 
 
@@ -37,7 +38,7 @@ def candidates_of(surface: Surface, rig: Rig, num: int) -> list[Viewpoint]:
     """Candidates as planning makes them, three for each point aimed at."""
     rng = np.random.default_rng(0)
     caster = RayCaster(surface.part.vertices_mm, surface.part.faces)
-    maker = CandidateMaker(surface, rig, rig.requirements, caster)
+    maker = CandidateMaker(surface, rig, rig.requirements, caster, Clearance(surface, rig))
     views: list[Viewpoint] = []
     while len(views) < num:
         aims = spread_elements(surface, np.flatnonzero(surface.inspected), num // 2, rng=rng)

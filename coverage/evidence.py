@@ -14,6 +14,7 @@ from viewcov.coverage.projection import PooledView, ViewElements, correspond, po
 from viewcov.inspection.arrays import Floats, Floats32, Ints32
 from viewcov.inspection.errors import InputError
 from viewcov.inspection.files import read_grey, read_table, write_table
+from viewcov.inspection.fixture import obstacles_of
 from viewcov.inspection.surface import Surface
 
 if TYPE_CHECKING:
@@ -353,11 +354,12 @@ def _views(
     from tqdm import tqdm
 
     camera: Camera = plan.rig.camera
+    obstacles = obstacles_of(plan.rig.fixture)
     for viewpoint in tqdm(viewpoints, desc="Gathering evidence", unit="view", disable=not progress):
-        yield correspond(surface, camera, viewpoint)
+        yield correspond(surface, camera, viewpoint, obstacles=obstacles)
 
 
 def _view_key(plan: InspectionPlan) -> str:
     """The same for plans whose images show the same elements at the same pixels."""
     poses = [(view.id, view.world_from_camera.tolist()) for view in plan.viewpoints]
-    return repr((plan.part.sha256, plan.part.scale_mm, plan.part.units, plan.rig.camera, poses))
+    return repr((plan.part.sha256, plan.part.scale_mm, plan.part.units, plan.rig.camera, plan.rig.fixture, poses))

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from viewcov.inspection.arrays import Floats, Floats32, Ints32
 from viewcov.inspection.camera import Camera
+from viewcov.inspection.fixture import Obstacles, joined_triangles
 from viewcov.inspection.poses import transform_points
 from viewcov.inspection.surface import Surface
 from viewcov.inspection.viewpoint import Viewpoint
@@ -73,10 +74,14 @@ class PooledView:
     """Shape (M,): mean of the highest ``TOP_SHARE`` of the element's pixels, rounded up to whole pixels."""
 
 
-def correspond(surface: Surface, camera: Camera, viewpoint: Viewpoint) -> ViewElements:
+def correspond(
+    surface: Surface, camera: Camera, viewpoint: Viewpoint, *, obstacles: Obstacles | None = None
+) -> ViewElements:
     """The elements that one view shows, with their pixels.
 
-    Occlusion is exact at pixel centres (z-buffer with the camera's principal point and distortion).
+    Occlusion is exact at pixel centres (z-buffer with the camera's principal point and distortion). Pixels at
+    which ``obstacles`` are in front of the part show no element, nor do elements with their centroid inside
+    the table.
 
     Examples
     --------
@@ -85,7 +90,14 @@ def correspond(surface: Surface, camera: Camera, viewpoint: Viewpoint) -> ViewEl
     """
     from viewcov.coverage.raster import id_buffer
 
-    ids, depth_mm = id_buffer(surface.vertices_mm, surface.faces, camera, viewpoint.camera_from_world)
+    hiding = Obstacles() if obstacles is None else obstacles
+    vertices_mm, faces = joined_triangles([(surface.vertices_mm, surface.faces), hiding.triangles()])
+    ids, depth_mm = id_buffer(vertices_mm, faces, camera, viewpoint.camera_from_world)
+    # With one more for the background, whose number -1 is the last of these. A camera inside sees nothing.
+    hidden = np.ones(len(faces) + 1, dtype=bool)
+    hidden[: surface.num_elements] = hiding.below_table(surface.centroid_mm, tolerance_mm=1e-5 * surface.max_edge_mm)
+    hidden |= hiding.below_table(viewpoint.center_mm)
+    ids[hidden[ids]] = -1
     return elements_of_buffer(surface, camera, viewpoint, ids, depth_mm)
 
 

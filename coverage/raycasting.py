@@ -1,13 +1,16 @@
-"""Rays against the part's triangles."""
+"""Rays against the part's triangles and what holds it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from viewcov.inspection.arrays import Bools, Floats, Floats32, Ints
+from viewcov.inspection.fixture import Fixture, Obstacles, obstacles_of
+from viewcov.inspection.part import Part
 
 RELATIVE_OFFSET = 1e-5
 """How far rays start off the surface, as a share of the part's largest extent.
@@ -17,18 +20,22 @@ The rays are traced in float32. Offsets below 1e-7 of the part let a surface sha
 """
 
 
+OBSTACLE = -2
+"""In the place of a triangle's number where a ray meets the fixture or the table."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Hits:
     """What each of N rays meets first."""
 
     face_idx: Ints
-    """Shape (N,): the triangle, -1 where the ray meets none."""
+    """Shape (N,): the part's triangle, ``OBSTACLE`` where something else is nearer, -1 where the ray meets none."""
 
     distance_mm: Floats
     """Shape (N,): Euclidean distance from the ray's origin, infinite where it meets nothing."""
 
     uv: Floats
-    """Shape (N, 2): the hit is (1 - u - v) a + u b + v c for the triangle's corners a, b, c; NaN if none."""
+    """Shape (N, 2): the hit is (1 - u - v) a + u b + v c for the part's triangle a, b, c; NaN where it is not met."""
 
 
 class RayCaster:
@@ -43,11 +50,17 @@ class RayCaster:
         Shape (N, 3).
     faces
         Shape (F, 3).
+    obstacles
+        What holds the part. It blocks rays like the part, which alone sets the scale: a large fixture costs the
+        part no accuracy. The table is no triangle but a half-space, so that a part that stands right on it
+        hides nothing by chance: nothing inside the table sees or is seen.
     num_threads
         Threads for tracing; 0 for one per core.
     """
 
-    def __init__(self, vertices_mm: Floats, faces: Ints, *, num_threads: int = 0) -> None:
+    def __init__(
+        self, vertices_mm: Floats, faces: Ints, *, obstacles: Obstacles | None = None, num_threads: int = 0
+    ) -> None:
         import open3d
 
         if len(faces) == 0:
@@ -63,13 +76,35 @@ class RayCaster:
         self._num_threads = num_threads
         self._from_numpy = open3d.core.Tensor.from_numpy
         self._scene = open3d.t.geometry.RaycastingScene(nthreads=num_threads)
-        self._scene.add_triangles(
-            self._from_numpy(np.ascontiguousarray(self._vertices, dtype=np.float32)),
-            self._from_numpy(np.ascontiguousarray(faces, dtype=np.uint32)),
+        self._part_id = self._add_triangles(self._vertices, faces)
+        self._obstacles = Obstacles() if obstacles is None else obstacles
+        occluders, occluder_faces = self._obstacles.triangles()
+        if len(occluder_faces):
+            self._add_triangles((occluders - self._center_mm) / self._size_mm, occluder_faces)
+
+    @classmethod
+    def of_part(cls, part: Part, fixture: Fixture | None, *, num_threads: int = 0) -> RayCaster:
+        """Rays against the part and what holds it.
+
+        Raises
+        ------
+        InputError
+            If the fixture cannot be loaded or the whole part lies inside the table.
+        """
+        obstacles = obstacles_of(fixture)
+        obstacles.check_holds(part)
+        return cls(part.vertices_mm, part.faces, obstacles=obstacles, num_threads=num_threads)
+
+    def _add_triangles(self, vertices: Floats, faces: Ints) -> int:
+        return int(
+            self._scene.add_triangles(
+                self._from_numpy(np.ascontiguousarray(vertices, dtype=np.float32)),
+                self._from_numpy(np.ascontiguousarray(faces, dtype=np.uint32)),
+            )
         )
 
     def first_hits(self, origins_mm: Floats, directions: Floats) -> Hits:
-        """The nearest triangle on each ray.
+        """What each ray meets first.
 
         Parameters
         ----------
@@ -82,16 +117,46 @@ class RayCaster:
         origins = (np.broadcast_to(origins_mm, directions.shape) - self._center_mm) / self._size_mm
         # Far origins are moved up to the part in float64: float32 would lose the part's details.
         skipped = np.maximum(0.0, -np.einsum("ij,ij->i", origins, directions) - 1.0)
-        rays = _rays(origins + skipped[:, None] * directions, directions)
-        answer = self._scene.cast_rays(self._from_numpy(rays), nthreads=self._num_threads)
-        hit = np.isfinite(answer["t_hit"].numpy())
-        face_idx = np.where(hit, answer["primitive_ids"].numpy().astype(np.int64), -1)
-        uv = np.full((len(rays), 2), np.nan)
-        distance = np.full(len(rays), np.inf)
-        uv[hit] = answer["primitive_uvs"].numpy()[hit]
-        distance[hit] = answer["t_hit"].numpy()[hit] + skipped[hit]
-        self._refine(np.flatnonzero(hit), origins, directions, face_idx, uv, distance)
-        return Hits(face_idx=face_idx, distance_mm=distance * self._size_mm, uv=uv)
+        answer = self._cast(origins + skipped[:, None] * directions, directions)
+        distance = answer["t_hit"].numpy().astype(np.float64) + skipped
+        on_part = np.isfinite(distance) & (answer["geometry_ids"].numpy() == self._part_id)
+        face_idx = np.where(on_part, answer["primitive_ids"].numpy().astype(np.int64), -1)
+        face_idx[np.isfinite(distance) & ~on_part] = OBSTACLE
+        uv = np.full((len(distance), 2), np.nan)
+        uv[on_part] = answer["primitive_uvs"].numpy()[on_part]
+        self._refine(np.flatnonzero(on_part), origins, directions, face_idx, uv, distance)
+        obstacle_mm = np.minimum(
+            self._size_mm * self._skipped_obstacles(origins, directions, skipped),
+            self._to_table_mm(origins_mm, directions),
+        )
+        face_idx[obstacle_mm < distance * self._size_mm] = OBSTACLE
+        uv[face_idx == OBSTACLE] = np.nan
+        return Hits(face_idx=face_idx, distance_mm=np.minimum(distance * self._size_mm, obstacle_mm), uv=uv)
+
+    def _cast(self, origins: Floats, directions: Floats) -> dict[str, Any]:
+        rays = self._from_numpy(_rays(origins, directions))
+        answer: dict[str, Any] = self._scene.cast_rays(rays, nthreads=self._num_threads)
+        return answer
+
+    def _skipped_obstacles(self, origins: Floats, directions: Floats, skipped: Floats) -> Floats:
+        """Distance to the fixture on the first stretch of each ray, where no part can be, shape (N,)."""
+        nearest = np.full(len(skipped), np.inf)
+        far = np.flatnonzero(skipped)
+        if self._obstacles.parts and len(far):
+            distance = self._cast(origins[far], directions[far])["t_hit"].numpy()
+            nearest[far] = np.where(distance <= skipped[far], distance, np.inf)
+        return nearest
+
+    def _to_table_mm(self, origins_mm: Floats, directions: Floats) -> Floats:
+        """Distance along each ray to the table, shape (N,): 0 from inside it, infinite where it is not met."""
+        table_mm = np.full(len(directions), np.inf)
+        if self._obstacles.table_height_mm is not None:
+            height = origins_mm @ self._obstacles.table_normal - self._obstacles.table_height_mm
+            height = np.broadcast_to(np.maximum(height, 0.0), table_mm.shape)
+            sinking = -(directions @ self._obstacles.table_normal)
+            np.divide(height, sinking, out=table_mm, where=sinking > 0)
+            table_mm[self._obstacles.below_table(np.broadcast_to(origins_mm, directions.shape))] = 0.0
+        return table_mm
 
     def _refine(
         self, rows: Ints, origins: Floats, directions: Floats, face_idx: Ints, uv: Floats, distance: Floats
@@ -118,7 +183,7 @@ class RayCaster:
         distance[rows[sound]] = t
 
     def blocked(self, points_mm: Floats, targets_mm: Floats, *, normals: Floats | None = None) -> Bools:
-        """Whether any triangle lies between each point and its target, shape (N,).
+        """Whether any triangle or the table lies between each point and its target, shape (N,).
 
         Both ends are excluded by ``RELATIVE_OFFSET`` along the ray.
 
@@ -145,7 +210,11 @@ class RayCaster:
         # Directions keep their length, so that every ray ends at tfar = 1.
         rays = self._from_numpy(_rays(origins, directions))
         answer: Bools = self._scene.test_occlusions(rays, tfar=1.0, nthreads=self._num_threads).numpy()
-        return answer
+        return answer | self._in_table(points_mm) | self._in_table(targets_mm)
+
+    def _in_table(self, points_mm: Floats) -> Bools:
+        """Whether points lie inside the table; those on it to within the rays' offset do not."""
+        return self._obstacles.below_table(points_mm, tolerance_mm=RELATIVE_OFFSET * self._size_mm)
 
 
 def _rays(origins: Floats, directions: Floats) -> Floats32:

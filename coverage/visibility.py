@@ -63,6 +63,8 @@ class VisibilityTester:
     views of two parts see 0.02 to 0.07 % too much with one sample at edges of 6 px. With five samples at 12,
     24 and 48 px it is 0.0, -0.1 and -0.5 % (docs/decisions/006-samples-per-element.md).
 
+    Rays go against the part's own triangles and what holds it.
+
     Parameters
     ----------
     surface
@@ -87,7 +89,7 @@ class VisibilityTester:
         self.surface = surface
         self.rig = rig
         self.requirements = requirements
-        self.caster = RayCaster(surface.part.vertices_mm, surface.part.faces, num_threads=num_threads)
+        self.caster = RayCaster.of_part(surface.part, rig.fixture, num_threads=num_threads)
         self._num_emitters = num_emitters
         self._inspected = np.flatnonzero(surface.inspected)
         self._screen = Screen(

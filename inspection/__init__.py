@@ -2,6 +2,7 @@
 
 from viewcov.inspection.camera import Camera
 from viewcov.inspection.errors import InputError, MissingExtraError, ViewcovError
+from viewcov.inspection.fixture import Fixture
 from viewcov.inspection.folder import Dataset, InspectionFolder, open_inspections, read_dataset
 from viewcov.inspection.part import Finding, Part, PartSource
 from viewcov.inspection.part_files import DEFAULT_PART, load_part
@@ -18,6 +19,7 @@ __all__ = [
     "Camera",
     "Dataset",
     "Finding",
+    "Fixture",
     "InputError",
     "InspectionFolder",
     "InspectionPlan",

@@ -30,7 +30,7 @@ class InspectionPlan:
     """The part that was planned for; ``path`` is absolute here and relative to the plan in its file."""
 
     rig: Rig
-    """Camera, ring light, body."""
+    """Camera, ring light, body, and what holds the part; paths of its meshes are absolute here, too."""
 
     requirements: Requirements
     """What a view had to offer."""
@@ -97,9 +97,12 @@ def write_plan(path: str | Path, plan: InspectionPlan) -> None:
     """Write the plan as JSON that a person can read and compare line by line."""
     part = dataclasses.asdict(plan.part)
     if not plan.part.path.startswith("builtin:"):
-        part["path"] = Path(os.path.relpath(Path(plan.part.path).resolve(), Path(path).resolve().parent)).as_posix()
+        part["path"] = _relative(plan.part.path, path)
     rig = plan.rig.to_dict()
     del rig["requirements"]
+    if plan.rig.fixture is not None:
+        rig["fixture"]["meshes"] = [_relative(mesh, path) for mesh in plan.rig.fixture.meshes]
+        rig["fixture"]["sha256"] = plan.rig.fixture.identified().sha256
     write_json(
         path,
         {
@@ -114,6 +117,11 @@ def write_plan(path: str | Path, plan: InspectionPlan) -> None:
             "made": plan.made,
         },
     )
+
+
+def _relative(target: str, path: str | Path) -> str:
+    """The path of ``target`` as seen from the folder of the file ``path``."""
+    return Path(os.path.relpath(Path(target).resolve(), Path(path).resolve().parent)).as_posix()
 
 
 def read_plan(path: str | Path) -> InspectionPlan:
@@ -137,7 +145,7 @@ def read_plan(path: str | Path) -> InspectionPlan:
     try:
         model = _PlanModel.model_validate(value)
         rig_table = dict(model.rig, requirements=model.requirements)
-        rig = rig_from_dict(rig_table, where=path, name="rig")
+        rig = rig_from_dict(rig_table, where=path, name="rig", folder=Path(path).resolve().parent)
         viewpoints = tuple(
             Viewpoint(id=v.id, world_from_camera=np.array(v.world_from_camera)) for v in model.viewpoints
         )

@@ -1,4 +1,4 @@
-"""The rig: camera, ring light and the body they sit in, with what is required of its views; one TOML file."""
+"""The rig: camera, ring light, their body and what holds the part, with what views must offer; a TOML file."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from viewcov.inspection.arrays import checked_number
 from viewcov.inspection.camera import Camera
 from viewcov.inspection.errors import InputError
+from viewcov.inspection.fixture import Fixture
 from viewcov.inspection.requirements import Requirements
 from viewcov.inspection.ringlight import RingLight
 
@@ -63,20 +64,23 @@ class Rig:
     requirements: Requirements = field(default_factory=Requirements)
     """What each view must offer."""
 
+    fixture: Fixture | None = None
+    """What holds the part."""
+
     def to_dict(self) -> dict[str, Any]:
         """The rig as nested plain values, the way its TOML file has it."""
-        return dataclasses.asdict(self)
+        return {key: value for key, value in dataclasses.asdict(self).items() if value is not None}
 
 
-def rig_from_dict(table: dict[str, Any], *, where: object, name: str) -> Rig:
-    """The rig that nested plain values describe.
+def rig_from_dict(table: dict[str, Any], *, where: object, name: str, folder: Path | None = None) -> Rig:
+    """The rig that nested plain values describe, with relative paths taken from ``folder`` on.
 
     Raises
     ------
     InputError
         If a table or key is missing or unknown, or a value is out of range.
     """
-    known = {"camera": Camera, "ring_light": RingLight, "body": Body, "requirements": Requirements}
+    known = {"camera": Camera, "ring_light": RingLight, "body": Body, "requirements": Requirements, "fixture": Fixture}
     extra = sorted(set(table) - set(known) - {"name"})
     if extra:
         raise InputError(
@@ -94,6 +98,8 @@ def rig_from_dict(table: dict[str, Any], *, where: object, name: str) -> Rig:
     made: dict[str, Any] = {
         key: _from_table(kind, table[key], where=where, key=key) for key, kind in known.items() if key in table
     }
+    if "fixture" in made:
+        made["fixture"] = made["fixture"].located(folder or Path())
     return Rig(name=str(table.get("name", name)), **made)
 
 
@@ -103,7 +109,7 @@ def load_rig(rig: str | Path) -> Rig:
     Raises
     ------
     InputError
-        If there is no such preset or file, or the file is not a valid rig.
+        If there is no such preset or file, the file is not a valid rig, or a mesh of its fixture is missing.
     """
     if str(rig) in PRESETS:
         text = (resources.files("viewcov.inspection") / "rigs" / f"{rig}.toml").read_text("utf-8")
@@ -123,7 +129,8 @@ def load_rig(rig: str | Path) -> Rig:
         raise InputError(
             path, "not a TOML file", expected="valid TOML", found=str(error), remedy="mend the line named"
         ) from None
-    return rig_from_dict(table, where=path, name=path.stem)
+    rig = rig_from_dict(table, where=path, name=path.stem, folder=path.resolve().parent)
+    return rig if rig.fixture is None else dataclasses.replace(rig, fixture=rig.fixture.identified())
 
 
 def _from_table(kind: type[_T], table: object, *, where: object, key: str) -> _T:

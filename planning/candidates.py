@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from viewcov.coverage.raycasting import RayCaster
 from viewcov.inspection.arrays import Bools, Floats, Ints
@@ -50,7 +51,9 @@ class CandidateMaker:
     rig, requirements
         Give the standoffs, the tilts and the room that the camera takes.
     caster
-        Rays against the part.
+        Rays against the part and what holds it.
+    clearance
+        Of the camera's body.
 
     Raises
     ------
@@ -58,13 +61,15 @@ class CandidateMaker:
         If no distance is both in focus and fine enough.
     """
 
-    def __init__(self, surface: Surface, rig: Rig, requirements: Requirements, caster: RayCaster) -> None:
+    def __init__(
+        self, surface: Surface, rig: Rig, requirements: Requirements, caster: RayCaster, clearance: Clearance
+    ) -> None:
         self._surface = surface
         self._rig = rig
         self._requirements = requirements
         self._caster = caster
-        self._clearance = Clearance(surface, rig)
-        self._standoffs_mm = standoffs_mm(rig, requirements)
+        self._clearance = clearance
+        self._standoffs_mm, self._range = standoffs_mm(rig, requirements), working_range(rig, requirements)
 
     def views_of(self, element_idx: Ints, *, num_each: int, rng: np.random.Generator, prefix: str) -> list[Viewpoint]:
         """Up to ``num_each`` viewpoints aimed at each of the elements, none where no camera can look at it.
@@ -122,14 +127,6 @@ class CandidateMaker:
             for number, place in enumerate(clear, start=1)
         ]
 
-    def reachable(self, element_idx: Ints, *, rng: np.random.Generator) -> Bools:
-        """Whether any of the tried ways to look at each element is free, shape (N,)."""
-        reachable = np.zeros(len(element_idx), dtype=bool)
-        for start in range(0, len(element_idx), 512):
-            part = slice(start, start + 512)
-            reachable[part] = self._aims(element_idx[part], rng).possible.any(axis=1)
-        return reachable
-
     def _aims(self, element_idx: Ints, rng: np.random.Generator) -> _Aims:
         points = self._surface.centroid_mm[element_idx]
         normals = self._surface.normal[element_idx]
@@ -137,20 +134,43 @@ class CandidateMaker:
         shape = directions.shape[:2]
         standoff = rng.choice(self._standoffs_mm, size=shape)
         standoff[:, 0] = self._standoffs_mm[0]
+        cosine = np.einsum("nki,ni->nk", directions, normals)
+        far = self._range.far(cosine)
+        standoff = np.minimum(standoff, far)
         centers = points[:, None] + standoff[..., None] * directions
         flat = centers.reshape(-1, 3)
         possible = ~self._caster.blocked(
             np.repeat(points, shape[1], axis=0), flat, normals=np.repeat(normals, shape[1], axis=0)
         )
+        possible &= far.ravel() >= self._range.near
         free = np.flatnonzero(possible)
         possible[free] = self._clearance.clear(flat[free], -directions.reshape(-1, 3)[free])
         return _Aims(center_mm=centers, forward=-directions, tilt_ring=tilt_ring, possible=possible.reshape(shape))
 
 
-def standoffs_mm(rig: Rig, requirements: Requirements) -> Floats:
-    """Distances at which a camera is aimed, shape (3,): in focus first, then nearer and farther.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkingRange:
+    """Distances along the axis from which a surface is in focus and finely enough sampled, in mm."""
 
-    The others lie halfway to the limits that blur and sampling set.
+    near: float
+    """Nearest in focus."""
+
+    best: float
+    """The one in focus, or the nearest to it that is fine enough."""
+
+    in_focus: float
+    """Farthest in focus."""
+
+    fine: float
+    """Farthest from which a surface that faces the camera is fine enough."""
+
+    def far(self, cosine: ArrayLike = 1.0) -> Floats:
+        """Farthest distance for a surface with that cosine of the incidence angle, which samples it more coarsely."""
+        return np.minimum(self.in_focus, self.fine * np.asarray(cosine, dtype=np.float64))
+
+
+def working_range(rig: Rig, requirements: Requirements) -> WorkingRange:
+    """Where the rig works.
 
     Raises
     ------
@@ -168,8 +188,8 @@ def standoffs_mm(rig: Rig, requirements: Requirements) -> Floats:
             remedy="open the aperture, use larger pixels or binning, or raise requirements.max_blur_px",
         )
     near, far = in_focus
-    far = min(far, requirements.coarsest_mm_per_px * camera.focal_px)
-    if near > far:
+    fine = requirements.coarsest_mm_per_px * camera.focal_px
+    if near > min(far, fine):
         raise InputError(
             f"rig {rig.name!r}",
             "no distance is both in focus and fine enough",
@@ -178,8 +198,22 @@ def standoffs_mm(rig: Rig, requirements: Requirements) -> Floats:
             remedy="focus nearer, use a longer lens or smaller pixels, or raise requirements.max_mm_per_px"
             " or smallest_defect_mm",
         )
-    best = min(max(camera.focus_distance_mm, near), far)
-    return np.array([best, (best + near) / 2, (best + far) / 2])
+    best = min(max(camera.focus_distance_mm, near), far, fine)
+    return WorkingRange(near=near, best=best, in_focus=far, fine=fine)
+
+
+def standoffs_mm(rig: Rig, requirements: Requirements) -> Floats:
+    """Distances at which a camera is aimed, shape (3,): in focus first, then nearer and farther.
+
+    The others lie halfway to the limits that blur and sampling set.
+
+    Raises
+    ------
+    InputError
+        If no distance is both in focus and fine enough.
+    """
+    span = working_range(rig, requirements)
+    return np.array([span.best, (span.best + span.near) / 2, (span.best + float(span.far())) / 2])
 
 
 def spread_elements(surface: Surface, among: Ints, num: int, *, rng: np.random.Generator) -> Ints:
@@ -210,7 +244,7 @@ def _cone(normals: Floats, max_deg: float, rng: np.random.Generator) -> tuple[Fl
 
     Azimuths are even on each ring and start at random.
     """
-    first, second = _tangents(normals)
+    first, second = tangents(normals)
     directions, ring_of = [], []
     for ring, (share, num) in enumerate(_RINGS):
         tilt = np.deg2rad(share * max_deg)
@@ -222,7 +256,7 @@ def _cone(normals: Floats, max_deg: float, rng: np.random.Generator) -> tuple[Fl
     return np.concatenate(directions, axis=1), np.array(ring_of)
 
 
-def _tangents(normals: Floats) -> tuple[Floats, Floats]:
+def tangents(normals: Floats) -> tuple[Floats, Floats]:
     """Two unit vectors, shapes (N, 3), that complete each normal to a right-handed basis (Duff et al. 2017)."""
     x, y, z = normals.T
     sign = np.where(z >= 0, 1.0, -1.0)

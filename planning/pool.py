@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.sparse import csr_array, vstack
 
 from viewcov.coverage.raycasting import RayCaster
-from viewcov.inspection.arrays import Bools, Ints
+from viewcov.inspection.arrays import Ints
 from viewcov.inspection.requirements import Requirements
 from viewcov.inspection.rig import Rig
 from viewcov.inspection.surface import Surface
 from viewcov.inspection.viewpoint import Viewpoint
 from viewcov.planning.candidates import CandidateMaker, spread_elements
+from viewcov.planning.clearance import Clearance
+from viewcov.planning.search import DEFEATS, Defeat, PoseSearch
 from viewcov.planning.sightings import Watch
 
 log = logging.getLogger(__name__)
@@ -22,15 +27,14 @@ log = logging.getLogger(__name__)
 _VIEWS_EACH = 3
 """Candidates for each point aimed at."""
 
-_FIRST_SHARE = 0.4
+_FIRST_SHARE = 0.5
 """Share of the candidates spread over the whole surface."""
 
-_CENTRED_SHARE = 0.2
-"""Share of those moved to the middle of what they see; the rest goes where nothing is seen yet."""
+_CENTRED_SHARE = 0.25
+"""Share of those moved to the middle of what they see; the rest goes to what is still seen too seldom."""
 
-_MAX_ROUNDS = 8
-_LEAST_GAIN = 2e-4
-"""Rounds end when one adds less than this share of the inspected area."""
+_POSES_EACH = 6
+"""Poses tried at most at an element that is hard to see."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -42,6 +46,9 @@ class CandidatePool:
 
     visible: csr_array
     """Shape (V, E), sparse: 1.0 where the view sees the element."""
+
+    given_up_mm2: dict[Defeat, float]
+    """Area that no pose was found for, by what stops the best way to look at it."""
 
 
 def default_num_candidates(surface: Surface, rig: Rig) -> int:
@@ -57,30 +64,38 @@ class _Growth:
     def __init__(self, surface: Surface, demand: int) -> None:
         self.views: list[Viewpoint] = []
         self.visible: list[csr_array] = []
-        self.given_up = ~np.asarray(surface.inspected)
+        self.defeat = np.full(surface.num_elements, -1, dtype=np.int8)
         self._seen = np.zeros(surface.num_elements, dtype=np.int64)
         self._surface, self._demand = surface, demand
 
     @property
-    def enough(self) -> Bools:
-        """Shape (E,): elements that enough candidates see."""
-        return self._seen >= self._demand
+    def lacking(self) -> Ints:
+        """Elements to be inspected that too few candidates see and that are not given up."""
+        return np.flatnonzero(self._surface.inspected & (self._seen < self._demand) & (self.defeat < 0))
 
-    def add(self, views: list[Viewpoint], visible: csr_array) -> float:
-        """Add candidates; returns the area in mm2 that has become coverable."""
-        before = self.enough
+    def add(self, views: Sequence[Viewpoint], visible: csr_array) -> None:
+        """Add candidates with what they see."""
         self.views += views
         self.visible.append(visible)
         self._seen += np.asarray(visible.sum(axis=0)).astype(np.int64)
-        return float(self._surface.area_mm2[self.enough & ~before].sum())
+
+    def give_up(self, elements: Ints, defeat: NDArray[np.int8]) -> None:
+        """Aim no more at those of the elements that too few candidates see."""
+        left = self._seen[elements] < self._demand
+        self.defeat[elements[left]] = defeat[left]
 
     def pool(self) -> CandidatePool:
         """All candidates that see anything."""
-        if not self.views:
-            return CandidatePool(viewpoints=(), visible=csr_array((0, self._surface.num_elements)))
-        joined = csr_array(vstack(self.visible, format="csr"))
+        joined = csr_array((0, self._surface.num_elements))
+        if self.views:
+            joined = csr_array(vstack(self.visible, format="csr"))
         useful = np.flatnonzero(np.diff(joined.indptr))
-        return CandidatePool(viewpoints=tuple(self.views[row] for row in useful), visible=csr_array(joined[useful]))
+        unseen = np.where(self._seen < self._demand, self._surface.area_mm2, 0.0)
+        return CandidatePool(
+            viewpoints=tuple(self.views[row] for row in useful),
+            visible=csr_array(joined[useful]),
+            given_up_mm2={name: float(unseen[self.defeat == place].sum()) for place, name in enumerate(DEFEATS)},
+        )
 
 
 def gather_candidates(
@@ -89,6 +104,7 @@ def gather_candidates(
     requirements: Requirements,
     *,
     num_candidates: int | None = None,
+    extra: Sequence[Viewpoint] = (),
     seed: int = 0,
     jobs: int = 1,
     progress: bool = False,
@@ -96,50 +112,81 @@ def gather_candidates(
     """About ``num_candidates`` viewpoints, hardly ever more, with what they see.
 
     The first are aimed at points spread over the surface. Some of them are moved to the middle of what they
-    see. Rounds of others are aimed at what too few see so far and a camera could look at, until a round gains
-    nothing to speak of.
+    see. The others are aimed, from wherever there is sight, room and light, at elements that too few see so
+    far, until none is left that could be seen.
+
+    Parameters
+    ----------
+    extra
+        Viewpoints that join as they are, beside the others. Those that touch something are named in a warning.
 
     Raises
     ------
     InputError
-        If no distance is both in focus and fine enough.
+        If no distance is both in focus and fine enough, or the rig's fixture does not fit the part.
     """
     rng = np.random.default_rng(seed)
     budget = default_num_candidates(surface, rig) if num_candidates is None else num_candidates
-    caster = RayCaster(surface.part.vertices_mm, surface.part.faces)
-    maker = CandidateMaker(surface, rig, requirements, caster)
+    caster, clearance = RayCaster.of_part(surface.part, rig.fixture), Clearance(surface, rig)
+    maker = CandidateMaker(surface, rig, requirements, caster, clearance)
     growth = _Growth(surface, requirements.views_per_element)
-    least_mm2 = _LEAST_GAIN * float(surface.area_mm2[surface.inspected].sum())
     with Watch(surface, rig, requirements, jobs=jobs) as watch:
-        for number in range(_MAX_ROUNDS + 1):
-            left = budget - len(growth.views)
-            num_aims = round(_FIRST_SHARE * budget / _VIEWS_EACH) if number == 0 else left // (2 * _VIEWS_EACH)
-            aims = _aims(surface, maker, growth, num=max(num_aims, min(8, left // _VIEWS_EACH), 1), rng=rng)
-            views = maker.views_of(aims, num_each=_VIEWS_EACH, rng=rng, prefix=f"r{number}-")
-            if not views or left < _VIEWS_EACH <= len(growth.views):
-                break
-            visible = watch.seen_from(views, progress=progress)
-            gained = growth.add(views, visible)
-            if number == 0:
-                centred = _centred(surface, maker, views, visible, num=round(_CENTRED_SHARE * budget), rng=rng)
-                gained += growth.add(centred, watch.seen_from(centred, progress=progress))
-            log.debug("round %d: %d candidates, %.1f mm2 more coverable", number, len(views), gained)
-            # Later rounds aim elsewhere: what a view aimed at it does not show, another one hardly will.
-            growth.given_up[aims[~growth.enough[aims]]] = True
-            if number > 0 and gained < least_mm2:
-                break
+        look = partial(watch.seen_from, progress=progress)
+        if extra:
+            _warn_of_contact(extra, clearance)
+            growth.add(extra, look(extra))
+        num_aims = max(round(_FIRST_SHARE * budget / _VIEWS_EACH), 1)
+        aims = spread_elements(surface, np.flatnonzero(surface.inspected), num_aims, rng=rng)
+        views = maker.views_of(aims, num_each=_VIEWS_EACH, rng=rng, prefix="r")
+        visible = look(views)
+        growth.add(views, visible)
+        centred = _centred(surface, maker, views, visible, num=round(_CENTRED_SHARE * budget), rng=rng)
+        growth.add(centred, look(centred))
+        search = PoseSearch(surface, rig, requirements, caster, clearance)
+        _aim_at_the_rest(surface, growth, search, look, num=budget - len(views) - len(centred), rng=rng)
     return growth.pool()
 
 
-def _aims(surface: Surface, maker: CandidateMaker, growth: _Growth, *, num: int, rng: np.random.Generator) -> Ints:
-    """Elements to aim at next: spread over what is not seen enough and can be looked at."""
-    open_idx = np.flatnonzero(~growth.given_up & ~growth.enough)
-    # At first nearly everything is open, and most of it can be looked at; later little, and most of it cannot.
-    if growth.views:
-        reachable = maker.reachable(open_idx, rng=rng)
-        growth.given_up[open_idx[~reachable]] = True
-        open_idx = open_idx[reachable]
-    return spread_elements(surface, open_idx, num, rng=rng)
+def _aim_at_the_rest(
+    surface: Surface,
+    growth: _Growth,
+    search: PoseSearch,
+    look: Callable[[Sequence[Viewpoint]], csr_array],
+    *,
+    num: int,
+    rng: np.random.Generator,
+) -> None:
+    """Add up to ``num`` views aimed at what too few see, until every such element is seen or given up."""
+    lacking = growth.lacking
+    found = search.poses(lacking, num_each=_POSES_EACH, rng=rng)
+    growth.give_up(lacking[found.num_poses == 0], found.defeat[found.num_poses == 0])
+    tried = np.zeros(surface.num_elements, dtype=np.int64)
+    row = np.full(surface.num_elements, -1)
+    row[lacking] = np.arange(len(lacking))
+    while num > 0 and len(lacking := growth.lacking):
+        aims = spread_elements(surface, lacking, min(max(num // 4, 8), num), rng=rng)
+        # A view aimed at one element often shows those beside it: one try each, then see what is still lacking.
+        centers, forward = found.center_mm[row[aims], tried[aims]], found.forward[row[aims], tried[aims]]
+        views = [
+            Viewpoint.looking_at(center, center + axis, id=f"s{len(growth.views) + place:05d}")
+            for place, (center, axis) in enumerate(zip(centers, forward, strict=True), start=1)
+        ]
+        growth.add(views, look(views))
+        num -= len(views)
+        tried[aims] += 1
+        done = aims[tried[aims] >= found.num_poses[row[aims]]]
+        growth.give_up(done, np.full(len(done), DEFEATS.index("not seen"), dtype=np.int8))
+
+
+def _warn_of_contact(views: Sequence[Viewpoint], clearance: Clearance) -> None:
+    centers = np.stack([view.center_mm for view in views])
+    touching = np.flatnonzero(~clearance.clear(centers, np.stack([view.forward for view in views])))
+    if len(touching):
+        names = ", ".join(views[place].id for place in touching[:5]) + (", ..." if len(touching) > 5 else "")
+        log.warning(
+            "%d of %d given viewpoints leave less than the clearance to part, fixture or table: %s",
+            *(len(touching), len(views), names),
+        )
 
 
 def _centred(

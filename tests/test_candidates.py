@@ -14,6 +14,7 @@ from viewcov.inspection.rig import Body, Rig, load_rig
 from viewcov.inspection.surface import Surface, cut_surface
 from viewcov.planning.candidates import CandidateMaker, spread_elements, standoffs_mm
 from viewcov.planning.clearance import Clearance
+from viewcov.planning.search import DEFEATS, PoseSearch
 
 RIG = load_rig("paper-quarter")
 
@@ -51,7 +52,7 @@ def body_distance_mm(points_world: np.ndarray, world_from_camera: np.ndarray, ri
 def test_no_point_of_the_part_comes_closer_than_the_clearance() -> None:
     surface, rng = well_surface(), np.random.default_rng(0)
     caster = RayCaster(surface.part.vertices_mm, surface.part.faces)
-    maker = CandidateMaker(surface, RIG, RIG.requirements, caster)
+    maker = CandidateMaker(surface, RIG, RIG.requirements, caster, Clearance(surface, RIG))
     elements = spread_elements(surface, np.arange(surface.num_elements), 80, rng=rng)
     views = maker.views_of(elements, num_each=3, rng=rng, prefix="c")
     assert len(views) > 80
@@ -70,9 +71,13 @@ def test_well_too_narrow_for_the_body_is_looked_into_from_above_only() -> None:
     floor = np.flatnonzero((surface.normal[:, 2] > 0.9) & (np.abs(surface.centroid_mm[:, 2] - 5.0) < 1e-6))
     rng = np.random.default_rng(0)
     for rig, fits in ((RIG, True), (wide, False)):
-        maker = CandidateMaker(surface, rig, rig.requirements, caster)
+        clearance = Clearance(surface, rig)
+        maker = CandidateMaker(surface, rig, rig.requirements, caster, clearance)
+        search = PoseSearch(surface, rig, rig.requirements, caster, clearance)
         middle = floor[np.linalg.norm(surface.centroid_mm[floor, :2], axis=1) < 20]
-        assert maker.reachable(middle, rng=rng).all() == fits
+        found = search.poses(middle, num_each=1, rng=rng)
+        assert (found.num_poses == fits).all()
+        assert (found.defeat == DEFEATS.index("not seen" if fits else "no room")).all()
         assert bool(maker.views_of(middle[:5], num_each=2, rng=rng, prefix="c")) == fits
 
 
@@ -106,7 +111,7 @@ def test_ring_far_ahead_of_the_body_may_surround_but_not_touch_the_part() -> Non
 def test_views_look_at_their_element_in_focus_within_the_incidence_limit() -> None:
     surface, rng = well_surface(depth_mm=60.0), np.random.default_rng(4)
     caster = RayCaster(surface.part.vertices_mm, surface.part.faces)
-    maker = CandidateMaker(surface, RIG, RIG.requirements, caster)
+    maker = CandidateMaker(surface, RIG, RIG.requirements, caster, Clearance(surface, RIG))
     near, far = RIG.camera.depth_of_field_mm(RIG.requirements.max_blur_px) or (np.nan, np.nan)
     for element in spread_elements(surface, np.arange(surface.num_elements), 40, rng=rng):
         point, normal = surface.centroid_mm[element], surface.normal[element]
@@ -160,7 +165,7 @@ def test_spread_elements_fall_on_each_side_by_its_area_and_apart() -> None:
 def test_candidates_are_the_same_for_the_same_seed_only() -> None:
     surface = well_surface(depth_mm=60.0)
     caster = RayCaster(surface.part.vertices_mm, surface.part.faces)
-    maker = CandidateMaker(surface, RIG, RIG.requirements, caster)
+    maker = CandidateMaker(surface, RIG, RIG.requirements, caster, Clearance(surface, RIG))
 
     def centers(seed: int) -> np.ndarray:
         rng = np.random.default_rng(seed)

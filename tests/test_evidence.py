@@ -148,7 +148,7 @@ def test_many_at_once_equal_one_by_one(tmp_path: Path, surface: Surface, monkeyp
     monkeypatch.setattr(
         module,
         "correspond",
-        lambda s, c, v: rasterised.append(v.id) or correspond(s, c, v),  # type: ignore[func-returns-value]
+        lambda s, c, v, **kw: rasterised.append(v.id) or correspond(s, c, v, **kw),  # type: ignore[func-returns-value]
     )
     many = gather_evidence_many(surface, folders, ["plain", "stack"])
     assert len(rasterised) == 6  # Two plans of three views, for three inspections and two models.
