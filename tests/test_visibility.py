@@ -247,7 +247,7 @@ def moved(surface: Surface, rotation: Floats, shift_mm: Floats) -> Surface:
     )
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(st.integers(0, 10**6), st.sampled_from([0.0, 100.0, 1e6]))
 def test_moving_part_and_cameras_together_changes_nothing(seed: int, far_mm: float) -> None:
     surface, rig, limits, views = realistic(seed)
