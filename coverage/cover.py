@@ -124,8 +124,8 @@ def cover_inspections(
     fused = _fused_by_all(surface, folders, models, rule=rule, progress=progress)
     # Anything that an image shows may be found, so the map asks nothing more of a view.
     anything = replace(
-        plan.requirements, max_incidence_deg=89.0, max_mm_per_px=1e9, max_blur_px=1e9, border_px=0.0, min_light=0.0,
-        views_per_element=1,
+        plan.requirements, max_incidence_deg=89.0, max_mm_per_px=1e9, smallest_defect_mm=0.0, max_blur_px=1e9,
+        border_px=0.0, min_light=0.0, views_per_element=1,
     )  # fmt: skip
     visible = evaluate_viewpoints(surface, plan.rig, anything, plan.viewpoints, jobs=jobs, progress=progress)
     seen = ~np.isnan(fused[models[0]][0].probability[rule])

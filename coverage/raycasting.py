@@ -24,6 +24,15 @@ OBSTACLE = -2
 """In the place of a triangle's number where a ray meets the fixture or the table."""
 
 
+_BESIDE = 1e-5
+"""How far beside a suspicious ray others are cast, as a share of the part's largest extent."""
+
+_LEAK_DEPTH = 1e-4
+"""How much nearer those must hit; a share too. A surface may lean: beside a ray, it may be somewhat nearer."""
+
+_ANSWERS = ("t_hit", "geometry_ids", "primitive_ids", "primitive_uvs", "primitive_normals")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Hits:
     """What each of N rays meets first."""
@@ -71,6 +80,7 @@ class RayCaster:
         self._size_mm = float((high - low).max())
         if not self._size_mm > 0:
             raise ValueError(f"vertices_mm must span a positive size, got {self._size_mm} mm")
+        self._half_extent = (high - low) / 2 / self._size_mm
         self._vertices = (vertices_mm - self._center_mm) / self._size_mm
         self._faces = faces
         self._num_threads = num_threads
@@ -117,13 +127,13 @@ class RayCaster:
         origins = (np.broadcast_to(origins_mm, directions.shape) - self._center_mm) / self._size_mm
         # Far origins are moved up to the part in float64: float32 would lose the part's details.
         skipped = np.maximum(0.0, -np.einsum("ij,ij->i", origins, directions) - 1.0)
-        answer = self._cast(origins + skipped[:, None] * directions, directions)
-        distance = answer["t_hit"].numpy().astype(np.float64) + skipped
-        on_part = np.isfinite(distance) & (answer["geometry_ids"].numpy() == self._part_id)
-        face_idx = np.where(on_part, answer["primitive_ids"].numpy().astype(np.int64), -1)
+        answer = self._cast_tightly(origins + skipped[:, None] * directions, directions)
+        distance = answer["t_hit"].astype(np.float64) + skipped
+        on_part = np.isfinite(distance) & (answer["geometry_ids"] == self._part_id)
+        face_idx = np.where(on_part, answer["primitive_ids"].astype(np.int64), -1)
         face_idx[np.isfinite(distance) & ~on_part] = OBSTACLE
         uv = np.full((len(distance), 2), np.nan)
-        uv[on_part] = answer["primitive_uvs"].numpy()[on_part]
+        uv[on_part] = answer["primitive_uvs"][on_part]
         self._refine(np.flatnonzero(on_part), origins, directions, face_idx, uv, distance)
         obstacle_mm = np.minimum(
             self._size_mm * self._skipped_obstacles(origins, directions, skipped),
@@ -133,17 +143,45 @@ class RayCaster:
         uv[face_idx == OBSTACLE] = np.nan
         return Hits(face_idx=face_idx, distance_mm=np.minimum(distance * self._size_mm, obstacle_mm), uv=uv)
 
-    def _cast(self, origins: Floats, directions: Floats) -> dict[str, Any]:
+    def _cast(self, origins: Floats, directions: Floats) -> dict[str, NDArray[Any]]:
         rays = self._from_numpy(_rays(origins, directions))
-        answer: dict[str, Any] = self._scene.cast_rays(rays, nthreads=self._num_threads)
+        answer = self._scene.cast_rays(rays, nthreads=self._num_threads)
+        return {name: answer[name].numpy() for name in _ANSWERS}
+
+    def _cast_tightly(self, origins: Floats, directions: Floats) -> dict[str, NDArray[Any]]:
+        """The same with rays closed that slip through a vertex of the part.
+
+        Embree's robust mode misses about one in 170 rays aimed exactly at an inner vertex. Such a ray meets
+        nothing, or behind the leak the inner side of the part. It takes the answer of a ray beside it if four
+        around it all meet something nearer; at an outline at least one of them does not.
+        """
+        answer = self._cast(origins, directions)
+        inner = np.einsum("ij,ij->i", answer["primitive_normals"], directions) > 0
+        leaking = np.flatnonzero(inner | (np.isinf(answer["t_hit"]) & self._through_box(origins, directions)))
+        for turn in range(4):
+            beside = self._cast(origins[leaking] + _BESIDE * _across(directions[leaking], turn), directions[leaking])
+            nearer = beside["t_hit"] < answer["t_hit"][leaking] - _LEAK_DEPTH
+            leaking = leaking[nearer]
+        for name in _ANSWERS:
+            answer[name][leaking] = beside[name][nearer]
         return answer
+
+    def _through_box(self, origins: Floats, directions: Floats) -> Bools:
+        """Whether the line of each ray meets the part's bounding box, shape (N,)."""
+        half = self._half_extent + _BESIDE
+        with np.errstate(divide="ignore", invalid="ignore"):
+            at_low, at_high = (-half - origins) / directions, (half - origins) / directions
+        enter = np.fmax.reduce(np.fmin(at_low, at_high), axis=1)
+        leave = np.fmin.reduce(np.fmax(at_low, at_high), axis=1)
+        through: Bools = enter <= leave
+        return through
 
     def _skipped_obstacles(self, origins: Floats, directions: Floats, skipped: Floats) -> Floats:
         """Distance to the fixture on the first stretch of each ray, where no part can be, shape (N,)."""
         nearest = np.full(len(skipped), np.inf)
         far = np.flatnonzero(skipped)
         if self._obstacles.parts and len(far):
-            distance = self._cast(origins[far], directions[far])["t_hit"].numpy()
+            distance = self._cast(origins[far], directions[far])["t_hit"]
             nearest[far] = np.where(distance <= skipped[far], distance, np.inf)
         return nearest
 
@@ -185,7 +223,10 @@ class RayCaster:
     def blocked(self, points_mm: Floats, targets_mm: Floats, *, normals: Floats | None = None) -> Bools:
         """Whether any triangle or the table lies between each point and its target, shape (N,).
 
-        Both ends are excluded by ``RELATIVE_OFFSET`` along the ray.
+        Both ends are excluded by ``RELATIVE_OFFSET`` along the ray. No ray is cast twice for leaks: one that a
+        closed body blocks crosses its surface twice at least, and would have to slip through both. Of 8.8
+        million unblocked rays from elements of three real parts to cameras and lights, none was blocked where
+        four beside it were.
 
         Parameters
         ----------
@@ -222,3 +263,13 @@ def _rays(origins: Floats, directions: Floats) -> Floats32:
     rays[:, :3] = origins
     rays[:, 3:] = directions
     return rays
+
+
+def _across(directions: Floats, turn: int) -> Floats:
+    """Unit vectors at right angles to directions, shape (N, 3), turned about them by a number of quarters."""
+    x, y, z = directions.T
+    sign = np.where(z >= 0, 1.0, -1.0)
+    a = -1.0 / (sign + z)
+    first = np.column_stack([1.0 + sign * x * x * a, sign * x * y * a, -sign * x])
+    vector = first if turn % 2 == 0 else np.cross(directions, first)
+    return vector if turn < 2 else -vector

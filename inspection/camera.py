@@ -40,12 +40,15 @@ class Camera:
     distortion: tuple[float, float, float, float, float] = (0.0, 0.0, 0.0, 0.0, 0.0)
     """OpenCV's k1, k2, p1, p2, k3."""
 
+    wavelength_nm: float = 550.0
+    """Middle wavelength of the light, for diffraction."""
+
     def __post_init__(self) -> None:
         put = object.__setattr__
         for name in ("width_px", "height_px"):
             count = checked_count(getattr(self, name), name=f"camera.{name}", at_least=8, at_most=65536)
             put(self, name, count)
-        for name in ("focal_length_mm", "pixel_pitch_um", "f_number", "focus_distance_mm"):
+        for name in ("focal_length_mm", "pixel_pitch_um", "f_number", "focus_distance_mm", "wavelength_nm"):
             put(self, name, checked_number(getattr(self, name), name=f"camera.{name}", above=0.0))
         for name in ("principal_x_px", "principal_y_px"):
             if getattr(self, name) is not None:
@@ -136,11 +139,12 @@ class Camera:
         safe_z = np.where(z > 0, z, np.nan)
         normalized = points_camera_mm[..., :2] / safe_z[..., None]
         if self.has_distortion:
-            beyond = np.linalg.norm(normalized, axis=-1) > self._turning_radius()
+            beyond = np.linalg.norm(normalized, axis=-1) > self.turning_radius
             normalized = np.where(beyond[..., None], np.nan, normalized)
         return self.distort(normalized) * self.focal_px + np.array(self.center_px)
 
-    def _turning_radius(self) -> float:
+    @property
+    def turning_radius(self) -> float:
         """Normalized radius up to which the radial distortion grows; infinite if it always does."""
         k1, k2, _, _, k3 = self.distortion
         # The derivative 1 + 3 k1 r^2 + 5 k2 r^4 + 7 k3 r^6, in s = 1 / r^2 so that the leading term is never 0.
@@ -175,8 +179,18 @@ class Camera:
             (x >= border_px) & (x <= self.width_px - border_px) & (y >= border_px) & (y <= self.height_px - border_px)
         )
 
-    def blur_px(self, depth_mm: Floats) -> Floats:
-        """Diameter of the circle of confusion in pixels for points at axial depth ``depth_mm``.
+    @property
+    def airy_disc_px(self) -> float:
+        """Diameter of the Airy disc in pixels, to its first dark ring: 2.44 lambda N (1 + m).
+
+        m = f / (u - f) is the magnification in focus: the sensor lies f (1 + m) behind the lens. The same for
+        every depth, as the sensor does not move.
+        """
+        magnification = self.focal_length_mm / (self.focus_distance_mm - self.focal_length_mm)
+        return 2.44 * self.wavelength_nm / 1000.0 * self.f_number * (1.0 + magnification) / self.pixel_pitch_um
+
+    def circle_of_confusion_px(self, depth_mm: Floats) -> Floats:
+        """Diameter of the circle of confusion in pixels for points at axial depth ``depth_mm``: blur by geometry.
 
         Thin lens focused at u with focal length f and f-number N: c = f^2 |z - u| / (N z (u - f)).
         """
@@ -185,14 +199,27 @@ class Camera:
         circle_mm = f * f * np.abs(z - u) / (self.f_number * z * (u - f))
         return circle_mm * 1000.0 / self.pixel_pitch_um
 
-    def depth_of_field_mm(self, max_blur_px: float) -> tuple[float, float]:
-        """Nearest and farthest axial depth whose circle of confusion is at most ``max_blur_px`` pixels.
+    def blur_px(self, depth_mm: Floats) -> Floats:
+        """Diameter of the blur in pixels for points at axial depth ``depth_mm``, diffraction included.
 
-        With hyperfocal term H = f^2 / (N c): near = u H / (H + (u - f)), far = u H / (H - (u - f)), infinite
-        where the denominator is not positive. Both go to u as c goes to 0.
+        The root of the sum of the squares of circle of confusion and Airy disc.
         """
+        blur: Floats = np.hypot(self.circle_of_confusion_px(depth_mm), self.airy_disc_px)
+        return blur
+
+    def depth_of_field_mm(self, max_blur_px: float) -> tuple[float, float] | None:
+        """Nearest and farthest axial depth whose blur is at most ``max_blur_px`` pixels.
+
+        Diffraction leaves c = (max_blur^2 - airy^2)^(1/2) for the circle of confusion. With the hyperfocal
+        term H = f^2 / (N c): near = u H / (H + (u - f)), far = u H / (H - (u - f)), infinite where the
+        denominator is not positive. Both go to u as c goes to 0. None if diffraction alone exceeds the limit:
+        then nothing is sharp enough anywhere.
+        """
+        if max_blur_px < self.airy_disc_px:
+            return None
         f, u = self.focal_length_mm, self.focus_distance_mm
-        hyper = f * f / (self.f_number * max_blur_px * self.pixel_pitch_um / 1000.0)
-        near = u * hyper / (hyper + (u - f))
-        far = u * hyper / (hyper - (u - f)) if hyper > u - f else float("inf")
-        return near, far
+        # c^2 as a product: the difference of squares would lose all digits of a limit just above the disc.
+        circle_px = np.sqrt((max_blur_px - self.airy_disc_px) * (max_blur_px + self.airy_disc_px))
+        # (u - f) / H, which has no pole at c = 0.
+        slope = float((u - f) * self.f_number * circle_px * self.pixel_pitch_um / 1000.0 / (f * f))
+        return u / (1.0 + slope), u / (1.0 - slope) if slope < 1.0 else float("inf")

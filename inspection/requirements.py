@@ -17,8 +17,14 @@ class Requirements:
     max_mm_per_px: float = 0.25
     """Coarsest sampling of the surface, in its worst direction."""
 
+    smallest_defect_mm: float = 0.0
+    """Extent of the smallest defect that images must resolve; 0 if nothing is asked beyond ``max_mm_per_px``."""
+
+    smallest_defect_px: float = 3.0
+    """Pixels that the smallest defect must span at least."""
+
     max_blur_px: float = 1.5
-    """Largest circle of confusion, in pixels."""
+    """Largest diameter of the blur by defocus and diffraction, in pixels."""
 
     border_px: float = 8.0
     """Margin of the image in which nothing counts as seen."""
@@ -31,14 +37,21 @@ class Requirements:
 
     def __post_init__(self) -> None:
         checked_number(self.max_incidence_deg, name="requirements.max_incidence_deg", above=0.0, below=90.0)
-        for name in ("max_mm_per_px", "max_blur_px"):
+        for name in ("max_mm_per_px", "smallest_defect_px", "max_blur_px"):
             checked_number(getattr(self, name), name=f"requirements.{name}", above=0.0)
-        for name in ("border_px", "min_light"):
+        for name in ("smallest_defect_mm", "border_px", "min_light"):
             checked_number(getattr(self, name), name=f"requirements.{name}", at_least=0.0)
         views = checked_count(self.views_per_element, name="requirements.views_per_element", at_least=1)
         object.__setattr__(self, "views_per_element", views)
 
     @property
+    def coarsest_mm_per_px(self) -> float:
+        """Coarsest sampling that is fine enough for both ``max_mm_per_px`` and the smallest defect."""
+        if self.smallest_defect_mm == 0.0:
+            return self.max_mm_per_px
+        return min(self.max_mm_per_px, self.smallest_defect_mm / self.smallest_defect_px)
+
+    @property
     def element_edge_mm(self) -> float:
         """Default bound on the edges of surface elements: six pixels at the coarsest sampling."""
-        return 6.0 * self.max_mm_per_px
+        return 6.0 * self.coarsest_mm_per_px

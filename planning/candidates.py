@@ -178,15 +178,25 @@ def working_range(rig: Rig, requirements: Requirements) -> WorkingRange:
         If no distance is both in focus and fine enough.
     """
     camera = rig.camera
-    near, far = camera.depth_of_field_mm(requirements.max_blur_px)
-    fine = requirements.max_mm_per_px * camera.focal_px
+    in_focus = camera.depth_of_field_mm(requirements.max_blur_px)
+    if in_focus is None:
+        raise InputError(
+            f"rig {rig.name!r}",
+            "diffraction alone blurs more than is allowed",
+            expected=f"an Airy disc of at most requirements.max_blur_px = {requirements.max_blur_px:g} px",
+            found=f"{camera.airy_disc_px:.3g} px at f/{camera.f_number:g} on pixels of {camera.pixel_pitch_um:g} um",
+            remedy="open the aperture, use larger pixels or binning, or raise requirements.max_blur_px",
+        )
+    near, far = in_focus
+    fine = requirements.coarsest_mm_per_px * camera.focal_px
     if near > min(far, fine):
         raise InputError(
             f"rig {rig.name!r}",
             "no distance is both in focus and fine enough",
-            expected=f"at most {requirements.max_mm_per_px:g} mm/px within the depth of field",
+            expected=f"at most {requirements.coarsest_mm_per_px:g} mm/px within the depth of field",
             found=f"{near / camera.focal_px:.3g} mm/px at its near end",
-            remedy="focus nearer, use a longer lens or smaller pixels, or raise requirements.max_mm_per_px",
+            remedy="focus nearer, use a longer lens or smaller pixels, or raise requirements.max_mm_per_px"
+            " or smallest_defect_mm",
         )
     best = min(max(camera.focus_distance_mm, near), far, fine)
     return WorkingRange(near=near, best=best, in_focus=far, fine=fine)

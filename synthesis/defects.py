@@ -142,7 +142,7 @@ class DefectRanges:
         At 0.25 mm/px: dents of 0.5 to 2.5 mm radius, scratches of 4 to 20 mm by 0.3 to 0.8 mm. No defect is
         larger than a fair share of the part. ``changes`` replace fields.
         """
-        pixel, extent = requirements.max_mm_per_px, part.largest_extent_mm
+        pixel, extent = requirements.coarsest_mm_per_px, part.largest_extent_mm
 
         def within(low: float, high: float, share: float) -> tuple[float, float]:
             top = share * extent

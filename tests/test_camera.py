@@ -106,19 +106,24 @@ def test_pixels_that_the_lens_cannot_reach_have_no_ray() -> None:
 
 
 @given(
-    max_blur=st.floats(0.01, 20.0),
+    circle=st.floats(0.01, 20.0),
     f_number=st.floats(1.0, 32.0),
     focal=st.floats(4.0, 100.0),
     factor=st.floats(1.1, 50.0),
+    wavelength=st.floats(100.0, 2000.0),
 )
-def test_blur_is_zero_in_focus_and_reaches_the_limit_at_both_ends_of_the_depth_of_field(
-    max_blur: float, f_number: float, focal: float, factor: float
+def test_blur_is_least_in_focus_and_reaches_the_limit_at_both_ends_of_the_depth_of_field(
+    circle: float, f_number: float, focal: float, factor: float, wavelength: float
 ) -> None:
     focus = focal * factor
-    camera = replace(PLAIN, f_number=f_number, focal_length_mm=focal, focus_distance_mm=focus)
-    assert camera.blur_px(np.array(focus)) == 0.0
-    near, far = camera.depth_of_field_mm(max_blur)
-    assert near < focus < far
+    camera = replace(PLAIN, f_number=f_number, focal_length_mm=focal, focus_distance_mm=focus, wavelength_nm=wavelength)
+    assert camera.circle_of_confusion_px(np.array(focus)) == 0.0
+    assert camera.blur_px(np.array(focus)) == camera.airy_disc_px
+    max_blur = float(np.hypot(circle, camera.airy_disc_px))
+    in_focus = camera.depth_of_field_mm(max_blur)
+    assert in_focus is not None
+    near, far = in_focus
+    assert near <= focus <= far
     assert camera.blur_px(np.array(near)) == pytest.approx(max_blur, rel=1e-6)
     if np.isfinite(far) and far < 1e6 * focus:
         assert camera.blur_px(np.array(far)) == pytest.approx(max_blur, rel=1e-6)
@@ -131,20 +136,42 @@ def test_blur_agrees_with_similar_triangles_behind_the_lens() -> None:
     z = np.array([100.0, 200.0, 249.0, 260.0, 1000.0])
     image = z * 25.0 / (z - 25.0)
     circle_mm = 25.0 / 8.0 * np.abs(image - PLAIN.image_distance_mm) / image
-    np.testing.assert_allclose(PLAIN.blur_px(z), circle_mm / 3.45e-3, rtol=1e-12)
+    np.testing.assert_allclose(PLAIN.circle_of_confusion_px(z), circle_mm / 3.45e-3, rtol=1e-12)
+
+
+def test_the_airy_disc_is_that_of_the_aperture_seen_from_the_sensor() -> None:
+    """First dark ring of a round aperture D at distance s: radius 1.22 lambda s / D."""
+    disc_mm = 2 * 1.22 * 550e-6 * PLAIN.image_distance_mm / (25.0 / 8.0)
+    assert pytest.approx(disc_mm / 3.45e-3, rel=1e-12) == PLAIN.airy_disc_px
+    assert pytest.approx(3.458, abs=1e-3) == PLAIN.airy_disc_px
+    assert replace(PLAIN, wavelength_nm=850.0).airy_disc_px == pytest.approx(PLAIN.airy_disc_px * 850 / 550)
+    # Binning changes nothing on the sensor.
+    assert PLAIN.binned(4).airy_disc_px == pytest.approx(PLAIN.airy_disc_px / 4)
 
 
 def test_the_depth_of_field_shrinks_to_the_plane_in_focus() -> None:
-    for limit in (1e-3, 1e-6, 1e-9):
-        near, far = PLAIN.depth_of_field_mm(limit)
+    for circle in (1e-1, 1e-2, 1e-3):
+        in_focus = PLAIN.depth_of_field_mm(float(np.hypot(circle, PLAIN.airy_disc_px)))
+        assert in_focus is not None
+        near, far = in_focus
         # To first order the half depth is N c u (u - f) / f^2, 720 mm per mm of c.
-        half = 8.0 * limit * 3.45e-3 * 250.0 * 225.0 / 625.0
-        assert 250.0 - near == pytest.approx(half, rel=1e-2, abs=1e-12)
-        assert far - 250.0 == pytest.approx(half, rel=1e-2, abs=1e-12)
+        half = 8.0 * circle * 3.45e-3 * 250.0 * 225.0 / 625.0
+        assert 250.0 - near == pytest.approx(half, rel=1e-2)
+        assert far - 250.0 == pytest.approx(half, rel=1e-2)
+    assert PLAIN.depth_of_field_mm(PLAIN.airy_disc_px) == (250.0, 250.0)
+    # Without diffraction, the limit itself may go to nothing.
+    near, far = replace(PLAIN, wavelength_nm=1e-9).depth_of_field_mm(1e-9) or (0.0, 0.0)
+    assert near == pytest.approx(250.0, abs=1e-8)
+    assert far == pytest.approx(250.0, abs=1e-8)
+
+
+def test_nothing_is_in_focus_where_diffraction_alone_exceeds_the_limit() -> None:
+    assert PLAIN.depth_of_field_mm(PLAIN.airy_disc_px * (1 - 1e-12)) is None
 
 
 def test_beyond_the_hyperfocal_distance_all_is_in_focus() -> None:
-    _, far = replace(PLAIN, focus_distance_mm=50_000.0).depth_of_field_mm(2.0)
+    near, far = replace(PLAIN, focus_distance_mm=50_000.0).depth_of_field_mm(6.0) or (0.0, 0.0)
+    assert 0.0 < near < 50_000.0
     assert far == np.inf
 
 
@@ -179,6 +206,7 @@ def test_the_frame_ends_at_its_border() -> None:
         ("focal_length_mm", float("nan")),
         ("pixel_pitch_um", -3.45),
         ("f_number", float("inf")),
+        ("wavelength_nm", 0.0),
         ("focus_distance_mm", 25.0),
         ("principal_x_px", float("nan")),
         ("principal_y_px", "middle"),

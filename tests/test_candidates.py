@@ -153,7 +153,7 @@ def test_views_look_at_their_element_in_focus_within_the_incidence_limit() -> No
     surface, rng = well_surface(depth_mm=60.0), np.random.default_rng(4)
     caster = RayCaster(surface.part.vertices_mm, surface.part.faces)
     maker = CandidateMaker(surface, RIG, RIG.requirements, caster, Clearance(surface, RIG))
-    near, far = RIG.camera.depth_of_field_mm(RIG.requirements.max_blur_px)
+    near, far = RIG.camera.depth_of_field_mm(RIG.requirements.max_blur_px) or (np.nan, np.nan)
     for element in spread_elements(surface, np.arange(surface.num_elements), 40, rng=rng):
         point, normal = surface.centroid_mm[element], surface.normal[element]
         for view in maker.views_of(np.array([element]), num_each=4, rng=rng, prefix="c"):
@@ -177,6 +177,14 @@ def test_standoffs_keep_blur_and_sampling_within_their_limits() -> None:
         assert len(set(standoffs)) >= 2
     with pytest.raises(InputError, match="no distance is both in focus and fine enough"):
         standoffs_mm(RIG, replace(RIG.requirements, max_mm_per_px=0.01))
+    # Three pixels across a defect of 0.03 mm ask for the same.
+    with pytest.raises(InputError, match=r"at most 0\.01 mm/px"):
+        standoffs_mm(RIG, replace(RIG.requirements, smallest_defect_mm=0.03))
+
+
+def test_a_limit_below_diffraction_is_refused_by_that_name() -> None:
+    with pytest.raises(InputError, match=r"diffraction alone .* found 0\.864 px at f/8 on pixels of 13\.8 um"):
+        standoffs_mm(RIG, replace(RIG.requirements, max_blur_px=0.8))
 
 
 def test_spread_elements_fall_on_each_side_by_its_area_and_apart() -> None:

@@ -222,7 +222,8 @@ def test_an_edge_blurs_by_the_circle_of_confusion() -> None:
     variance = (spread * (at - mean) ** 2).sum() / spread.sum()
     # A uniform disc of diameter c projected to a line has the variance c^2 / 16; the pixel and the difference
     # of two pixels add 1 / 12 each.
-    blur_px = float(camera.blur_px(np.array(depth)))
+    # The renderer knows no diffraction.
+    blur_px = float(camera.circle_of_confusion_px(np.array(depth)))
     assert blur_px > 3.0
     assert variance == pytest.approx(blur_px**2 / 16 + 1 / 6, rel=0.15)
 

@@ -14,6 +14,9 @@ from viewcov.inspection.requirements import Requirements
         ("max_mm_per_px", 0.0),
         ("max_mm_per_px", float("inf")),
         ("max_blur_px", float("nan")),
+        ("smallest_defect_mm", -0.1),
+        ("smallest_defect_mm", float("inf")),
+        ("smallest_defect_px", 0.0),
         ("border_px", -1.0),
         ("min_light", -0.1),
         ("views_per_element", 0),
@@ -29,3 +32,11 @@ def test_impossible_requirements_are_refused_by_the_name_of_the_field(field: str
 
 def test_elements_are_a_few_of_the_coarsest_pixels_wide() -> None:
     assert Requirements(max_mm_per_px=0.1).element_edge_mm == pytest.approx(0.6)
+
+
+def test_the_smallest_defect_only_tightens_the_sampling() -> None:
+    assert Requirements(max_mm_per_px=0.1).coarsest_mm_per_px == 0.1
+    assert Requirements(max_mm_per_px=0.1, smallest_defect_mm=0.6).coarsest_mm_per_px == 0.1
+    fine = Requirements(max_mm_per_px=0.1, smallest_defect_mm=0.2, smallest_defect_px=4.0)
+    assert fine.coarsest_mm_per_px == pytest.approx(0.05)
+    assert fine.element_edge_mm == pytest.approx(0.3)

@@ -48,8 +48,11 @@ def test_presets_can_meet_their_own_requirements() -> None:
         rig = load_rig(preset)
         assert rig.camera.mm_per_px_at_focus < rig.requirements.max_mm_per_px
         assert rig.body.radius_mm >= rig.ring_light.outer_radius_mm
-        near, far = rig.camera.depth_of_field_mm(rig.requirements.max_blur_px)
+        near, far = rig.camera.depth_of_field_mm(rig.requirements.max_blur_px) or (0.0, 0.0)
         assert far - near > 5.0
+        # Binning changes nothing of what is in focus.
+        paper = load_rig("paper")
+        assert (near, far) == pytest.approx(paper.camera.depth_of_field_mm(paper.requirements.max_blur_px))
 
 
 def test_a_written_rig_loads(tmp_path: Path) -> None:
