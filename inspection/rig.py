@@ -1,4 +1,4 @@
-"""The rig: camera, ring light and the body they sit in, with what is required of its views; one TOML file."""
+"""The rig: camera, ring light and the body they sit in, what they look at and what is required; one TOML file."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from viewcov.inspection.arrays import checked_number
 from viewcov.inspection.camera import Camera
 from viewcov.inspection.errors import InputError
+from viewcov.inspection.material import Material
 from viewcov.inspection.requirements import Requirements
 from viewcov.inspection.ringlight import RingLight
 
@@ -63,6 +64,9 @@ class Rig:
     requirements: Requirements = field(default_factory=Requirements)
     """What each view must offer."""
 
+    material: Material = field(default_factory=Material)
+    """What the parts that it looks at are made of."""
+
     def to_dict(self) -> dict[str, Any]:
         """The rig as nested plain values, the way its TOML file has it."""
         return dataclasses.asdict(self)
@@ -76,7 +80,13 @@ def rig_from_dict(table: dict[str, Any], *, where: object, name: str) -> Rig:
     InputError
         If a table or key is missing or unknown, or a value is out of range.
     """
-    known = {"camera": Camera, "ring_light": RingLight, "body": Body, "requirements": Requirements}
+    known = {
+        "camera": Camera,
+        "ring_light": RingLight,
+        "body": Body,
+        "requirements": Requirements,
+        "material": Material,
+    }
     extra = sorted(set(table) - set(known) - {"name"})
     if extra:
         raise InputError(

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from viewcov.inspection.arrays import Floats, Floats32
 from viewcov.inspection.camera import Camera
+from viewcov.inspection.lay import PROCESSES, FaceLay, lay_coordinates
 from viewcov.inspection.rig import Rig
 from viewcov.synthesis.imprint import Imprint
-from viewcov.synthesis.lay import PROCESSES, FaceLay, lay_coordinates
-from viewcov.synthesis.scene import InspectionScene, Material, SceneSurface
+from viewcov.synthesis.scene import InspectionScene, SceneSurface
 from viewcov.synthesis.textures import Finish, Texture, height_tile
 
 
@@ -61,16 +61,18 @@ def open_scene(
                 corners_mm=corners[rows],
                 normals=imprint.corner_normals[rows],
                 uv=uv_mm[rows] / tile_mm[cad[rows]] + shift[cad[rows]],
-                material=Material(
+                material=replace(
+                    rig.material,
                     roughness_along=texture.roughness_along,
                     roughness_across=texture.roughness_across,
-                    height_mm=height_tile(texture),
                 ),
+                height_mm=height_tile(texture),
             )
         )
     rows = np.flatnonzero(torn)
     if rows.size:
-        smooth = Material(roughness_along=finish.scratch_roughness, roughness_across=finish.scratch_roughness)
+        alpha = finish.scratch_roughness
+        smooth = replace(rig.material, roughness_along=alpha, roughness_across=alpha)
         surfaces.append(
             SceneSurface(
                 name="scratches",

@@ -17,6 +17,7 @@ import numpy as np
 from viewcov.inspection.arrays import Floats, Floats32, Ints
 from viewcov.inspection.camera import Camera
 from viewcov.inspection.errors import InputError, MissingExtraError
+from viewcov.inspection.material import Material
 from viewcov.inspection.poses import transform_points
 from viewcov.inspection.ringlight import RingLight
 
@@ -28,7 +29,6 @@ VARIANTS = ("llvm_ad_mono", "scalar_rgb")
 _PATH_DEPTH = 4
 _RING_SEGMENTS = 64
 _AMBIENT = 0.003
-_ALUMINIUM_ETA, _ALUMINIUM_K = 1.1, 6.8
 _MAX_OVERSCAN = 4.0
 _BOUNDS_REACH = 10.0
 
@@ -48,20 +48,6 @@ assert float(mi.TensorXf(mi.render(scene, spp=1)).array[0]) >= 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Material:
-    """Rough aluminium, with grooves where it has a height tile."""
-
-    roughness_along: float
-    """GGX alpha along u."""
-
-    roughness_across: float
-    """GGX alpha across u."""
-
-    height_mm: Floats32 | None = None
-    """Shape (rows, columns): heights over one tile; columns run along u. None for a smooth surface."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class SceneSurface:
     """Triangles of one material."""
 
@@ -75,10 +61,13 @@ class SceneSurface:
     """Shape (G, 3, 3), unit length: shading normals at the corners."""
 
     uv: Floats
-    """Shape (G, 3, 2), in tiles of the material."""
+    """Shape (G, 3, 2): u along the lay, v across; in tiles of ``height_mm`` where there is one."""
 
     material: Material
     """What it is made of."""
+
+    height_mm: Floats32 | None = None
+    """Shape (rows, columns): heights over one tile; columns run along u. None for a smooth surface."""
 
 
 @functools.cache
@@ -314,13 +303,13 @@ def _part_mesh(mi: Any, surface: SceneSurface, origin_mm: Floats) -> Any:
     metal = {
         "type": "roughconductor",
         "distribution": "ggx",
-        "eta": _ALUMINIUM_ETA,
-        "k": _ALUMINIUM_K,
+        "eta": material.eta,
+        "k": material.k,
         "alpha_u": material.roughness_along,
         "alpha_v": material.roughness_across,
     }
-    if material.height_mm is not None:
-        heights = mi.Bitmap(np.ascontiguousarray(material.height_mm[:, :, None], dtype=np.float32))
+    if surface.height_mm is not None:
+        heights = mi.Bitmap(np.ascontiguousarray(surface.height_mm[:, :, None], dtype=np.float32))
         tile = {"type": "bitmap", "bitmap": heights, "raw": True, "wrap_mode": "repeat"}
         metal = {"type": "bumpmap", "heights": tile, "metal": metal}
     count = len(surface.corners_mm)

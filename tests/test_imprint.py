@@ -8,13 +8,13 @@ import trimesh
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from viewcov.inspection.lay import face_lays
+from viewcov.inspection.normals import cad_corner_normals
 from viewcov.inspection.part import Part, PartSource, triangle_areas, triangle_normals
 from viewcov.inspection.part_files import load_part
 from viewcov.inspection.requirements import Requirements
 from viewcov.synthesis.defects import Defect, DefectRanges, sample_defects
 from viewcov.synthesis.imprint import Imprint, imprint, refined_for
-from viewcov.synthesis.lay import face_lays
-from viewcov.synthesis.normals import cad_corner_normals
 from viewcov.synthesis.refinement import refine, unrefined
 
 

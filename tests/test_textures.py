@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
+from viewcov.inspection.lay import PROCESSES, face_lays, lay_coordinates, polar_edge_limit_mm
 from viewcov.inspection.part import Part, PartSource
 from viewcov.inspection.part_files import load_part
 from viewcov.synthesis.imprint import refined_for
-from viewcov.synthesis.lay import PROCESSES, face_lays, lay_coordinates, polar_edge_limit_mm
 from viewcov.synthesis.textures import height_tile, sample_finish
 
 
