@@ -19,7 +19,7 @@ from viewcov.inspection.camera import Camera
 from viewcov.inspection.errors import InputError, MissingExtraError
 from viewcov.inspection.material import Material
 from viewcov.inspection.poses import transform_points
-from viewcov.inspection.ringlight import RingLight
+from viewcov.inspection.ringlight import AMBIENT_SHARE, RingLight
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +28,6 @@ VARIANTS = ("llvm_ad_mono", "scalar_rgb")
 
 _PATH_DEPTH = 4
 _RING_SEGMENTS = 64
-_AMBIENT = 0.003
 _MAX_OVERSCAN = 4.0
 _BOUNDS_REACH = 10.0
 
@@ -155,7 +154,7 @@ class InspectionScene:
                 "type": "scene",
                 # The light itself is never in the picture, only what it shines on.
                 "integrator": {"type": "path", "max_depth": _PATH_DEPTH, "hide_emitters": True},
-                "ambient": {"type": "constant", "radiance": _AMBIENT * float(ring_light.radiance)},
+                "ambient": {"type": "constant", "radiance": AMBIENT_SHARE * float(ring_light.radiance)},
                 "sensor": self._sensor(),
                 **shapes,
             }
@@ -250,12 +249,7 @@ def ring_mesh(ring_light: RingLight) -> tuple[Floats, Ints]:
             remedy="set it to 1 or use a diffuse ring",
         )
     centers = ring_light.emitters_mm(ring_light.led_count)
-    middle_radius = 0.5 * (ring_light.inner_radius_mm + ring_light.outer_radius_mm)
-    radius = min(
-        0.5 * (ring_light.outer_radius_mm - ring_light.inner_radius_mm),
-        0.45 * 2.0 * np.pi * middle_radius / ring_light.led_count,
-    )
-    disc = np.concatenate([np.zeros((1, 3)), radius * circle])
+    disc = np.concatenate([np.zeros((1, 3)), ring_light.led_radius_mm * circle])
     fan = np.column_stack([np.zeros_like(number), number + 1, after + 1])
     vertices = (centers[:, None] + disc[None]).reshape(-1, 3)
     faces = (len(disc) * np.arange(len(centers))[:, None, None] + fan[None]).reshape(-1, 3)
