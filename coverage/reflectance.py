@@ -12,13 +12,15 @@ from functools import lru_cache
 
 import numpy as np
 from numba import njit
-from numpy.typing import NDArray
 
 from viewcov.inspection.arrays import Bools, Floats, Ints
 from viewcov.inspection.material import Material
 from viewcov.inspection.ringlight import RingLight
 
 _SPACING_PER_LOBE = 0.5
+"""With samples so far apart the sum misses the ring's integral by at most 3 % in 99 % of a highlight."""
+
+_WIDEST_SPACING_PER_LOBE = 1.0
 _MAX_SAMPLES = 1024
 _ALBEDO_COSINES = 24
 _ALBEDO_AZIMUTHS = 9
@@ -67,11 +69,14 @@ class MetalPoints:
             material=self.material,
         )
 
+    def local(self, directions: Floats) -> Floats:
+        """Directions of any length, world frame, as unit vectors in the points' frames; shape (N, 3) both."""
+        local = np.einsum("nij,nj->ni", self.frames, directions)
+        return local / np.linalg.norm(local, axis=1, keepdims=True)
+
     def at(self, points_mm: Floats) -> MetalPoints:
         """The same metal at other places, shape (N, 3)."""
-        return MetalPoints(
-            points_mm=points_mm, frames=self.frames, roughness=self.roughness, material=self.material
-        )
+        return MetalPoints(points_mm=points_mm, frames=self.frames, roughness=self.roughness, material=self.material)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -84,8 +89,11 @@ class LightSamples:
     points_mm: Floats
     """Shape (K, 3), camera frame."""
 
+    num_emitters: int
+    """M, how many emitters have shadow rays."""
+
     emitter_idx: Ints
-    """Shape (K,): the emitter whose shadow the sample shares."""
+    """Shape (K,), below M: the emitter whose shadow the sample shares."""
 
     area_mm2: float
     """Emitting area that each sample stands for."""
@@ -98,8 +106,9 @@ class LightSamples:
 def light_samples(ring_light: RingLight, material: Material, *, num_emitters: int, distance_mm: float) -> LightSamples:
     """Samples of the ring, at least one for each of the ``num_emitters`` points of ``RingLight.emitters_mm``.
 
-    Seen from ``distance_mm`` they are at most half a radian of the smaller roughness apart, as far as 1024
-    samples go; rougher than what is left over, see ``least_roughness``, no highlight is ever sampled.
+    Seen from ``distance_mm`` they are as far apart as half the smaller roughness in radians, as far as 1024
+    samples go. A highlight that is still too narrow for them is widened to their spacing, which is less than
+    what an element of a millimetre or two spans in the mirror.
     """
     emitters = ring_light.emitters_mm(num_emitters)
     apart = _SPACING_PER_LOBE * min(material.roughness_along, material.roughness_across) * distance_mm
@@ -114,12 +123,18 @@ def light_samples(ring_light: RingLight, material: Material, *, num_emitters: in
         between = np.linalg.norm(points[:, None] - emitters[None], axis=2)
         nearest = np.argmin(between, axis=1)
     area = ring_light.emitting_area_mm2 / len(points)
-    return LightSamples(points_mm=points, emitter_idx=nearest, area_mm2=area, spacing_mm=float(np.sqrt(area)))
+    return LightSamples(
+        points_mm=points,
+        num_emitters=len(emitters),
+        emitter_idx=nearest,
+        area_mm2=area,
+        spacing_mm=float(np.sqrt(area)),
+    )
 
 
 def predicted_grey(
     metal: MetalPoints,
-    towards: Floats,
+    to_viewer: Floats,
     world_from_camera: Floats,
     ring_light: RingLight,
     samples: LightSamples,
@@ -133,8 +148,8 @@ def predicted_grey(
     ----------
     metal
         N points.
-    towards
-        Shape (3,) or (N, 3): where they are looked at from, world frame, mm.
+    to_viewer
+        Shape (N, 3), of any length: directions to where they are looked at from, world frame.
     world_from_camera
         Shape (4, 4): the camera that carries the ring.
     ring_light, samples
@@ -143,26 +158,22 @@ def predicted_grey(
         Shape (N, M): which emitters no shadow covers.
     """
     places = samples.points_mm @ world_from_camera[:3, :3].T + world_from_camera[:3, 3]
-    viewers = np.broadcast_to(towards, metal.points_mm.shape)
-    if visible.shape != (len(metal.points_mm), int(samples.emitter_idx.max()) + 1):
-        raise ValueError(
-            f"visible must have shape {(len(metal.points_mm), int(samples.emitter_idx.max()) + 1)}, got {visible.shape}"
-        )
-    to_viewer = viewers - metal.points_mm
-    distance = np.linalg.norm(to_viewer, axis=1)
-    grey = np.empty(len(distance))
+    expected = (len(metal.points_mm), samples.num_emitters)
+    if visible.shape != expected:
+        raise ValueError(f"visible must have shape {expected}, got {visible.shape}")
+    grey = np.empty(len(to_viewer))
     _direct(
         metal.points_mm,
         metal.frames,
         metal.roughness,
         metal.material.eta,
         metal.material.k,
-        np.ascontiguousarray(to_viewer / distance[:, None]),
+        to_viewer / np.linalg.norm(to_viewer, axis=1, keepdims=True),
         places,
         np.ascontiguousarray(world_from_camera[:3, 2]),
         ring_light.lobe_exponent,
         samples.emitter_idx,
-        samples.spacing_mm * _LEAST_PER_SPACING,
+        samples.spacing_mm / _WIDEST_SPACING_PER_LOBE,
         np.ascontiguousarray(visible),
         grey,
     )
@@ -242,9 +253,6 @@ def _sunflower(count: int, radius_mm: float) -> Floats:
     radius = radius_mm * np.sqrt((number + 0.5) / count) if count > 1 else np.zeros(1)
     angle = number * np.pi * (3.0 - np.sqrt(5.0))
     return np.stack([radius * np.cos(angle), radius * np.sin(angle), np.zeros(count)], axis=1)
-
-
-_LEAST_PER_SPACING = 0.5
 
 
 @njit(cache=True, nogil=True)

@@ -26,7 +26,9 @@ log = logging.getLogger(__name__)
 VARIANTS = ("llvm_ad_mono", "scalar_rgb")
 """Tried in this order; the second needs no LLVM and is three times slower."""
 
-_PATH_DEPTH = 4
+PATH_DEPTH = 4
+"""Edges of the longest path of light: from the ring by way of three places of the surface to the camera."""
+
 _RING_SEGMENTS = 64
 _MAX_OVERSCAN = 4.0
 _BOUNDS_REACH = 10.0
@@ -119,6 +121,8 @@ class InspectionScene:
         a thin lens; others through a wider central one whose image is resampled along the true rays.
     num_samples
         Samples per pixel.
+    path_depth
+        Longest path of light, in edges: 2 for light that the surface reflects once, on its way to the camera.
 
     Raises
     ------
@@ -127,7 +131,13 @@ class InspectionScene:
     """
 
     def __init__(
-        self, surfaces: Sequence[SceneSurface], camera: Camera, ring_light: RingLight, *, num_samples: int
+        self,
+        surfaces: Sequence[SceneSurface],
+        camera: Camera,
+        ring_light: RingLight,
+        *,
+        num_samples: int,
+        path_depth: int = PATH_DEPTH,
     ) -> None:
         if num_samples < 1:
             raise ValueError(f"num_samples must be at least 1, got {num_samples}")
@@ -153,7 +163,7 @@ class InspectionScene:
             {
                 "type": "scene",
                 # The light itself is never in the picture, only what it shines on.
-                "integrator": {"type": "path", "max_depth": _PATH_DEPTH, "hide_emitters": True},
+                "integrator": {"type": "path", "max_depth": path_depth, "hide_emitters": True},
                 "ambient": {"type": "constant", "radiance": AMBIENT_SHARE * float(ring_light.radiance)},
                 "sensor": self._sensor(),
                 **shapes,
