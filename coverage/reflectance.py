@@ -7,6 +7,7 @@ Heitz, *Understanding the Masking-Shadowing Function* (JCGT 2014), the Fresnel f
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -95,11 +96,11 @@ class LightSamples:
     emitter_idx: Ints
     """Shape (K,), below M: the emitter whose shadow the sample shares."""
 
-    area_mm2: float
-    """Emitting area that each sample stands for."""
+    area_mm2: Floats
+    """Shape (K,): emitting area that each sample stands for."""
 
     spacing_mm: float
-    """Distance between neighbouring samples."""
+    """Largest distance between neighbouring samples."""
 
 
 @lru_cache(maxsize=64)
@@ -111,24 +112,25 @@ def light_samples(ring_light: RingLight, material: Material, *, num_emitters: in
     what an element of a millimetre or two spans in the mirror.
     """
     emitters = ring_light.emitters_mm(num_emitters)
-    apart = _SPACING_PER_LOBE * min(material.roughness_along, material.roughness_across) * distance_mm
-    wanted = int(np.ceil(ring_light.emitting_area_mm2 / apart**2))
-    count = min(max(wanted, len(emitters)), max(_MAX_SAMPLES, len(emitters)))
-    if ring_light.kind == "led":
-        each = int(np.ceil(count / len(emitters)))
-        points = (emitters[:, None] + _sunflower(each, ring_light.led_radius_mm)[None]).reshape(-1, 3)
-        nearest = np.repeat(np.arange(len(emitters)), each)
+    area_mm2 = ring_light.emitting_area_mm2
+    wanted = _SPACING_PER_LOBE * min(material.roughness_along, material.roughness_across) * distance_mm
+    apart = max(wanted, float(np.sqrt(area_mm2 / _MAX_SAMPLES)))
+    if area_mm2 <= len(emitters) * apart**2:
+        points, area, nearest = emitters, np.full(len(emitters), area_mm2 / len(emitters)), np.arange(len(emitters))
+    elif ring_light.kind == "led":
+        disc, disc_area = _annulus(0.0, ring_light.led_radius_mm, apart)
+        points, area = (emitters[:, None] + disc).reshape(-1, 3), np.tile(disc_area, len(emitters))
+        nearest = np.repeat(np.arange(len(emitters)), len(disc))
     else:
-        points = ring_light.emitters_mm(count)
-        between = np.linalg.norm(points[:, None] - emitters[None], axis=2)
-        nearest = np.argmin(between, axis=1)
-    area = ring_light.emitting_area_mm2 / len(points)
+        points, area = _annulus(ring_light.inner_radius_mm, ring_light.outer_radius_mm, apart)
+        points[:, 2] = ring_light.offset_mm
+        nearest = np.argmin(np.linalg.norm(points[:, None] - emitters[None], axis=2), axis=1)
     return LightSamples(
         points_mm=points,
+        area_mm2=area,
         num_emitters=len(emitters),
         emitter_idx=nearest,
-        area_mm2=area,
-        spacing_mm=float(np.sqrt(area)),
+        spacing_mm=float(np.sqrt(area.max())),
     )
 
 
@@ -172,12 +174,13 @@ def predicted_grey(
         places,
         np.ascontiguousarray(world_from_camera[:3, 2]),
         ring_light.lobe_exponent,
+        samples.area_mm2,
         samples.emitter_idx,
         samples.spacing_mm / _WIDEST_SPACING_PER_LOBE,
         np.ascontiguousarray(visible),
         grey,
     )
-    return grey * (ring_light.radiance * samples.area_mm2)
+    return grey * ring_light.radiance
 
 
 def reflectance(outgoing: Floats, incoming: Floats, roughness: Floats, material: Material) -> Floats:
@@ -247,12 +250,21 @@ def even_chance(num_samples: int, num_dimensions: int = 2) -> Floats:
     return (0.5 + np.arange(num_samples)[:, None] / root ** np.arange(1, num_dimensions + 1)) % 1.0
 
 
-def _sunflower(count: int, radius_mm: float) -> Floats:
-    """Points on a disc in the xy plane, shape (N, 3), each for an equal share of its area."""
-    number = np.arange(count)
-    radius = radius_mm * np.sqrt((number + 0.5) / count) if count > 1 else np.zeros(1)
-    angle = number * np.pi * (3.0 - np.sqrt(5.0))
-    return np.stack([radius * np.cos(angle), radius * np.sin(angle), np.zeros(count)], axis=1)
+def _annulus(inner_mm: float, outer_mm: float, apart_mm: float) -> tuple[Floats, Floats]:
+    """Points of about that spacing on an annulus in the xy plane, shape (N, 3), and the area around each (N,)."""
+    num_circles = max(1, round((outer_mm - inner_mm) / apart_mm))
+    edges = np.linspace(inner_mm, outer_mm, num_circles + 1)
+    points, areas = [], []
+    for number, (low, high) in enumerate(itertools.pairwise(edges)):
+        # The circle that halves the area between the edges; a disc that one point can stand for has it inside.
+        radius = np.sqrt((low**2 + high**2) / 2)
+        count = max(3, round(2 * np.pi * radius / apart_mm))
+        if low == 0.0 and high <= 0.6 * apart_mm:
+            radius, count = 0.0, 1
+        angle = 2 * np.pi * (np.arange(count) + number * (np.sqrt(5.0) - 1.0) / 2.0) / count
+        points.append(np.stack([radius * np.cos(angle), radius * np.sin(angle), np.zeros(count)], axis=1))
+        areas.append(np.full(count, np.pi * (high**2 - low**2) / count))
+    return np.concatenate(points), np.concatenate(areas)
 
 
 @njit(cache=True, nogil=True)
@@ -298,9 +310,22 @@ def _reflectances(outgoing, incoming, roughness, eta, k, values):  # type: ignor
 
 @njit(cache=True, nogil=True)
 def _direct(  # type: ignore[no-untyped-def]
-    points, frames, roughness, eta, k, to_viewer, places, forward, exponent, emitter_idx, least_mm, visible, values
+    points,
+    frames,
+    roughness,
+    eta,
+    k,
+    to_viewer,
+    places,
+    forward,
+    exponent,
+    area,
+    emitter_idx,
+    least_mm,
+    visible,
+    values,
 ):
-    """Sum over samples of f cos cos^m / r^2."""
+    """Sum over samples of f cos cos^m dA / r^2."""
     for n in range(len(points)):
         t, b, s, v = frames[n, 0], frames[n, 1], frames[n, 2], to_viewer[n]
         ox = v[0] * t[0] + v[1] * t[1] + v[2] * t[2]
@@ -323,7 +348,7 @@ def _direct(  # type: ignore[no-untyped-def]
             along = max(roughness[n, 0], least_mm / distance)
             across = max(roughness[n, 1], least_mm / distance)
             lobe = at_emitter if exponent == 1.0 else at_emitter**exponent
-            values[n] += _brdf(ox, oy, oz, ix, iy, iz, along, across, eta, k) * iz * lobe / square
+            values[n] += _brdf(ox, oy, oz, ix, iy, iz, along, across, eta, k) * iz * lobe * area[j] / square
 
 
 @njit(cache=True, nogil=True)
