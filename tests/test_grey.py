@@ -247,7 +247,7 @@ def test_predicted_grey_agrees_with_renders(name: str, material: str) -> None:
         pytest.skip(f"needs {file} in shared/data/parts")
     part = grey.load(name, PARTS)
     rig = grey.study_rig(grey.MATERIALS[material], binning=4)
-    found = grey.agreement(part, rig, num_samples=100, num_paths=48)
+    found = grey.agreement(part, rig, num_samples=64, num_paths=32)
     assert len(found.rendered) > 1500
     assert found.rank_correlation >= 0.95
     assert found.error(0.5) <= 0.05
