@@ -54,7 +54,7 @@ class MetalPoints:
         anyhow = np.cross(normals, least)
         anyhow /= np.linalg.norm(anyhow, axis=1, keepdims=True)
         given = np.full_like(normals, np.nan) if tangents is None else tangents
-        has_lay = np.isfinite(given).all(axis=1)
+        has_lay = np.asarray(np.isfinite(given).all(axis=1))
         along = np.where(has_lay[:, None], given, anyhow)
         frames = np.stack([along, np.cross(normals, along), normals], axis=1)
         own = [material.roughness_along, material.roughness_across]
