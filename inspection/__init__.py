@@ -4,6 +4,7 @@ from viewcov.inspection.camera import Camera
 from viewcov.inspection.errors import InputError, MissingExtraError, ViewcovError
 from viewcov.inspection.fixture import Fixture
 from viewcov.inspection.folder import Dataset, InspectionFolder, open_inspections, read_dataset
+from viewcov.inspection.material import Material
 from viewcov.inspection.part import Finding, Part, PartSource
 from viewcov.inspection.part_files import DEFAULT_PART, load_part
 from viewcov.inspection.plan import InspectionPlan, read_plan, write_plan
@@ -23,6 +24,7 @@ __all__ = [
     "InputError",
     "InspectionFolder",
     "InspectionPlan",
+    "Material",
     "MissingExtraError",
     "Part",
     "PartSource",

@@ -1,4 +1,4 @@
-"""The rig: camera, ring light, their body and what holds the part, with what views must offer; a TOML file."""
+"""The rig: camera, ring light, their body, what they look at and what holds it, what views must offer; a TOML file."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from viewcov.inspection.arrays import checked_number
 from viewcov.inspection.camera import Camera
 from viewcov.inspection.errors import InputError
 from viewcov.inspection.fixture import Fixture
+from viewcov.inspection.material import Material
 from viewcov.inspection.requirements import Requirements
 from viewcov.inspection.ringlight import RingLight
 
@@ -67,6 +68,9 @@ class Rig:
     fixture: Fixture | None = None
     """What holds the part."""
 
+    material: Material = field(default_factory=Material)
+    """What the parts that it looks at are made of."""
+
     def to_dict(self) -> dict[str, Any]:
         """The rig as nested plain values, the way its TOML file has it."""
         return {key: value for key, value in dataclasses.asdict(self).items() if value is not None}
@@ -80,7 +84,14 @@ def rig_from_dict(table: dict[str, Any], *, where: object, name: str, folder: Pa
     InputError
         If a table or key is missing or unknown, or a value is out of range.
     """
-    known = {"camera": Camera, "ring_light": RingLight, "body": Body, "requirements": Requirements, "fixture": Fixture}
+    known = {
+        "camera": Camera,
+        "ring_light": RingLight,
+        "body": Body,
+        "requirements": Requirements,
+        "material": Material,
+        "fixture": Fixture,
+    }
     extra = sorted(set(table) - set(known) - {"name"})
     if extra:
         raise InputError(

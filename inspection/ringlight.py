@@ -9,6 +9,9 @@ import numpy as np
 
 from viewcov.inspection.arrays import Floats, checked_count, checked_number
 
+AMBIENT_SHARE = 0.003
+"""Radiance of the room, from all sides, as a share of the ring's: what is left under a shade or a closed door."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RingLight:
@@ -55,6 +58,17 @@ class RingLight:
     def lobe_exponent(self) -> float:
         """Exponent m of the emitted lobe cos(angle)^m; 1 for a diffuse ring."""
         return self.led_exponent if self.kind == "led" else 1.0
+
+    @property
+    def led_radius_mm(self) -> float:
+        """Radius of one LED's disc: as wide as the ring, or as the LEDs' spacing allows."""
+        middle = 0.5 * (self.inner_radius_mm + self.outer_radius_mm)
+        return min(0.5 * (self.outer_radius_mm - self.inner_radius_mm), 0.45 * 2.0 * np.pi * middle / self.led_count)
+
+    @property
+    def emitting_area_mm2(self) -> float:
+        """Area that emits: the ring's, or that of all LEDs."""
+        return self.area_mm2 if self.kind == "diffuse" else float(self.led_count * np.pi * self.led_radius_mm**2)
 
     def emitters_mm(self, num_samples: int) -> Floats:
         """Points on the ring in the camera frame, shape (N, 3), each standing for an equal share of its area.

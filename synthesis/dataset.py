@@ -20,12 +20,12 @@ from viewcov.inspection.arrays import Floats
 from viewcov.inspection.errors import InputError
 from viewcov.inspection.files import read_json, sha256_of, write_grey, write_json, write_levels, write_table
 from viewcov.inspection.folder import Dataset, InspectionFolder, Split, read_dataset, write_dataset
+from viewcov.inspection.lay import FaceLay, Process, face_lays
 from viewcov.inspection.part import Part
 from viewcov.inspection.plan import InspectionPlan, write_plan
 from viewcov.inspection.viewpoint import Viewpoint
 from viewcov.synthesis.defects import Defect, DefectRanges, sample_defects
 from viewcov.synthesis.imprint import Imprint, imprint, refined_for
-from viewcov.synthesis.lay import FaceLay, Process, face_lays
 from viewcov.synthesis.render import Sensor, label_image, open_scene, render_view
 from viewcov.synthesis.scene import renderer_name
 from viewcov.synthesis.textures import Finish, sample_finish

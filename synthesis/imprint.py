@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from viewcov.inspection.arrays import Bools, Floats, Ints, Ints32
+from viewcov.inspection.lay import FaceLay, polar_edge_limit_mm
+from viewcov.inspection.normals import cad_corner_normals, smooth_groups, sum_by_group, unit
 from viewcov.inspection.part import Part, triangle_areas, triangle_normals
 from viewcov.synthesis.defects import LABELLED_DEPTH, RIM_REACH, Defect
-from viewcov.synthesis.lay import FaceLay, polar_edge_limit_mm
-from viewcov.synthesis.normals import cad_corner_normals, smooth_groups, sum_by_group, unit
 from viewcov.synthesis.refinement import RefinedMesh, refine, unrefined
 
 _LEAST_FACING = 0.2

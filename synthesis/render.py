@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from viewcov.inspection.arrays import Floats, Floats32
 from viewcov.inspection.camera import Camera
+from viewcov.inspection.lay import PROCESSES, FaceLay, lay_coordinates
+from viewcov.inspection.normals import cad_corner_normals, unit
+from viewcov.inspection.part import Part
 from viewcov.inspection.rig import Rig
-from viewcov.synthesis.imprint import Imprint
-from viewcov.synthesis.lay import PROCESSES, FaceLay, lay_coordinates
-from viewcov.synthesis.scene import InspectionScene, Material, SceneSurface
+from viewcov.synthesis.imprint import Imprint, refined_for
+from viewcov.synthesis.scene import PATH_DEPTH, InspectionScene, SceneSurface
 from viewcov.synthesis.textures import Finish, Texture, height_tile
 
 
@@ -61,16 +63,18 @@ def open_scene(
                 corners_mm=corners[rows],
                 normals=imprint.corner_normals[rows],
                 uv=uv_mm[rows] / tile_mm[cad[rows]] + shift[cad[rows]],
-                material=Material(
+                material=replace(
+                    rig.material,
                     roughness_along=texture.roughness_along,
                     roughness_across=texture.roughness_across,
-                    height_mm=height_tile(texture),
                 ),
+                height_mm=height_tile(texture),
             )
         )
     rows = np.flatnonzero(torn)
     if rows.size:
-        smooth = Material(roughness_along=finish.scratch_roughness, roughness_across=finish.scratch_roughness)
+        alpha = finish.scratch_roughness
+        smooth = replace(rig.material, roughness_along=alpha, roughness_across=alpha)
         surfaces.append(
             SceneSurface(
                 name="scratches",
@@ -81,6 +85,24 @@ def open_scene(
             )
         )
     return InspectionScene(surfaces, rig.camera, rig.ring_light, num_samples=num_samples)
+
+
+def open_smooth_scene(
+    part: Part, lays: tuple[FaceLay, ...], rig: Rig, *, num_samples: int = 16, path_depth: int = PATH_DEPTH
+) -> InspectionScene:
+    """The part of the rig's material as it is: no texture, no defects, the lay in its highlights only."""
+    mesh = refined_for(part, (), mm_per_px=rig.camera.mm_per_px_at_focus, lays=lays)
+    cad = part.cad_face_idx[mesh.part_face]
+    normals, uv = unit(mesh.at_corners(cad_corner_normals(part))), lay_coordinates(lays, cad, mesh.corners_mm)
+    is_plain = np.array([lay.process == "plain" for lay in lays])[cad]
+    alpha = rig.material.roughness_plain
+    plain = replace(rig.material, roughness_along=alpha, roughness_across=alpha)
+    surfaces = [
+        SceneSurface(name=name, corners_mm=mesh.corners_mm[rows], normals=normals[rows], uv=uv[rows], material=material)
+        for name, rows, material in (("machined", ~is_plain, rig.material), ("plain", is_plain, plain))
+        if rows.any()
+    ]
+    return InspectionScene(surfaces, rig.camera, rig.ring_light, num_samples=num_samples, path_depth=path_depth)
 
 
 def _tile_mm(texture: Texture, lay: FaceLay) -> tuple[float, float]:

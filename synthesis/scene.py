@@ -17,18 +17,19 @@ import numpy as np
 from viewcov.inspection.arrays import Floats, Floats32, Ints
 from viewcov.inspection.camera import Camera
 from viewcov.inspection.errors import InputError, MissingExtraError
+from viewcov.inspection.material import Material
 from viewcov.inspection.poses import transform_points
-from viewcov.inspection.ringlight import RingLight
+from viewcov.inspection.ringlight import AMBIENT_SHARE, RingLight
 
 log = logging.getLogger(__name__)
 
 VARIANTS = ("llvm_ad_mono", "scalar_rgb")
 """Tried in this order; the second needs no LLVM and is three times slower."""
 
-_PATH_DEPTH = 4
+PATH_DEPTH = 4
+"""Edges of the longest path of light: from the ring by way of three places of the surface to the camera."""
+
 _RING_SEGMENTS = 64
-_AMBIENT = 0.003
-_ALUMINIUM_ETA, _ALUMINIUM_K = 1.1, 6.8
 _MAX_OVERSCAN = 4.0
 _BOUNDS_REACH = 10.0
 
@@ -48,20 +49,6 @@ assert float(mi.TensorXf(mi.render(scene, spp=1)).array[0]) >= 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Material:
-    """Rough aluminium, with grooves where it has a height tile."""
-
-    roughness_along: float
-    """GGX alpha along u."""
-
-    roughness_across: float
-    """GGX alpha across u."""
-
-    height_mm: Floats32 | None = None
-    """Shape (rows, columns): heights over one tile; columns run along u. None for a smooth surface."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class SceneSurface:
     """Triangles of one material."""
 
@@ -75,10 +62,13 @@ class SceneSurface:
     """Shape (G, 3, 3), unit length: shading normals at the corners."""
 
     uv: Floats
-    """Shape (G, 3, 2), in tiles of the material."""
+    """Shape (G, 3, 2): u along the lay, v across; in tiles of ``height_mm`` where there is one."""
 
     material: Material
     """What it is made of."""
+
+    height_mm: Floats32 | None = None
+    """Shape (rows, columns): heights over one tile; columns run along u. None for a smooth surface."""
 
 
 @functools.cache
@@ -131,6 +121,8 @@ class InspectionScene:
         a thin lens; others through a wider central one whose image is resampled along the true rays.
     num_samples
         Samples per pixel.
+    path_depth
+        Longest path of light, in edges: 2 for light that the surface reflects once, on its way to the camera.
 
     Raises
     ------
@@ -139,7 +131,13 @@ class InspectionScene:
     """
 
     def __init__(
-        self, surfaces: Sequence[SceneSurface], camera: Camera, ring_light: RingLight, *, num_samples: int
+        self,
+        surfaces: Sequence[SceneSurface],
+        camera: Camera,
+        ring_light: RingLight,
+        *,
+        num_samples: int,
+        path_depth: int = PATH_DEPTH,
     ) -> None:
         if num_samples < 1:
             raise ValueError(f"num_samples must be at least 1, got {num_samples}")
@@ -165,8 +163,8 @@ class InspectionScene:
             {
                 "type": "scene",
                 # The light itself is never in the picture, only what it shines on.
-                "integrator": {"type": "path", "max_depth": _PATH_DEPTH, "hide_emitters": True},
-                "ambient": {"type": "constant", "radiance": _AMBIENT * float(ring_light.radiance)},
+                "integrator": {"type": "path", "max_depth": path_depth, "hide_emitters": True},
+                "ambient": {"type": "constant", "radiance": AMBIENT_SHARE * float(ring_light.radiance)},
                 "sensor": self._sensor(),
                 **shapes,
             }
@@ -261,12 +259,7 @@ def ring_mesh(ring_light: RingLight) -> tuple[Floats, Ints]:
             remedy="set it to 1 or use a diffuse ring",
         )
     centers = ring_light.emitters_mm(ring_light.led_count)
-    middle_radius = 0.5 * (ring_light.inner_radius_mm + ring_light.outer_radius_mm)
-    radius = min(
-        0.5 * (ring_light.outer_radius_mm - ring_light.inner_radius_mm),
-        0.45 * 2.0 * np.pi * middle_radius / ring_light.led_count,
-    )
-    disc = np.concatenate([np.zeros((1, 3)), radius * circle])
+    disc = np.concatenate([np.zeros((1, 3)), ring_light.led_radius_mm * circle])
     fan = np.column_stack([np.zeros_like(number), number + 1, after + 1])
     vertices = (centers[:, None] + disc[None]).reshape(-1, 3)
     faces = (len(disc) * np.arange(len(centers))[:, None, None] + fan[None]).reshape(-1, 3)
@@ -314,13 +307,13 @@ def _part_mesh(mi: Any, surface: SceneSurface, origin_mm: Floats) -> Any:
     metal = {
         "type": "roughconductor",
         "distribution": "ggx",
-        "eta": _ALUMINIUM_ETA,
-        "k": _ALUMINIUM_K,
+        "eta": material.eta,
+        "k": material.k,
         "alpha_u": material.roughness_along,
         "alpha_v": material.roughness_across,
     }
-    if material.height_mm is not None:
-        heights = mi.Bitmap(np.ascontiguousarray(material.height_mm[:, :, None], dtype=np.float32))
+    if surface.height_mm is not None:
+        heights = mi.Bitmap(np.ascontiguousarray(surface.height_mm[:, :, None], dtype=np.float32))
         tile = {"type": "bitmap", "bitmap": heights, "raw": True, "wrap_mode": "repeat"}
         metal = {"type": "bumpmap", "heights": tile, "metal": metal}
     count = len(surface.corners_mm)

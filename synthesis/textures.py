@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from viewcov.inspection.arrays import Floats32
-from viewcov.synthesis.lay import PROCESSES, Process
+from viewcov.inspection.lay import PROCESSES, Process
 
 _ROWS = 1024
 # Around a hole only a short tile closes without being squeezed.

@@ -8,13 +8,13 @@ import trimesh
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from viewcov.inspection.lay import face_lays
+from viewcov.inspection.normals import cad_corner_normals, shading_normals
 from viewcov.inspection.part import Part, PartSource, triangle_areas, triangle_normals
 from viewcov.inspection.part_files import load_part
 from viewcov.inspection.requirements import Requirements
 from viewcov.synthesis.defects import Defect, DefectRanges, sample_defects
 from viewcov.synthesis.imprint import Imprint, imprint, refined_for
-from viewcov.synthesis.lay import face_lays
-from viewcov.synthesis.normals import cad_corner_normals
 from viewcov.synthesis.refinement import refine, unrefined
 
 
@@ -232,3 +232,14 @@ def test_cad_normals_are_smooth_on_a_cylinder_and_sharp_at_its_end() -> None:
     radial = part.corners_mm * [1.0, 1.0, 0.0] / 10.0
     np.testing.assert_allclose(normals[side], radial[side], atol=1e-9)
     np.testing.assert_allclose(normals[cad == 1], np.broadcast_to([0.0, 0.0, 1.0], (48, 3, 3)), atol=1e-12)
+
+
+def test_shading_normals_are_the_interpolated_corner_normals() -> None:
+    part = load_part("builtin:clutch-half")
+    rng = np.random.default_rng(0)
+    faces = rng.integers(len(part.faces), size=300)
+    weights = rng.dirichlet(np.ones(3), size=300)
+    points = np.einsum("nc,nci->ni", weights, part.corners_mm[faces])
+    expected = np.einsum("nc,nci->ni", weights, cad_corner_normals(part)[faces])
+    expected /= np.linalg.norm(expected, axis=1, keepdims=True)
+    np.testing.assert_allclose(shading_normals(part, faces, points), expected, atol=1e-6)

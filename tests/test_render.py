@@ -11,6 +11,8 @@ import trimesh
 
 from viewcov.inspection.camera import Camera
 from viewcov.inspection.errors import InputError, MissingExtraError
+from viewcov.inspection.lay import face_lays
+from viewcov.inspection.material import Material
 from viewcov.inspection.part import Part, PartSource, triangle_areas, triangle_normals
 from viewcov.inspection.poses import transform_points
 from viewcov.inspection.rig import Rig, load_rig
@@ -18,12 +20,10 @@ from viewcov.inspection.ringlight import RingLight
 from viewcov.inspection.viewpoint import Viewpoint
 from viewcov.synthesis.defects import Defect
 from viewcov.synthesis.imprint import imprint, refined_for
-from viewcov.synthesis.lay import face_lays
 from viewcov.synthesis.render import Sensor, label_image, open_scene, render_view
 from viewcov.synthesis.scene import (
     VARIANTS,
     InspectionScene,
-    Material,
     SceneSurface,
     renderer_name,
     renderer_variant,
@@ -196,7 +196,7 @@ def test_a_height_ramp_shades_like_a_tilted_normal() -> None:
     heights = np.tile(-slope * np.arange(columns, dtype=np.float32) / columns * 50.0, (4, 1))
     square = plate((0.0, 0.0, 250.0), 40.0)
     inside = (square.corners_mm[..., :2] + 25.0) / 50.0
-    ramp = replace(square, uv=inside, material=replace(METAL, height_mm=heights))
+    ramp = replace(square, uv=inside, height_mm=heights)
     shaded = scene_of(ramp, camera=camera, num_samples=16).render(np.eye(4), seed=1)
 
     def tilted(towards_x: float) -> np.ndarray:

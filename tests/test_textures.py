@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from viewcov.inspection.part import Part, PartSource
+from viewcov.inspection.lay import PROCESSES, face_lays, lay_coordinates, lay_directions, polar_edge_limit_mm
+from viewcov.inspection.part import Part, PartSource, triangle_areas, triangle_normals
 from viewcov.inspection.part_files import load_part
 from viewcov.synthesis.imprint import refined_for
-from viewcov.synthesis.lay import PROCESSES, face_lays, lay_coordinates, polar_edge_limit_mm
 from viewcov.synthesis.textures import height_tile, sample_finish
 
 
@@ -115,6 +115,32 @@ def test_coordinates_are_ramps_along_and_across_the_lay() -> None:
                                    np.abs(np.exp(1j * angle) - np.exp(1j * angle.flat[0])), atol=1e-9)  # fmt: skip
         # No triangle spans the seam.
         assert np.ptp(uv[rows][..., 0], axis=1).max() < 2.0 * np.pi * 25.0 / 20.0
+
+
+@pytest.mark.parametrize("name", ["clutch-half", "ring"])
+def test_directions_are_those_of_the_coordinates(name: str) -> None:
+    part = ring() if name == "ring" else load_part("builtin:clutch-half")
+    lays = face_lays(part)
+    mesh = refined_for(part, (), mm_per_px=0.1, lays=lays)
+    corners, cad = mesh.corners_mm, part.cad_face_idx[mesh.part_face]
+    sound = triangle_areas(corners) > 1e-3
+    corners, cad = corners[sound], cad[sound]
+    normals = triangle_normals(corners)
+    found = lay_directions(lays, cad, corners.mean(axis=1), normals)
+    plain = np.array([lay.process == "plain" for lay in lays])[cad]
+    assert np.isnan(found[plain]).all()
+    found, corners, normals = found[~plain], corners[~plain], normals[~plain]
+    np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1.0)
+    np.testing.assert_allclose((found * normals).sum(axis=1), 0.0, atol=1e-9)
+    # The derivative of the position by u, from the corners' texture coordinates; the renderer's tangent.
+    uv = lay_coordinates(lays, cad[~plain], corners)
+    (a, b), (p, q) = (np.moveaxis(x[:, 1:] - x[:, :1], 1, 0) for x in (uv, corners))
+    by_u = (b[:, 1:] * p - a[:, 1:] * q) / (a[:, :1] * b[:, 1:] - a[:, 1:] * b[:, :1])
+    by_u /= np.linalg.norm(by_u, axis=1, keepdims=True)
+    # Triangles are chords of their arcs: a few degrees.
+    lean = np.degrees(np.arccos(np.clip((by_u * found).sum(axis=1), -1, 1)))
+    assert np.median(lean) < 1.0
+    assert np.quantile(lean, 0.99) < 8.0
 
 
 def test_flat_turned_triangles_are_fine_enough_for_their_lay() -> None:

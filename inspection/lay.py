@@ -14,8 +14,8 @@ from typing import Literal
 import numpy as np
 
 from viewcov.inspection.arrays import Floats, Ints32
+from viewcov.inspection.normals import cad_corner_normals, unit
 from viewcov.inspection.part import Part, triangle_areas, triangle_normals
-from viewcov.synthesis.normals import cad_corner_normals, unit
 
 Process = Literal["turned", "drilled", "milled", "plain"]
 PROCESSES: tuple[Process, ...] = ("turned", "drilled", "milled", "plain")
@@ -108,6 +108,24 @@ def lay_coordinates(lays: tuple[FaceLay, ...], cad_face_idx: Ints32, corners_mm:
         if rows.size:
             uv[rows] = _coordinates(lay, corners_mm[rows])
     return uv
+
+
+def lay_directions(lays: tuple[FaceLay, ...], cad_face_idx: Ints32, points_mm: Floats, normals: Floats) -> Floats:
+    """Unit vectors along the machining grooves, shape (N, 3), in the planes with the unit normals (N, 3).
+
+    At points (N, 3) of the CAD faces (N,); NaN where a face has no lay, and on the axis of a turned one.
+    """
+    directions = np.full(points_mm.shape, np.nan)
+    for cad in np.unique(cad_face_idx):
+        lay, rows = lays[cad], np.flatnonzero(cad_face_idx == cad)
+        if lay.process == "plain":
+            continue
+        around = np.cross(lay.axis, points_mm[rows] - lay.origin_mm)
+        along = np.broadcast_to(lay.along, around.shape) if lay.process == "milled" else around
+        tangent = along - np.einsum("ni,ni->n", along, normals[rows])[:, None] * normals[rows]
+        length = np.linalg.norm(tangent, axis=1, keepdims=True)
+        directions[rows] = np.divide(tangent, length, out=np.full_like(tangent, np.nan), where=length > 1e-9)
+    return directions
 
 
 def polar_edge_limit_mm(lays: tuple[FaceLay, ...], cad_face_idx: Ints32, corners_mm: Floats, error_mm: float) -> Floats:

@@ -49,3 +49,19 @@ def unit(vectors: Floats) -> Floats:
     """Vectors of shape (..., 3) at length 1; zero stays zero."""
     length = np.linalg.norm(vectors, axis=-1, keepdims=True)
     return np.divide(vectors, length, out=np.zeros_like(vectors), where=length > 0)
+
+
+def shading_normals(part: Part, face_idx: Ints, points_mm: Floats) -> Floats:
+    """Unit normals of the smooth CAD faces, shape (N, 3), at points (N, 3) on the part's triangles (N,).
+
+    The corners' normals, interpolated as a renderer does: the surface that light sees is round where that of
+    the triangles has edges.
+    """
+    corners = part.corners_mm[face_idx]
+    to_b, to_c, arm = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0], points_mm - corners[:, 0]
+    normal = np.cross(to_b, to_c)
+    square = np.einsum("ni,ni->n", normal, normal)
+    weight_b = np.einsum("ni,ni->n", np.cross(arm, to_c), normal)
+    weight_c = np.einsum("ni,ni->n", np.cross(to_b, arm), normal)
+    weights = np.stack([square - weight_b - weight_c, weight_b, weight_c], axis=1)
+    return unit(np.einsum("nc,nci->ni", weights, cad_corner_normals(part)[face_idx]))

@@ -1,0 +1,161 @@
+"""Predicted grey of surface elements beside renders of real parts without texture.
+
+For each part and material, over the elements seen in a few views: rank correlation, median relative error and its
+90 % quantile, of the light that the surface reflects once (paths of two edges) and of all that is rendered (four).
+Then the share of seen elements that are dark, usable or saturated at each exposure of the stack.
+
+Run: python -P benchmarks/grey.py [--samples 144] [--paths 128] [--parts FOLDER]
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from scipy.stats import spearmanr
+
+from viewcov.coverage.exposure import Exposed, exposure_states
+from viewcov.coverage.grey import MAX_REFLECTIONS, GreyPredictor
+from viewcov.coverage.raster import id_buffer
+from viewcov.coverage.visibility import VisibilityTester
+from viewcov.inspection.arrays import Floats, Ints
+from viewcov.inspection.lay import face_lays
+from viewcov.inspection.material import Material
+from viewcov.inspection.part import Part
+from viewcov.inspection.part_files import load_part
+from viewcov.inspection.requirements import Requirements
+from viewcov.inspection.rig import Rig, load_rig
+from viewcov.inspection.surface import Surface, cut_surface
+from viewcov.inspection.viewpoint import Viewpoint
+from viewcov.synthesis.render import open_smooth_scene
+
+PARTS = Path(__file__).resolve().parents[2] / "shared" / "data" / "parts"
+FILES: dict[str, tuple[str, float | None]] = {
+    "clutch-half": ("builtin:clutch-half", None),
+    "flanged-hub": ("flanged-hub-88mm.stp", None),
+    "machined-block": ("machined-block-127mm.step", None),
+    "coupling-half": ("coupling-half.off", 100.0),
+}
+MATERIALS = {
+    "isotropic": Material(roughness_along=0.2, roughness_across=0.2),
+    "anisotropic": Material(roughness_along=0.2, roughness_across=0.3),
+}
+DIRECTIONS = ((0.3, 0.2, 1.0), (1.0, 0.5, 0.6), (-0.6, 0.8, 0.35))
+MIN_PIXELS = 3
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Predicted and rendered grey of the (element, view) pairs that are seen and have pixels enough."""
+
+    predicted: Floats
+    rendered: Floats
+
+    @property
+    def rank_correlation(self) -> float:
+        return float(spearmanr(self.predicted, self.rendered).statistic)
+
+    def error(self, quantile: float) -> float:
+        """Quantile of the relative error."""
+        return float(np.quantile(np.abs(self.predicted - self.rendered) / self.rendered, quantile))
+
+
+def load(name: str, folder: Path = PARTS) -> Part:
+    file, scale_mm = FILES[name]
+    return load_part(file if file.startswith("builtin:") else folder / file, scale_mm=scale_mm)
+
+
+def study_rig(material: Material, *, binning: int) -> Rig:
+    """The rig paper-quarter with larger pixels, all of which are fine enough."""
+    rig = load_rig("paper-quarter")
+    camera = rig.camera.binned(binning)
+    limits = replace(rig.requirements, max_mm_per_px=2.0 * camera.mm_per_px_at_focus)
+    return replace(rig, camera=camera, requirements=limits, material=material)
+
+
+def study_views(part: Part, rig: Rig) -> list[Viewpoint]:
+    middle = part.center_mm
+    arms = [np.array(d) / np.linalg.norm(d) * rig.camera.focus_distance_mm for d in DIRECTIONS]
+    return [Viewpoint.looking_at(middle + arm, middle, id=f"v{number}") for number, arm in enumerate(arms)]
+
+
+def seen_pairs(surface: Surface, rig: Rig, views: list[Viewpoint]) -> list[Ints]:
+    tester = VisibilityTester(surface, rig, rig.requirements)
+    return [tester.seen_elements(view) for view in views]
+
+
+def agreement(
+    part: Part, rig: Rig, *, num_samples: int, num_paths: int, num_reflections: int = MAX_REFLECTIONS
+) -> Agreement:
+    surface = cut_surface(part, 6.0 * rig.camera.mm_per_px_at_focus)
+    predictor = GreyPredictor(surface, rig)
+    depth = num_reflections + 1
+    scene = open_smooth_scene(part, face_lays(part), rig, num_samples=num_samples, path_depth=depth)
+    predicted, rendered = [], []
+    views = study_views(part, rig)
+    for view, seen in zip(views, seen_pairs(surface, rig, views), strict=True):
+        image = scene.render(view.world_from_camera, seed=1)
+        ids, _ = id_buffer(surface.vertices_mm, surface.faces, rig.camera, view.camera_from_world)
+        shown = ids >= 0
+        pixels = np.bincount(ids[shown], minlength=surface.num_elements)
+        light = np.bincount(ids[shown], weights=image[shown], minlength=surface.num_elements)
+        seen = seen[pixels[seen] >= MIN_PIXELS]
+        predicted.append(predictor.grey(view, seen, num_paths=num_paths, num_reflections=num_reflections))
+        rendered.append(light[seen] / pixels[seen])
+    return Agreement(np.concatenate(predicted), np.concatenate(rendered))
+
+
+def print_agreement(args: argparse.Namespace) -> None:
+    print(
+        f"{'part':>15} {'material':>12} {'edges':>5} {'pairs':>6} {'rank corr.':>10} {'median':>7} {'90 %':>7} {'s':>5}"
+    )
+    for name in FILES:
+        part = load(name, args.parts)
+        for label, material in MATERIALS.items():
+            rig = study_rig(material, binning=2)
+            for reflections in (1, MAX_REFLECTIONS):
+                start = time.perf_counter()
+                found = agreement(
+                    part, rig, num_samples=args.samples, num_paths=args.paths, num_reflections=reflections
+                )
+                print(
+                    f"{name:>15} {label:>12} {reflections + 1:>5} {len(found.rendered):>6} "
+                    f"{found.rank_correlation:>10.3f} {found.error(0.5):>7.1%} {found.error(0.9):>7.1%} "
+                    f"{time.perf_counter() - start:>5.0f}",
+                    flush=True,
+                )
+
+
+def print_exposures(args: argparse.Namespace) -> None:
+    limits = Requirements(min_grey=0.02, max_grey=0.98)
+    rig = study_rig(Material(), binning=1)
+    print(f"\nshare of seen pairs dark / usable / saturated, limits {limits.min_grey} and {limits.max_grey}")
+    print(f"{'part':>15} {'light':>8} " + " ".join(f"{f'x {2.0**a:g}':>20}" for a in limits.exposures) + "  at some")
+    for name in ("clutch-half", "flanged-hub"):
+        part = load(name, args.parts)
+        surface = cut_surface(part, 6.0 * rig.camera.mm_per_px_at_focus)
+        predictor = GreyPredictor(surface, rig)
+        views = study_views(part, rig)
+        pairs = list(zip(views, seen_pairs(surface, rig, views), strict=True))
+        for label, levels in (("direct", predictor.direct), ("all", predictor.grey)):
+            states = exposure_states(np.concatenate([levels(view, seen) for view, seen in pairs]), limits)
+            shares = [[float((column == kind).mean()) for kind in Exposed] for column in states.T]
+            said = " ".join(f"{' / '.join(f'{share:.1%}' for share in row):>20}" for row in shares)
+            print(f"{name:>15} {label:>8} {said}  {(states == Exposed.USABLE).any(axis=1).mean():.1%}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--samples", type=int, default=144, help="light paths per pixel of the renders")
+    parser.add_argument("--paths", type=int, default=128, help="paths per element of the prediction")
+    parser.add_argument("--parts", type=Path, default=PARTS, help="folder of the real parts")
+    args = parser.parse_args()
+    print_agreement(args)
+    print_exposures(args)
+
+
+if __name__ == "__main__":
+    main()
