@@ -27,7 +27,7 @@ SLACK = 0.1
 BLOCK = 512
 """Viewpoints whose times are computed at once."""
 
-RouteBoundName = Literal["Held-Karp 1-tree", "all orders"]
+RouteBoundName = Literal["Held-Karp 1-tree", "branch and cut", "all orders"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,7 +98,7 @@ def short_route(cost: Floats, *, closed: bool = False, start: int | None = None,
         The first place. Without it, an open tour starts and ends where it is cheapest, and a closed one is
         given from place 0.
     """
-    matrix = _closed_costs(cost, closed=closed, start=start)
+    matrix = closed_costs(cost, closed=closed, start=start)
     num = len(matrix)
     if num < 2:
         return np.arange(len(cost))
@@ -115,15 +115,15 @@ def short_route(cost: Floats, *, closed: bool = False, start: int | None = None,
         slack = SLACK * abs(length) / num
         tours.append(iterated_tour(search, tour, kicks=KICKS_PER_PLACE * num, rng=rng, slack=slack))
     best = min(tours, key=lambda tour: tour_cost(matrix, tour))
-    return _opened(best, len(cost), start=start)
+    return opened_tour(best, len(cost), start=start)
 
 
 def improve_route(cost: Floats, order: Ints, *, closed: bool = False, start: int | None = None) -> Ints:
     """The tour after local search alone; never costlier than before. ``closed`` and ``start`` as in `short_route`."""
-    matrix = _closed_costs(cost, closed=closed, start=start)
+    matrix = closed_costs(cost, closed=closed, start=start)
     order = np.asarray(order, dtype=np.int64)
     tour = order if len(matrix) == len(order) else np.append(order, len(order))
-    return _opened(iterated_tour(matrix, tour, kicks=0, rng=np.random.default_rng(0)), len(cost), start=start)
+    return opened_tour(iterated_tour(matrix, tour, kicks=0, rng=np.random.default_rng(0)), len(cost), start=start)
 
 
 def route_bound(cost: Floats, order: Ints, *, closed: bool = False, start: int | None = None) -> RouteBound:
@@ -140,7 +140,7 @@ def route_bound(cost: Floats, order: Ints, *, closed: bool = False, start: int |
     closed, start
         As for `short_route`.
     """
-    matrix = _closed_costs(cost, closed=closed, start=start)
+    matrix = closed_costs(cost, closed=closed, start=start)
     if len(matrix) <= 3:
         best = short_route(cost, closed=closed, start=start)
         return RouteBound(seconds=route_cost(cost, best, closed=closed), name="all orders")
@@ -160,7 +160,7 @@ def nearest_neighbour(cost: Floats, start: int) -> Ints:
     return order
 
 
-def _closed_costs(cost: Floats, *, closed: bool, start: int | None) -> Floats:
+def closed_costs(cost: Floats, *, closed: bool, start: int | None) -> Floats:
     """Costs whose closed tours cost as much as the tours asked for.
 
     The way back to a fixed start is free for an open tour; without a fixed start, a place more that costs
@@ -182,8 +182,8 @@ def _closed_costs(cost: Floats, *, closed: bool, start: int | None) -> Floats:
     return free
 
 
-def _opened(tour: Ints, num: int, *, start: int | None) -> Ints:
-    """The tour from its start on, without the place that `_closed_costs` adds."""
+def opened_tour(tour: Ints, num: int, *, start: int | None) -> Ints:
+    """The tour from its start on, without the place that `closed_costs` adds."""
     if len(tour) > num:
         return np.roll(tour, -int(np.flatnonzero(tour == num)[0]))[1:]
     return np.roll(tour, -int(np.flatnonzero(tour == (start or 0))[0])) if num else tour

@@ -9,10 +9,10 @@ from numba import njit
 
 from viewcov.inspection.arrays import Floats
 
-ROUNDS = 1500
+ROUNDS = 3000
 """Steps of the subgradient ascent."""
 
-PATIENCE = 15
+PATIENCE = 20
 """Steps without a better bound after which the steps become shorter."""
 
 
@@ -81,9 +81,9 @@ def _ascend(cost, upper, rounds, symmetric):  # type: ignore[no-untyped-def]
         if (excess == 0.0).all():
             break  # The 1-tree is a tour.
         if stale == PATIENCE:
-            scale, stale = 0.7 * scale, 0
+            scale, stale = 0.9 * scale, 0
             price[:] = best_price
-        along = 0.7 * excess + 0.3 * along
+        along = 0.3 * excess + 0.7 * along
         norm = (along**2).sum()
         if norm > 0.0:
             price += scale * max(upper - bound, 1e-6 * abs(upper)) / norm * along

@@ -181,22 +181,20 @@ def _turn(search, base):  # type: ignore[no-untyped-def]
         to = search.place[near]
         # base [after ... near] beyond  becomes  base [near ... after] beyond.
         beyond = tour[(to + 1) % num]
-        if near != after and beyond != base:
-            change = cost[base, near] + cost[after, beyond] - cost[base, after] - cost[near, beyond]
-            first = (at + 1) % num
-            if change + _turning(search, first, to) < -search.tolerance:
-                _reverse(tour, first, to)
-                _touch(search, base, after, near, beyond, base, near)
-                return 4
+        change = cost[base, near] + cost[after, beyond] - cost[base, after] - cost[near, beyond]
+        first = (at + 1) % num
+        if change + _turning(search, first, to) < -search.tolerance:
+            _reverse(tour, first, to)
+            _touch(search, base, after, near, beyond, base, near)
+            return 4
         # before [base ... last] near  becomes  before [last ... base] near.
         last = tour[(to - 1) % num]
-        if near != before and last != base:
-            change = cost[base, near] + cost[before, last] - cost[before, base] - cost[last, near]
-            end = (to - 1) % num
-            if change + _turning(search, at, end) < -search.tolerance:
-                _reverse(tour, at, end)
-                _touch(search, base, before, near, last, base, near)
-                return 4
+        change = cost[base, near] + cost[before, last] - cost[before, base] - cost[last, near]
+        end = (to - 1) % num
+        if change + _turning(search, at, end) < -search.tolerance:
+            _reverse(tour, at, end)
+            _touch(search, base, before, near, last, base, near)
+            return 4
     return 0
 
 
