@@ -58,7 +58,7 @@ class _Model:
     def __init__(self, cost: Floats, steps: Ints, *, symmetric: bool) -> None:
         num, places = len(cost), np.arange(len(steps))
         self.num, self.steps, self.cost = num, steps, cost[steps[:, 0], steps[:, 1]]
-        ends = steps if symmetric else steps + [0, num]
+        ends = steps if symmetric else steps + np.array([0, num])
         shape = (num if symmetric else 2 * num, len(steps))
         self.visits = 2.0 if symmetric else 1.0
         ones = np.ones(2 * len(steps))

@@ -15,6 +15,9 @@ from viewcov.inspection.viewpoint import Viewpoint
 from viewcov.planning.tour_bounds import one_tree_bound
 from viewcov.planning.tours import iterated_tour, tour_cost
 
+DEFAULT_MOTION = MotionModel()
+"""How the camera moves where nothing else is said."""
+
 RUNS = 4
 """Searches from different first tours, of which the best result counts."""
 
@@ -43,7 +46,7 @@ class RouteBound:
 
 def motion_times_s(
     viewpoints: Sequence[Viewpoint],
-    motion: MotionModel = MotionModel(),
+    motion: MotionModel = DEFAULT_MOTION,
     *,
     dtype: type[np.float64] | type[np.float32] = np.float64,
 ) -> Floats:
@@ -67,7 +70,7 @@ def motion_times_s(
 
 
 def route_time_s(
-    viewpoints: Sequence[Viewpoint], motion: MotionModel = MotionModel(), *, closed: bool = False
+    viewpoints: Sequence[Viewpoint], motion: MotionModel = DEFAULT_MOTION, *, closed: bool = False
 ) -> float:
     """Seconds to take all views in the order given: motion, settling and exposure."""
     times = motion_times_s(viewpoints, motion)

@@ -31,7 +31,7 @@ def read_times_csv(path: str | Path, ids: Sequence[str]) -> Floats:
     for names, line in ((targets, "first row"), (sources, "first column")):
         _check_ids(names, ids, where=f"{path}, {line}")
     column = {name: place for place, name in enumerate(targets, start=1)}
-    row_of = {name: row for name, row in zip(sources, rows[1:], strict=True)}
+    row_of = dict(zip(sources, rows[1:], strict=True))
     times = np.zeros((len(ids), len(ids)))
     for begin, source in enumerate(ids):
         if len(row_of[source]) != len(rows[0]):

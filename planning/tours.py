@@ -102,7 +102,10 @@ def _iterate(search, kicks, slack):  # type: ignore[no-untyped-def]
     """Improve the tour in place; each kick is a position and two lengths less one."""
     tour, num = search.tour, len(search.tour)
     _measure(search)
-    _improve(search, num)
+    # Turning a stretch changes asymmetric costs all along it, beyond the places that are queued.
+    while _improve(search, num):
+        for place in range(num):
+            _push(search, place, place)
     kept, now = tour.copy(), search.ahead[num]
     best, least = tour.copy(), now
     for kick in range(len(kicks)):
@@ -152,7 +155,8 @@ def _push(search, count, item):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def _improve(search, count):  # type: ignore[no-untyped-def]
-    """Apply moves from the ``count`` queued places until none helps."""
+    """Apply moves from the ``count`` queued places until none helps; whether one did."""
+    improved = False
     while count > 0:
         count -= 1
         base = search.queue[count]
@@ -166,6 +170,8 @@ def _improve(search, count):  # type: ignore[no-untyped-def]
             _measure(search)
             for which in range(changed):
                 count = _push(search, count, search.touched[which])
+            improved = True
+    return improved
 
 
 @njit(cache=True, nogil=True)
