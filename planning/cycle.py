@@ -11,8 +11,11 @@ from viewcov.inspection.arrays import Bools, Floats, Floats32, Ints
 from viewcov.planning.route import improve_route, route_cost, short_route
 from viewcov.planning.selection import TOLERANCE, CoverProblem, is_cover
 
-ROUNDS = 30
+ROUNDS = 60
 """Times that a part of the route is torn out and planned anew."""
+
+LARGEST_RUIN = 12
+"""Most views that are torn out at once."""
 
 TRIES = 20
 """Views that are tried, in each step, for making two or more others superfluous."""
@@ -41,8 +44,8 @@ def shorten_cycle(
     """Views that reach the target too, in the order of their route, and never take longer than the ``chosen``.
 
     A local search drops views, exchanges one for another that stands better on the way, and adds one that
-    makes several superfluous, for as long as that saves time. Then stretches of the route are torn out at
-    random, repaired with the views of most newly covered weight per second, and improved in the same way; the
+    makes several superfluous, for as long as that saves time. Then views around a random one are torn out, the
+    cover is repaired with those of most newly covered weight per second, and improved in the same way; the
     result is kept if it takes less (ruin and recreate, Schrimpf et al. 2000). No optimality is claimed.
     Deterministic for a seed.
 
@@ -62,7 +65,7 @@ def shorten_cycle(
     closed
         Whether the camera returns to the first view.
     rounds
-        How many stretches are torn out.
+        How often views are torn out.
 
     Raises
     ------
@@ -78,17 +81,10 @@ def shorten_cycle(
     given = np.array(chosen, dtype=np.int64)
     best = cycle.improved(min(given, cycle.routed(given), key=cycle.seconds))
     for _ in range(rounds if len(best) else 0):
-        other = cycle.improved(cycle.repaired(_torn(best, rng), rng))
+        other = cycle.improved(cycle.repaired(cycle.torn(best, rng), rng))
         if cycle.seconds(other) < cycle.seconds(best) * (1.0 - LEAST_GAIN):
             best = other
     return min(best, cycle.routed(best), key=cycle.seconds)
-
-
-def _torn(order: Ints, rng: np.random.Generator) -> Ints:
-    """The order without a random stretch of up to six views and at most half of all, round the end too."""
-    length = int(rng.integers(1, min(6, max(1, len(order) // 2)) + 1))
-    turned = np.roll(order, -int(rng.integers(len(order))))
-    return np.array([view for view in order if view not in set(turned[:length].tolist())], dtype=np.int64)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -209,6 +205,12 @@ class _Cycle:
                 break
             order = np.delete(order, int(np.argmax(worth)))
         return order
+
+    def torn(self, order: Ints, rng: np.random.Generator) -> Ints:
+        """The order without a random view and those that it reaches soonest, at most half of all."""
+        most = min(LARGEST_RUIN, max(1, len(order) // 2))
+        soonest = np.argsort(self.times_s[order[rng.integers(len(order))], order], kind="stable")
+        return np.delete(order, soonest[: rng.integers(1, most + 1)])
 
     def repaired(self, order: Ints, rng: np.random.Generator) -> Ints:
         """The order with views added until it reaches the target, then pruned; each choice somewhat random."""
