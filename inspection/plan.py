@@ -15,6 +15,7 @@ from viewcov.inspection.errors import InputError
 from viewcov.inspection.files import read_json, write_json
 from viewcov.inspection.part import Part, PartSource
 from viewcov.inspection.part_files import load_part
+from viewcov.inspection.priority import left_out
 from viewcov.inspection.requirements import Requirements
 from viewcov.inspection.rig import Rig, rig_from_dict
 from viewcov.inspection.viewpoint import Viewpoint
@@ -48,7 +49,7 @@ class InspectionPlan:
             raise ValueError(f"viewpoint ids must be unique, got {twice[0]!r} more than once")
 
     def load_part(self) -> Part:
-        """The plan's part.
+        """The plan's part, with the CAD faces that its requirements leave out not to be inspected.
 
         Raises
         ------
@@ -64,7 +65,7 @@ class InspectionPlan:
                 found=f"{part.source.sha256[:12]}...",
                 remedy="restore the file or plan again",
             )
-        return part
+        return left_out(part, self.requirements)
 
 
 class _Strict(BaseModel):

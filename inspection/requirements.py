@@ -50,6 +50,9 @@ class Requirements:
     views_per_element: int = 1
     """How many views must see each element (k-coverage)."""
 
+    face_weights: tuple[tuple[int, float], ...] = ()
+    """CAD faces with how much their area counts against that of the others, which is 1; 0 leaves a face out."""
+
     def __post_init__(self) -> None:
         checked_number(self.max_incidence_deg, name="requirements.max_incidence_deg", above=0.0, below=90.0)
         for name in ("max_mm_per_px", "smallest_defect_px", "max_blur_px"):
@@ -68,6 +71,7 @@ class Requirements:
             )
         views = checked_count(self.views_per_element, name="requirements.views_per_element", at_least=1)
         object.__setattr__(self, "views_per_element", views)
+        object.__setattr__(self, "face_weights", _checked_weights(self.face_weights))
 
     @property
     def coarsest_mm_per_px(self) -> float:
@@ -85,3 +89,15 @@ class Requirements:
     def element_edge_mm(self) -> float:
         """Default bound on the edges of surface elements: six pixels at the coarsest sampling."""
         return 6.0 * self.coarsest_mm_per_px
+
+
+def _checked_weights(pairs: object) -> tuple[tuple[int, float], ...]:
+    name = "requirements.face_weights"
+    if not isinstance(pairs, tuple | list) or any(not isinstance(one, tuple | list) or len(one) != 2 for one in pairs):
+        raise ValueError(f"{name} must be pairs of a CAD face and its weight, got {pairs!r}")
+    faces = [checked_count(face, name=f"{name}: face", at_least=0) for face, _ in pairs]
+    weights = [checked_number(weight, name=f"{name}: weight", at_least=0.0) for _, weight in pairs]
+    twice = sorted({face for face in faces if faces.count(face) > 1})
+    if twice:
+        raise ValueError(f"{name} must name each face once, got {twice[0]} more than once")
+    return tuple(sorted(zip(faces, weights, strict=True)))

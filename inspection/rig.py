@@ -14,6 +14,7 @@ from viewcov.inspection.camera import Camera
 from viewcov.inspection.errors import InputError
 from viewcov.inspection.fixture import Fixture
 from viewcov.inspection.material import Material
+from viewcov.inspection.motion import MotionModel
 from viewcov.inspection.requirements import Requirements
 from viewcov.inspection.ringlight import RingLight
 
@@ -71,6 +72,9 @@ class Rig:
     material: Material = field(default_factory=Material)
     """What the parts that it looks at are made of."""
 
+    motion: MotionModel = field(default_factory=MotionModel)
+    """How fast it is moved from view to view."""
+
     def to_dict(self) -> dict[str, Any]:
         """The rig as nested plain values, the way its TOML file has it."""
         return {key: value for key, value in dataclasses.asdict(self).items() if value is not None}
@@ -90,6 +94,7 @@ def rig_from_dict(table: dict[str, Any], *, where: object, name: str, folder: Pa
         "body": Body,
         "requirements": Requirements,
         "material": Material,
+        "motion": MotionModel,
         "fixture": Fixture,
     }
     extra = sorted(set(table) - set(known) - {"name"})

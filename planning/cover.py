@@ -118,7 +118,7 @@ def _partial_cover(problem: CoverProblem, start: Ints, *, target: float, budget:
 def _num_moves(problem: CoverProblem) -> int:
     """Moves of one annealing run: an exchange changes three views, and each of their rows all views of the row."""
     updates = 3.0 * float(problem.visible.sum(axis=0) ** 2 @ np.ones(len(problem.weight))) / problem.num_views
-    return int(np.clip(_SEARCH_WORK / max(updates, 1.0), 4_000, 60_000))
+    return int(np.clip(_SEARCH_WORK / max(updates, 1.0), 4_000, 50 * problem.num_views + 4_000))
 
 
 def _full_cover(problem: CoverProblem, start: Ints, *, target: float, budget: Budget, seed: int) -> Cover:

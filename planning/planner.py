@@ -5,7 +5,8 @@ from __future__ import annotations
 import importlib.metadata
 import logging
 import time
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,19 +14,27 @@ import numpy as np
 from viewcov.inspection.arrays import Bools, Ints, Ints32
 from viewcov.inspection.check import size_findings
 from viewcov.inspection.errors import InputError
+from viewcov.inspection.motion import MotionModel
 from viewcov.inspection.part import Part
 from viewcov.inspection.plan import InspectionPlan
+from viewcov.inspection.priority import left_out, weighted_areas_mm2
 from viewcov.inspection.requirements import Requirements
 from viewcov.inspection.rig import Rig
 from viewcov.inspection.surface import Surface, cut_surface
 from viewcov.inspection.viewpoint import Viewpoint
 from viewcov.planning.cover import Cover, fullest_cover, smallest_cover
-from viewcov.planning.pool import CandidatePool, gather_candidates
+from viewcov.planning.cycle import shorten_cycle
+from viewcov.planning.options import PlanningOptions, out_of_range
+from viewcov.planning.pool import gather_candidates
 from viewcov.planning.proof import Budget
-from viewcov.planning.route import motion_times_s, route_time_s, short_route
+from viewcov.planning.reduction import merge_rows
+from viewcov.planning.route import motion_times_s, route_bound, route_cost, short_route
 from viewcov.planning.selection import CoverProblem
 
 log = logging.getLogger(__name__)
+
+DEFAULTS = PlanningOptions()
+"""A plan for 99 % of the coverable area with the fewest views."""
 
 PLANNING_ELEMENTS = 25_000
 """Elements that planning aims at, unless the edge is given, or the part's triangles or its size ask for more."""
@@ -52,22 +61,16 @@ class PlanningResult:
 
     figures: dict[str, Any]
     """Plain values: part, elements, inspected_area_mm2, coverable_area_mm2, covered_area_mm2, coverage,
-    viewpoints, most_area_mm2, lower_bound, bound, gap, status, route_s, seconds."""
+    most_coverage, viewpoints, lower_bound, bound, gap, status, route_s, route_bound_s, route_bound, seconds."""
 
 
 def plan_views(
     part: Part,
     rig: Rig,
     requirements: Requirements | None = None,
+    options: PlanningOptions = DEFAULTS,
     *,
-    coverage: float = 0.99,
-    num_views: int | None = None,
-    overlap: int | None = None,
-    seed: int = 0,
-    edge_mm: float | None = None,
-    num_candidates: int | None = None,
-    time_limit_s: float = 120.0,
-    max_nodes: int = 400,
+    extra: Sequence[Viewpoint] = (),
     jobs: int = 1,
     progress: bool = False,
 ) -> PlanningResult:
@@ -82,27 +85,11 @@ def plan_views(
     part, rig
         What is inspected with what.
     requirements
-        Limits of each view; the rig's own if not given.
-    coverage
-        Share of the coverable area to be covered, in (0, 1]. Coverable is what enough candidates see.
-    num_views
-        If given, this many views are chosen to cover as much as they can, and ``coverage`` is not used.
-        ``lower_bound`` then says how many views are needed to cover as much as these do, and
-        ``most_area_mm2`` what no choice of so many views exceeds.
-    overlap
-        Views that must see an element; ``requirements.views_per_element`` if not given.
-    seed
-        For candidates.
-    edge_mm
-        Longest edge of an element; ``requirements.element_edge_mm`` if not given, and longer where that
-        makes more than ``PLANNING_ELEMENTS`` elements (see `planning_surface`). Evaluation of the plan
-        measures on finer ones.
-    num_candidates
-        Most candidates; by the size of the part if not given.
-    time_limit_s
-        For the proof that no fewer views will do, or for finding fewer.
-    max_nodes
-        Nodes of that proof's branch and bound; 0 leaves the bound of the linear relaxation.
+        Limits of each view, and what the CAD faces weigh; the rig's own if not given.
+    options
+        What is asked of the plan.
+    extra
+        Candidates beside the planner's own, such as those of a plan made by hand.
     jobs
         Processes for testing candidates.
     progress
@@ -121,52 +108,51 @@ def plan_views(
     >>> result.figures["viewpoints"]  # doctest: +SKIP
     """
     start = time.monotonic()
-    _check_options(coverage=coverage, num_views=num_views, num_candidates=num_candidates, jobs=jobs)
-    limits = _with_overlap(rig.requirements if requirements is None else requirements, overlap)
+    if jobs < 1:
+        raise out_of_range("jobs", "a whole number from 1", jobs)
+    limits = rig.requirements if requirements is None else requirements
+    if options.overlap is not None:
+        limits = replace(limits, views_per_element=options.overlap)
     for finding in size_findings(part, rig.camera):
         log.warning("%s: %s: %s", part.source.path, finding.name, finding.remedy)
-    surface = planning_surface(part, rig, limits, edge_mm=edge_mm)
+    surface = planning_surface(left_out(part, limits), rig, limits, edge_mm=options.edge_mm)
     pool = gather_candidates(
-        surface, rig, limits, num_candidates=num_candidates, seed=seed, jobs=jobs, progress=progress
+        surface,
+        rig,
+        limits,
+        num_candidates=options.num_candidates,
+        extra=extra,
+        seed=options.seed,
+        jobs=jobs,
+        progress=progress,
     )
-    problem = CoverProblem(visible=pool.visible, weight=surface.area_mm2, demand=limits.views_per_element)
+    weight = weighted_areas_mm2(surface, limits)
+    problem = CoverProblem(visible=pool.visible, weight=weight, demand=limits.views_per_element)
     if not problem.coverable_weight > 0:
         raise _nothing_coverable(part, rig)
-    if num_views is None:
-        budget = Budget(max_nodes=max_nodes, time_limit_s=time_limit_s)
-        cover = smallest_cover(problem, target=coverage * problem.coverable_weight, budget=budget, seed=seed)
-        most_mm2 = problem.coverable_weight
-    else:
-        cover, most_mm2 = fullest_cover(problem, num_views=num_views, seed=seed)
-    ordered = _in_route_order(pool, cover.views)
-    views = [replace(pool.viewpoints[view], id=f"v{place:03d}") for place, view in enumerate(ordered, start=1)]
-    figures = _figures(surface, problem, ordered, cover, most_mm2, views)
-    options = {
-        "coverage": coverage if num_views is None else None,
-        "num_views": num_views,
-        "overlap": limits.views_per_element,
-        "edge_mm": surface.max_edge_mm,
-        "candidates": len(pool.viewpoints),
+    cover, most = _chosen(problem, options)
+    ordered = _ordered(problem, pool.viewpoints, cover, rig.motion, options)
+    views = tuple(replace(pool.viewpoints[view], id=f"v{place:03d}") for place, view in enumerate(ordered, start=1))
+    figures = {
+        **_areas(surface, problem, ordered),
+        "most_coverage": most / problem.coverable_weight,
+        **_proof(cover, len(views)),
+        **_route(views, rig.motion, options),
     }
-    plan = InspectionPlan(
-        part=part.source,
-        rig=rig,
-        requirements=limits,
-        viewpoints=tuple(views),
+    made = {
+        "by": "viewcov.planning.plan_views",
+        "version": importlib.metadata.version("viewcov"),
+        "seed": options.seed,
+        "options": {**asdict(options), "overlap": limits.views_per_element, "edge_mm": surface.max_edge_mm},
+        "candidates": len(pool.viewpoints),
         # Without the time taken, so that the same seed writes the same file.
-        made={
-            "by": "viewcov.planning.plan_views",
-            "version": importlib.metadata.version("viewcov"),
-            "seed": seed,
-            "options": options,
-            "figures": dict(figures),
-        },
-    )
+        "figures": dict(figures),
+    }
     figures["seconds"] = round(time.monotonic() - start, 3)
     return PlanningResult(
-        plan=plan,
+        plan=InspectionPlan(part=part.source, rig=rig, requirements=limits, viewpoints=views, made=made),
         surface=surface,
-        coverable=problem.coverable,
+        coverable=problem.coverable & surface.inspected,
         num_views=problem.counts(ordered).astype(np.int32),
         figures=figures,
     )
@@ -217,26 +203,6 @@ def planning_surface(part: Part, rig: Rig, requirements: Requirements, *, edge_m
     return surface
 
 
-def _with_overlap(requirements: Requirements, overlap: int | None) -> Requirements:
-    if overlap is None:
-        return requirements
-    if overlap < 1:
-        raise _out_of_range("overlap", "a whole number from 1", overlap)
-    return replace(requirements, views_per_element=overlap)
-
-
-def _check_options(*, coverage: float, num_views: int | None, num_candidates: int | None, jobs: int) -> None:
-    if not 0.0 < coverage <= 1.0:
-        raise _out_of_range("coverage", "a share above 0 and up to 1", coverage)
-    for name, value in (("num_views", num_views), ("num_candidates", num_candidates), ("jobs", jobs)):
-        if value is not None and value < 1:
-            raise _out_of_range(name, "a whole number from 1", value)
-
-
-def _out_of_range(name: str, expected: str, found: object) -> InputError:
-    return InputError(name, "out of range", expected=expected, found=repr(found), remedy="correct it")
-
-
 def _nothing_coverable(part: Part, rig: Rig) -> InputError:
     camera = rig.camera
     field_mm = max(camera.width_px, camera.height_px) * camera.mm_per_px_at_focus
@@ -250,28 +216,67 @@ def _nothing_coverable(part: Part, rig: Rig) -> InputError:
     )
 
 
-def _in_route_order(pool: CandidatePool, chosen: Ints) -> Ints:
-    chosen = np.sort(chosen)
-    return chosen[short_route(motion_times_s([pool.viewpoints[view] for view in chosen]))]
+def _chosen(problem: CoverProblem, options: PlanningOptions) -> tuple[Cover, float]:
+    """The views, and the weight that no choice of so many views exceeds."""
+    if options.num_views is not None:
+        return fullest_cover(problem, num_views=options.num_views, seed=options.seed)
+    target = options.coverage * problem.coverable_weight
+    budget = Budget(max_nodes=options.max_nodes, time_limit_s=options.time_limit_s)
+    cover = smallest_cover(problem, target=target, budget=budget, seed=options.seed)
+    return cover, problem.coverable_weight
 
 
-def _figures(
-    surface: Surface, problem: CoverProblem, chosen: Ints, cover: Cover, most_mm2: float, views: list[Viewpoint]
-) -> dict[str, Any]:
-    """Everything but the time that planning took."""
-    covered = problem.covered_weight(chosen)
+def _ordered(
+    problem: CoverProblem,
+    viewpoints: Sequence[Viewpoint],
+    cover: Cover,
+    motion: MotionModel,
+    options: PlanningOptions,
+) -> Ints:
+    """The views in the order of the route; exchanged for others where the cycle is to be short."""
+    if options.objective == "views":
+        times_s = motion_times_s([viewpoints[view] for view in cover.views], motion)
+        return cover.views[short_route(times_s, closed=options.closed, seed=options.seed)]
+    merged, _ = merge_rows(problem)
+    target = problem.covered_weight(cover.views)
+    if options.num_views is None:
+        target = options.coverage * problem.coverable_weight
+    times = motion_times_s(viewpoints, motion, dtype=np.float32)
+    return shorten_cycle(
+        merged, cover.views, times, motion.stop_s, target=target, closed=options.closed, seed=options.seed
+    )
+
+
+def _areas(surface: Surface, problem: CoverProblem, chosen: Ints) -> dict[str, Any]:
+    area = np.where(surface.inspected, surface.area_mm2, 0.0)
     return {
         "part": surface.part.name,
         "elements": surface.num_elements,
-        "inspected_area_mm2": float(surface.area_mm2[surface.inspected].sum()),
-        "coverable_area_mm2": problem.coverable_weight,
-        "covered_area_mm2": covered,
-        "coverage": covered / problem.coverable_weight,
-        "viewpoints": len(views),
-        "most_area_mm2": most_mm2,
+        "inspected_area_mm2": float(area.sum()),
+        "coverable_area_mm2": float(area[problem.coverable].sum()),
+        "covered_area_mm2": float(area[problem.counts(chosen) >= problem.demand].sum()),
+        # Of the weighted area, which is the area itself unless CAD faces weigh more or less than others.
+        "coverage": problem.covered_weight(chosen) / problem.coverable_weight,
+    }
+
+
+def _proof(cover: Cover, num_views: int) -> dict[str, Any]:
+    return {
+        "viewpoints": num_views,
         "lower_bound": cover.bound.num_views,
         "bound": cover.bound.name,
-        "gap": cover.gap,
-        "status": cover.status,
-        "route_s": route_time_s(views),
+        "gap": (num_views - cover.bound.num_views) / num_views,
+        "status": cover.bound.status(num_views),
+    }
+
+
+def _route(views: Sequence[Viewpoint], motion: MotionModel, options: PlanningOptions) -> dict[str, Any]:
+    times_s = motion_times_s(views, motion)
+    order = np.arange(len(views))
+    bound = route_bound(times_s, order, closed=options.closed)
+    moving_s = route_cost(times_s, order, closed=options.closed)
+    return {
+        "route_s": moving_s + len(views) * motion.stop_s,
+        "route_bound_s": bound.seconds + len(views) * motion.stop_s,
+        "route_bound": bound.name,
     }

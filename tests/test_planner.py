@@ -14,6 +14,7 @@ from viewcov.inspection.errors import InputError
 from viewcov.inspection.part import Part, PartSource
 from viewcov.inspection.plan import read_plan, write_plan
 from viewcov.inspection.rig import load_rig
+from viewcov.planning.options import PlanningOptions
 from viewcov.planning.planner import (
     PLANNING_ELEMENTS,
     PlanningResult,
@@ -25,9 +26,12 @@ from viewcov.planning.pool import gather_candidates
 from viewcov.planning.route import route_time_s
 
 RIG = load_rig("paper-quarter")
+WHOLE = PlanningOptions(coverage=1.0, edge_mm=4.0, num_candidates=200)
+
 FIGURES = {
     *("part", "elements", "inspected_area_mm2", "coverable_area_mm2", "covered_area_mm2", "coverage"),
-    *("viewpoints", "most_area_mm2", "lower_bound", "bound", "gap", "status", "route_s", "seconds"),
+    *("most_coverage", "viewpoints", "lower_bound", "bound", "gap", "status"),
+    *("route_s", "route_bound_s", "route_bound", "seconds"),
 }
 
 
@@ -52,7 +56,7 @@ def bored_part(hole_mm: float = 24.0) -> Part:
 
 @pytest.fixture(scope="module")
 def box_result() -> PlanningResult:
-    return plan_views(box_part(), RIG, coverage=1.0, edge_mm=4.0, num_candidates=200)
+    return plan_views(box_part(), RIG, options=WHOLE)
 
 
 def test_box_is_covered_whole_and_measured_again(box_result: PlanningResult) -> None:
@@ -94,7 +98,7 @@ def test_ids_follow_the_route_and_the_file_is_read_back(box_result: PlanningResu
 
 def test_same_seed_gives_the_same_file_whatever_the_jobs(box_result: PlanningResult, tmp_path: Path) -> None:
     for name, jobs in (("one", 1), ("two", 2)):
-        result = plan_views(box_part(), RIG, coverage=1.0, edge_mm=4.0, num_candidates=200, jobs=jobs)
+        result = plan_views(box_part(), RIG, options=WHOLE, jobs=jobs)
         write_plan(tmp_path / name, result.plan)
     write_plan(tmp_path / "first", box_result.plan)
     assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
@@ -103,7 +107,7 @@ def test_same_seed_gives_the_same_file_whatever_the_jobs(box_result: PlanningRes
 
 def test_moving_the_part_moves_the_views_with_it(box_result: PlanningResult) -> None:
     offset = (5000.0, -3000.0, 800.0)
-    moved = plan_views(box_part(offset_mm=offset), RIG, coverage=1.0, edge_mm=4.0, num_candidates=200)
+    moved = plan_views(box_part(offset_mm=offset), RIG, options=WHOLE)
     for key in ("viewpoints", "lower_bound", "status"):
         assert moved.figures[key] == box_result.figures[key]
     centers = np.stack([view.center_mm for view in moved.plan.viewpoints])
@@ -114,17 +118,19 @@ def test_moving_the_part_moves_the_views_with_it(box_result: PlanningResult) -> 
 def test_coverage_grows_with_the_views_asked_for_up_to_the_bound() -> None:
     part = bored_part()
     options = {"edge_mm": 5.0, "num_candidates": 120}
-    results = [plan_views(part, RIG, num_views=num, **options) for num in (1, 3, 8)]
+    results = [plan_views(part, RIG, options=PlanningOptions(num_views=num, **options)) for num in (1, 3, 8)]
     shares = [result.figures["coverage"] for result in results]
     assert shares == sorted(shares)
     assert [result.figures["viewpoints"] for result in results] == [1, 3, 8]
-    needed = plan_views(part, RIG, coverage=shares[-1], **options)
+    needed = plan_views(part, RIG, options=PlanningOptions(coverage=shares[-1], **options))
     # Planning for what eight views cover takes no more than a view beyond them, and no less than the bound.
     assert results[-1].figures["lower_bound"] <= needed.figures["viewpoints"] <= 9
 
 
 def test_two_views_an_element_are_counted() -> None:
-    result = plan_views(box_part(), RIG, coverage=0.98, overlap=2, edge_mm=4.0, num_candidates=200)
+    result = plan_views(
+        box_part(), RIG, options=PlanningOptions(coverage=0.98, overlap=2, edge_mm=4.0, num_candidates=200)
+    )
     assert result.plan.requirements.views_per_element == 2
     area = result.surface.area_mm2
     assert area[result.num_views >= 2].sum() >= 0.98 * area[result.coverable].sum() * (1 - 1e-9)
@@ -152,7 +158,7 @@ def test_bore_is_seen_as_deep_as_the_incidence_limit_allows() -> None:
 def test_only_the_faces_to_be_inspected_are_aimed_at_and_counted() -> None:
     part = box_part()
     top = part.corners_mm[:, :, 2].min(axis=1) > 19.9
-    result = plan_views(replace(part, inspected=top), RIG, edge_mm=4.0, num_candidates=90)
+    result = plan_views(replace(part, inspected=top), RIG, options=PlanningOptions(edge_mm=4.0, num_candidates=90))
     assert result.figures["inspected_area_mm2"] == pytest.approx(60 * 50)
     assert not (result.num_views > 0)[~result.surface.inspected].any()
     pool = gather_candidates(result.surface, RIG, RIG.requirements, num_candidates=90)
@@ -164,7 +170,7 @@ def test_nothing_coverable_is_an_error_with_a_remedy() -> None:
     # Standing 250 mm off, a body of 600 mm clearance always touches.
     blocked = replace(RIG, body=replace(RIG.body, clearance_mm=600.0))
     with pytest.raises(InputError, match=r"no viewpoint sees anything of the part.*units"):
-        plan_views(box_part(), blocked, edge_mm=8.0, num_candidates=30)
+        plan_views(box_part(), blocked, options=PlanningOptions(edge_mm=8.0, num_candidates=30))
 
 
 @pytest.mark.parametrize(
@@ -175,17 +181,26 @@ def test_nothing_coverable_is_an_error_with_a_remedy() -> None:
         {"num_views": 0},
         {"overlap": 0},
         {"num_candidates": 0},
-        {"jobs": 0},
+        {"time_limit_s": -1.0},
+        {"max_nodes": -1},
+        {"objective": "beauty"},
     ],
 )
 def test_options_out_of_range_are_refused(options: dict[str, float]) -> None:
     with pytest.raises(InputError, match=rf"{next(iter(options))}: out of range"):
-        plan_views(box_part(), RIG, **options)  # type: ignore[arg-type]
+        PlanningOptions(**options)  # type: ignore[arg-type]
+
+
+def test_no_process_is_refused() -> None:
+    with pytest.raises(InputError, match="jobs: out of range"):
+        plan_views(box_part(), RIG, jobs=0)
 
 
 def test_implausible_sizes_are_warned_of(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
-        plan_views(part_of(trimesh.creation.box(extents=[0.08, 0.04, 0.03])), RIG, num_candidates=6)
+        plan_views(
+            part_of(trimesh.creation.box(extents=[0.08, 0.04, 0.03])), RIG, options=PlanningOptions(num_candidates=6)
+        )
     assert "implausible-size" in caplog.text
 
 

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from viewcov.inspection.ringlight import RingLight
     from viewcov.inspection.surface import Surface, cut_surface
     from viewcov.inspection.viewpoint import Viewpoint
+    from viewcov.planning.exchange import export_plan, import_viewpoints
+    from viewcov.planning.options import PlanningOptions
     from viewcov.planning.planner import plan_views
     from viewcov.segmentation.models import load_model
     from viewcov.segmentation.prediction import predict_inspection
@@ -33,6 +35,7 @@ _HOME = {
     "InspectionPlan": "inspection.plan",
     "MissingExtraError": "inspection.errors",
     "Part": "inspection.part",
+    "PlanningOptions": "planning.options",
     "Requirements": "inspection.requirements",
     "Rig": "inspection.rig",
     "RingLight": "inspection.ringlight",
@@ -41,6 +44,8 @@ _HOME = {
     "Viewpoint": "inspection.viewpoint",
     "cut_surface": "inspection.surface",
     "evaluate_viewpoints": "coverage.evaluation",
+    "export_plan": "planning.exchange",
+    "import_viewpoints": "planning.exchange",
     "load_model": "segmentation.models",
     "load_part": "inspection.part_files",
     "load_rig": "inspection.rig",
@@ -59,6 +64,7 @@ __all__ = [
     "InspectionPlan",
     "MissingExtraError",
     "Part",
+    "PlanningOptions",
     "Requirements",
     "Rig",
     "RingLight",
@@ -68,6 +74,8 @@ __all__ = [
     "__version__",
     "cut_surface",
     "evaluate_viewpoints",
+    "export_plan",
+    "import_viewpoints",
     "load_model",
     "load_part",
     "load_rig",

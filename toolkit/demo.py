@@ -149,6 +149,7 @@ def _claim(options: DemoOptions, out: Path) -> None:
 
 def _plan(options: DemoOptions, part: Part, out: Path, *, jobs: int, progress: bool) -> InspectionPlan:
     from viewcov.loop import store_coverable
+    from viewcov.planning.options import PlanningOptions
     from viewcov.planning.planner import plan_views
 
     path = out / "plan.json"
@@ -157,9 +158,8 @@ def _plan(options: DemoOptions, part: Part, out: Path, *, jobs: int, progress: b
     result = plan_views(
         part,
         load_rig(options.rig),
-        coverage=COVERAGE,
-        num_views=options.num_views,
-        seed=options.seed,
+        # The plan need not be the smallest there is: the bound of the relaxation will do.
+        options=PlanningOptions(coverage=COVERAGE, num_views=options.num_views, seed=options.seed, max_nodes=0),
         jobs=jobs,
         progress=progress,
     )
