@@ -14,7 +14,7 @@ from viewcov.commands import ALL
 
 PLAN_KEYS = {
     "part", "elements", "inspected_area_mm2", "coverable_area_mm2", "covered_area_mm2", "coverage", "viewpoints",
-    "lower_bound", "gap", "status", "route_s", "seconds",
+    "most_coverage", "lower_bound", "bound", "gap", "status", "route_s", "route_bound_s", "route_bound", "seconds",
 }  # fmt: skip
 EVALUATE_KEYS = {
     "inspected_area_mm2", "coverable_area_mm2", "covered_area_mm2", "coverage", "waterfall", "uncovered", "k_coverage",
@@ -54,6 +54,10 @@ def test_help_of_every_command_names_its_options(capsys: pytest.CaptureFixture[s
         (["plan", "builtin:clutch-half", "--coverage", "1.5"], ["coverage", "1.5"]),
         (["plan", "builtin:clutch-half", "--units", "furlong"], ["furlong", "inch"]),
         (["plan"], ["PART"]),
+        (["plan", "builtin:clutch-half", "--face-weight", "3:2"], ["--face-weight", "FACE=WEIGHT"]),
+        (["plan", "builtin:clutch-half", "--objective", "beauty"], ["objective", "cycle"]),
+        (["plan", "builtin:clutch-half", "--candidates", "absent.csv"], ["absent.csv"]),
+        (["route", "absent.json", "--out", "o.json"], ["absent.json"]),
         (["evaluate", "absent.json"], ["absent.json"]),
         (["predict", "absent", "absent"], ["absent"]),
         (["cover", "absent", "--model", "plain"], ["absent"]),

@@ -14,21 +14,18 @@ from cyclopts import Parameter
 
 from viewcov.inspection.errors import InputError
 from viewcov.options import (
-    CoverageTarget,
     Jobs,
     Json,
     ModelNames,
     NumViews,
     Out,
-    Overlap,
     RigName,
     ScaleMm,
     Seed,
-    TimeLimit,
     Units,
 )
 from viewcov.output import say
-from viewcov.planning.exchange_formats import Format
+from viewcov.plan_commands import convert, plan, route
 
 log = logging.getLogger(__name__)
 
@@ -96,49 +93,6 @@ def check(
     return report.ok
 
 
-def plan(
-    part: str,
-    /,
-    *,
-    out: Path = Path("plan.json"),
-    rig: RigName = "paper",
-    units: Units = None,
-    scale_mm: ScaleMm = None,
-    coverage: CoverageTarget = 0.99,
-    views: NumViews = None,
-    overlap: Overlap = None,
-    time_limit: TimeLimit = 60.0,
-    seed: Seed = 0,
-    jobs: Jobs = 2,
-    json: Json = False,
-) -> bool:
-    """Choose viewpoints for a part and write them as an inspection plan."""
-    from viewcov.inspection.part_files import load_part
-    from viewcov.inspection.plan import write_plan
-    from viewcov.inspection.rig import load_rig
-    from viewcov.planning.planner import plan_views
-
-    loaded_rig = load_rig(rig)
-    loaded = load_part(part, units=units, scale_mm=scale_mm)
-    for finding in loaded.findings:
-        if finding.severity == "warning":
-            log.warning("%s: %s (%d): %s", part, finding.name, finding.count, finding.remedy)
-    result = plan_views(
-        loaded,
-        loaded_rig,
-        coverage=coverage,
-        num_views=views,
-        overlap=overlap,
-        time_limit_s=time_limit,
-        seed=seed,
-        jobs=jobs,
-        progress=True,
-    )
-    write_plan(out, result.plan)
-    say(result.figures, json=json)
-    return views is not None or result.figures["coverage"] >= coverage - 1e-9
-
-
 def evaluate(
     plan: Path,
     /,
@@ -161,39 +115,6 @@ def evaluate(
     figures = result.to_json()
     say(figures, json=json)
     return coverage is None or figures["coverage"] >= coverage
-
-
-def convert(
-    source: Path,
-    /,
-    *,
-    to: Annotated[Format, Parameter(help="Format to write.")],
-    out: Annotated[Path, Parameter(help="File to write; for colmap a folder.")],
-    source_format: Annotated[
-        Format | None, Parameter(name="--from", help="Format of SOURCE; by name and content if not given.")
-    ] = None,
-    part: Annotated[str | None, Parameter(help="Part of poses that are no plan.")] = None,
-    rig: Annotated[str | None, Parameter(help="Rig of poses that are no plan; paper if not given.")] = None,
-    units: Units = None,
-    scale_mm: ScaleMm = None,
-    jobs: Jobs = 2,
-    json: Json = False,
-) -> None:
-    """Write a plan for COLMAP, nerfstudio, BOP, ROS or as a table, or make one of poses from there."""
-    from viewcov.conversion import convert_file
-
-    figures = convert_file(
-        source,
-        out,
-        to=to,
-        source_format=source_format,
-        part=part,
-        rig=rig,
-        units=units,
-        scale_mm=scale_mm,
-        jobs=jobs,
-    )
-    say(figures, json=json)
 
 
 def synthesize(
@@ -387,6 +308,7 @@ ALL: tuple[Callable[..., Any], ...] = (
     demo,
     check,
     plan,
+    route,
     evaluate,
     convert,
     synthesize,

@@ -31,7 +31,7 @@ NumViews: TypeAlias = Annotated[
 Overlap: TypeAlias = Annotated[
     int | None, Parameter(help="Views that must see each element; from the rig's requirements if not given.")
 ]
-TimeLimit: TypeAlias = Annotated[float, Parameter(name="--time-limit", help="Seconds for the bound.")]
+TimeLimit: TypeAlias = Annotated[float, Parameter(name="--time-limit", help="Seconds for the proof.")]
 ModelNames: TypeAlias = Annotated[
     list[str],
     Parameter(
