@@ -145,8 +145,8 @@ def load_rig(rig: str | Path) -> Rig:
         raise InputError(
             path, "not a TOML file", expected="valid TOML", found=str(error), remedy="mend the line named"
         ) from None
-    rig = rig_from_dict(table, where=path, name=path.stem, folder=path.resolve().parent)
-    return rig if rig.fixture is None else dataclasses.replace(rig, fixture=rig.fixture.identified())
+    read = rig_from_dict(table, where=path, name=path.stem, folder=path.resolve().parent)
+    return read if read.fixture is None else dataclasses.replace(read, fixture=read.fixture.identified())
 
 
 def _from_table(kind: type[_T], table: object, *, where: object, key: str) -> _T:

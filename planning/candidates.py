@@ -20,6 +20,9 @@ from viewcov.planning.clearance import Clearance
 _RINGS = ((0.0, 1), (0.25, 6), (0.5, 8), (0.75, 12), (0.92, 12))
 """Tilts as shares of the largest incidence angle, and how many azimuths each is tried at."""
 
+_LEAST_MOVE = 0.01
+"""Of the standoff: a view that lies nearer to another that looks the same way shows the same."""
+
 _THINNING = 8
 """Random points drawn for each point kept."""
 
@@ -103,7 +106,10 @@ class CandidateMaker:
         return views
 
     def centred(self, viewpoints: Sequence[Viewpoint], middle_mm: Floats, *, prefix: str) -> list[Viewpoint]:
-        """The viewpoints moved, not turned, until they look at ``middle_mm``; only those that keep clear.
+        """The viewpoints moved, not turned, until they look at ``middle_mm``.
+
+        Only those that keep clear, and that move by more than ``_LEAST_MOVE`` of the standoff: others would be
+        candidates twice.
 
         Parameters
         ----------
@@ -121,7 +127,9 @@ class CandidateMaker:
         centers = middle_mm - self._standoffs_mm[0] * forward
         world_from_camera = np.tile(np.eye(4), (len(viewpoints), 1, 1))
         world_from_camera[:, :3, :3], world_from_camera[:, :3, 3] = rotations, centers
-        clear = np.flatnonzero(self._clearance.clear(centers, forward))
+        moved_mm = np.linalg.norm(centers - [view.center_mm for view in viewpoints], axis=1)
+        moved = np.flatnonzero(moved_mm > _LEAST_MOVE * self._standoffs_mm[0])
+        clear = moved[self._clearance.clear(centers[moved], forward[moved])]
         return [
             Viewpoint(id=f"{prefix}{number:05d}", world_from_camera=world_from_camera[place])
             for number, place in enumerate(clear, start=1)

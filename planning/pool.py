@@ -27,11 +27,11 @@ log = logging.getLogger(__name__)
 _VIEWS_EACH = 3
 """Candidates for each point aimed at."""
 
-_FIRST_SHARE = 0.5
+_FIRST_SHARE = 0.25
 """Share of the candidates spread over the whole surface."""
 
-_CENTRED_SHARE = 0.25
-"""Share of those moved to the middle of what they see; the rest goes to what is still seen too seldom."""
+_CENTRED_SHARE = 0.2
+"""Share of those moved to the middle of what they see. What the search then leaves over goes to others of them."""
 
 _POSES_EACH = 6
 """Poses tried at most at an element that is hard to see."""
@@ -52,10 +52,10 @@ class CandidatePool:
 
 
 def default_num_candidates(surface: Surface, rig: Rig) -> int:
-    """Candidates for a part of this size: about thirty for each image that its area would fill."""
+    """Candidates for a part of this size: about forty for each image that its area would fill."""
     camera = rig.camera
     image_mm2 = camera.width_px * camera.height_px * camera.mm_per_px_at_focus**2
-    return int(np.clip(30.0 * surface.area_mm2[surface.inspected].sum() / image_mm2, 800, 4000))
+    return int(np.clip(40.0 * surface.area_mm2[surface.inspected].sum() / image_mm2, 1200, 4000))
 
 
 class _Growth:
@@ -111,9 +111,9 @@ def gather_candidates(
 ) -> CandidatePool:
     """About ``num_candidates`` viewpoints, hardly ever more, with what they see.
 
-    The first are aimed at points spread over the surface. Some of them are moved to the middle of what they
-    see. The others are aimed, from wherever there is sight, room and light, at elements that too few see so
-    far, until none is left that could be seen.
+    The first are aimed at points spread over the surface. Then elements that too few see are aimed at from
+    wherever there is sight, room and light, until none is left that could be seen. Views of both kinds are
+    moved to the middle of what they see, which shows more at once than what they were aimed at.
 
     Parameters
     ----------
@@ -130,6 +130,10 @@ def gather_candidates(
     caster, clearance = RayCaster.of_part(surface.part, rig.fixture), Clearance(surface, rig)
     maker = CandidateMaker(surface, rig, requirements, caster, clearance)
     growth = _Growth(surface, requirements.views_per_element)
+
+    def left() -> int:
+        return budget + len(extra) - len(growth.views)
+
     with Watch(surface, rig, requirements, jobs=jobs) as watch:
         look = partial(watch.seen_from, progress=progress)
         if extra:
@@ -138,12 +142,13 @@ def gather_candidates(
         num_aims = max(round(_FIRST_SHARE * budget / _VIEWS_EACH), 1)
         aims = spread_elements(surface, np.flatnonzero(surface.inspected), num_aims, rng=rng)
         views = maker.views_of(aims, num_each=_VIEWS_EACH, rng=rng, prefix="r")
-        visible = look(views)
-        growth.add(views, visible)
-        centred = _centred(surface, maker, views, visible, num=round(_CENTRED_SHARE * budget), rng=rng)
+        growth.add(views, look(views))
+        centred = _centred(surface, maker, growth.pool(), num=round(_CENTRED_SHARE * budget), prefix="m", rng=rng)
         growth.add(centred, look(centred))
         search = PoseSearch(surface, rig, requirements, caster, clearance)
-        _aim_at_the_rest(surface, growth, search, look, num=budget - len(views) - len(centred), rng=rng)
+        _aim_at_the_rest(surface, growth, search, look, num=left(), rng=rng)
+        centred = _centred(surface, maker, growth.pool(), num=left(), prefix="n", rng=rng)
+        growth.add(centred, look(centred))
     return growth.pool()
 
 
@@ -190,18 +195,12 @@ def _warn_of_contact(views: Sequence[Viewpoint], clearance: Clearance) -> None:
 
 
 def _centred(
-    surface: Surface,
-    maker: CandidateMaker,
-    views: list[Viewpoint],
-    visible: csr_array,
-    *,
-    num: int,
-    rng: np.random.Generator,
+    surface: Surface, maker: CandidateMaker, pool: CandidatePool, *, num: int, prefix: str, rng: np.random.Generator
 ) -> list[Viewpoint]:
     """Up to ``num`` of the views, drawn at random, moved to the middle of what they see."""
     area = surface.area_mm2[:, None]
-    sums = visible @ np.hstack([area * surface.centroid_mm, area])
+    sums = pool.visible @ np.hstack([area * surface.centroid_mm, area])
     useful = np.flatnonzero(sums[:, 3] > 0)
-    drawn = np.sort(rng.permutation(useful)[:num])
+    drawn = np.sort(rng.permutation(useful)[: max(num, 0)])
     middle_mm = sums[drawn, :3] / sums[drawn, 3:]
-    return maker.centred([views[row] for row in drawn], middle_mm, prefix="m")
+    return maker.centred([pool.viewpoints[row] for row in drawn], middle_mm, prefix=prefix)

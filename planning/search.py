@@ -22,10 +22,10 @@ the sight is free; the ring throws no light there; the views that were tried fai
 
 DEFEATS: tuple[Defeat, ...] = get_args(Defeat)
 
-_DIRECTIONS = 48
+_DIRECTIONS = 256
 """Directions within the largest incidence angle, each tried at some standoffs."""
 
-_STANDOFFS = 4
+_STANDOFFS = 2
 _EMITTERS = 12
 
 _PLACES = 6
@@ -37,7 +37,7 @@ _ASIDE = 0.75
 _MOST_FREE = 16
 """Ways with free sight of one element that are looked into first."""
 
-_AT_ONCE = 256
+_AT_ONCE = 128
 """Elements at a time, which bounds the memory."""
 
 

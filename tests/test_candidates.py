@@ -168,6 +168,23 @@ def test_views_look_at_their_element_in_focus_within_the_incidence_limit() -> No
             assert hit.distance_mm[0] == pytest.approx(distance, abs=1e-3)
 
 
+def test_centred_views_look_at_the_middle_the_way_they_did_and_none_comes_twice() -> None:
+    surface = cut_surface(part_of(trimesh.creation.box(extents=[100, 100, 20])), 4.0)
+    caster = RayCaster(surface.part.vertices_mm, surface.part.faces)
+    maker = CandidateMaker(surface, RIG, RIG.requirements, caster, Clearance(surface, RIG))
+    views = [
+        Viewpoint.looking_at([0, 0, 260], [20, 0, 10], id="far", roll_deg=30),
+        Viewpoint.looking_at([0, 1, 260], [0, 1, 10], id="there"),
+        Viewpoint.looking_at([250, 0, 40], [0, 0, 40], id="touching"),
+    ]
+    # The second would move by 1 mm only, and the third, moved into the part, has no room.
+    middle = np.array([[5.0, -7.0, 10.0], [0.0, 0.0, 10.0], [-220.0, 0.0, 40.0]])
+    (moved,) = maker.centred(views, middle, prefix="m")
+    np.testing.assert_array_equal(moved.world_from_camera[:3, :3], views[0].world_from_camera[:3, :3])
+    np.testing.assert_allclose(moved.center_mm + 250 * moved.forward, middle[0], atol=1e-9)
+    assert maker.centred([], np.empty((0, 3)), prefix="m") == []
+
+
 def test_standoffs_keep_blur_and_sampling_within_their_limits() -> None:
     for limit in (RIG.requirements.max_mm_per_px, 0.122):
         strict = replace(RIG.requirements, max_mm_per_px=limit)
