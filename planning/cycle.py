@@ -244,7 +244,7 @@ class _Places:
         self._leave, self._reach = times_s[order][:, columns], times_s[:, order].T[:, columns]
         self._among = times_s[np.ix_(order, order)]
         if not closed:
-            self._leave, self._reach = (np.pad(each, ((0, 1), (0, 0))) for each in (self._leave, self._reach))
+            self._leave, self._reach = np.pad(self._leave, ((0, 1), (0, 0))), np.pad(self._reach, ((0, 1), (0, 0)))
             self._among = np.pad(self._among, (0, 1))
         self._num, self._gaps = len(order), len(self._among)
         here = np.arange(self._gaps)

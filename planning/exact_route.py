@@ -73,7 +73,7 @@ class _Model:
 
     def relaxed(self) -> Floats:
         """A cheapest fractional choice of steps, shape (S,)."""
-        found = linprog(
+        found = linprog(  # type: ignore[call-overload]
             self.cost,
             A_ub=-self.cuts if self.cuts.shape[0] else None,
             b_ub=np.full(self.cuts.shape[0], -self.visits) if self.cuts.shape[0] else None,
@@ -92,7 +92,7 @@ class _Model:
         if self.cuts.shape[0]:
             rules.append(LinearConstraint(self.cuts, self.visits, np.inf))
         found = milp(
-            self.cost, integrality=np.ones(len(self.cost)), bounds=Bounds(0.0, 1.0), constraints=rules,
+            self.cost, integrality=np.ones(len(self.cost), dtype=np.int64), bounds=Bounds(0.0, 1.0), constraints=rules,
             options={"time_limit": max(time_limit_s, 0.01), "mip_rel_gap": 0.0},
         )  # fmt: skip
         bound = -np.inf if found.mip_dual_bound is None else float(found.mip_dual_bound)
