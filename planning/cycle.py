@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from viewcov.inspection.arrays import Bools, Floats, Floats32, Ints
@@ -241,10 +243,12 @@ class _Places:
     def __init__(self, times_s: Floats | Floats32, order: Ints, *, closed: bool, views: Ints | None = None) -> None:
         columns = slice(None) if views is None else views
         # Motion from each place to each view, and from each view to each place, shape (M, V).
-        self._leave, self._reach = times_s[order][:, columns], times_s[:, order].T[:, columns]
-        self._among = times_s[np.ix_(order, order)]
+        self._leave: NDArray[Any] = times_s[order][:, columns]
+        self._reach: NDArray[Any] = times_s[:, order].T[:, columns]
+        self._among: NDArray[Any] = times_s[np.ix_(order, order)]
         if not closed:
-            self._leave, self._reach = np.pad(self._leave, ((0, 1), (0, 0))), np.pad(self._reach, ((0, 1), (0, 0)))
+            self._leave = np.pad(self._leave, ((0, 1), (0, 0)))
+            self._reach = np.pad(self._reach, ((0, 1), (0, 0)))
             self._among = np.pad(self._among, (0, 1))
         self._num, self._gaps = len(order), len(self._among)
         here = np.arange(self._gaps)
