@@ -33,6 +33,9 @@ _FIRST_SHARE = 0.25
 _CENTRED_SHARE = 0.2
 """Share of those moved to the middle of what they see. What the search then leaves over goes to others of them."""
 
+_SAMPLE = 128
+"""Elements looked into before all others where no view sees anything."""
+
 _POSES_EACH = 6
 """Poses tried at most at an element that is hard to see."""
 
@@ -163,6 +166,13 @@ def _aim_at_the_rest(
 ) -> None:
     """Add up to ``num`` views aimed at what too few see, until every such element is seen or given up."""
     lacking = growth.lacking
+    if len(lacking) > _SAMPLE and not any(part.nnz for part in growth.visible):
+        # Nothing is seen at all: a rig that does not fit the part is told by a few elements.
+        some = spread_elements(surface, lacking, _SAMPLE, rng=rng)
+        first = search.poses(some, num_each=1, rng=rng)
+        if not first.num_poses.any():
+            growth.give_up(lacking, np.full(len(lacking), np.bincount(first.defeat).argmax(), dtype=np.int8))
+            return
     found = search.poses(lacking, num_each=_POSES_EACH, rng=rng)
     growth.give_up(lacking[found.num_poses == 0], found.defeat[found.num_poses == 0])
     tried = np.zeros(surface.num_elements, dtype=np.int64)

@@ -37,6 +37,10 @@ _ASIDE = 0.75
 _MOST_FREE = 16
 """Ways with free sight of one element that are looked into first."""
 
+_MOST_CRAMPED = 96
+_CRAMPED_IN_ALL = 100_000
+"""Ways that are turned aside where none of those has room: of one element, and of all together."""
+
 _AT_ONCE = 128
 """Elements at a time, which bounds the memory."""
 
@@ -103,9 +107,10 @@ class PoseSearch:
         num = len(element_idx)
         center, forward = np.full((2, num, num_each, 3), np.nan)
         defeat = np.zeros(num, dtype=np.int8)
+        most_cramped = int(np.clip(_CRAMPED_IN_ALL // max(num, 1), _MOST_FREE, _MOST_CRAMPED))
         for start in range(0, num, _AT_ONCE):
             some = slice(start, start + _AT_ONCE)
-            ways, lit, defeat[some] = self._ways(element_idx[some], rng)
+            ways, lit, defeat[some] = self._ways(element_idx[some], most_cramped, rng)
             order = np.lexsort((-lit, ways.element))
             ways = ways.of(order)
             rank = np.arange(len(order)) - np.searchsorted(ways.element, ways.element)
@@ -114,13 +119,15 @@ class PoseSearch:
             forward[start + ways.element[kept], rank[kept]] = ways.forward[kept]
         return FoundPoses(center_mm=center, forward=forward, defeat=defeat)
 
-    def _ways(self, element_idx: Ints, rng: np.random.Generator) -> tuple[_Ways, Floats, NDArray[np.int8]]:
+    def _ways(
+        self, element_idx: Ints, most_cramped: int, rng: np.random.Generator
+    ) -> tuple[_Ways, Floats, NDArray[np.int8]]:
         """Ways with free sight, room and light, the share of the ring that lights each, and the defeats."""
         num = len(element_idx)
         free, rank = self._with_sight(element_idx, rng)
         clear = self._with_room(free.of(rank < _MOST_FREE))
         # Where none of a few has room, more are tried, and each of them turned aside, too.
-        cramped = ~_occurs(clear.element, num)[free.element] & (rank < 6 * _MOST_FREE)
+        cramped = ~_occurs(clear.element, num)[free.element] & (rank < most_cramped)
         clear = _joined(clear, self._with_room(self._turned_aside(free.of(cramped), rng)))
         lit = self._lit_share(clear)
         bright = clear.of(lit > 0)
