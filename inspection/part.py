@@ -71,6 +71,9 @@ class Part:
     inspected: Bools | None = None
     """Shape (F,): which triangles are to be inspected; all if not given."""
 
+    file_units: str | None = None
+    """Unit that the file itself states, such as ``inch`` in a STEP file; None if it states none."""
+
     def __post_init__(self) -> None:
         put = object.__setattr__
         put(self, "vertices_mm", locked_floats(self.vertices_mm, name="vertices_mm", shape=(None, 3)))

@@ -48,7 +48,13 @@ def names(path: Path | str) -> dict[str, int]:
 
 @pytest.mark.parametrize(
     ("size_mm", "words"),
-    [(0.08, "m taken for mm"), (0.9, "inch"), (80.0, None), (2000.0, None), (80_000.0, "1000 (m taken")],
+    [
+        (0.08, "in m it is 80 mm"),
+        (0.9, "in inch it is 22.86 mm"),
+        (80.0, None),
+        (2000.0, None),
+        (80_000.0, "80 mm if mm were read as m"),
+    ],
 )
 def test_an_implausible_size_names_the_likely_factor(size_mm: float, words: str | None) -> None:
     findings = size_findings(box(size_mm), RIG.camera)

@@ -81,7 +81,7 @@ def test_a_soup_of_triangles_with_rounded_corners_closes_again(seed: int) -> Non
 def test_corners_farther_apart_stay_apart() -> None:
     box = trimesh.creation.box(extents=[10, 10, 10])
     corners = np.array(box.triangles)
-    shrunk = (corners - corners.mean(axis=1, keepdims=True)) * 0.999 + corners.mean(axis=1, keepdims=True)
+    shrunk = (corners - corners.mean(axis=1, keepdims=True)) * 0.9 + corners.mean(axis=1, keepdims=True)
     mesh, findings = mend(
         Mesh(vertices=shrunk.reshape(-1, 3), faces=np.arange(36).reshape(-1, 3), cad_face_idx=np.full(12, -1))
     )
@@ -96,7 +96,7 @@ def test_faces_without_area_and_faces_that_are_there_twice_are_dropped() -> None
     again = mesh.faces[:5, [1, 2, 0]]
     back_to_back = mesh.faces[7:9, ::-1]
     bad, findings = mend(_with_faces(mesh, np.concatenate([flat, mesh.faces, again, back_to_back, mesh.faces[:1]])))
-    assert _counts(findings) == {"degenerate-faces": 2, "duplicate-faces": 8}
+    assert _counts(findings) == {"degenerate-faces": 2, "duplicate-faces": 6, "double-sided": 2}
     assert _shape(bad).volume == pytest.approx(_ball().volume, rel=1e-12)
     assert _shape(bad).is_watertight
 
@@ -178,17 +178,24 @@ def test_bodies_that_touch_along_an_edge_are_judged_apart() -> None:
     assert _shape(mesh).volume == pytest.approx(2000.0)
 
 
+# Gaps of 1e-3 mm are stitched; those of 0.3 mm are wider than a hundredth of the size and stay.
 @pytest.mark.parametrize("back", [False, True])
-def test_a_solid_with_cracks_along_its_faces_keeps_the_wall_of_its_bore(back: bool) -> None:
+@pytest.mark.parametrize(
+    ("gap_mm", "bodies", "before"),
+    [(1e-3, 1, {"cracks": 4 * 48}), (0.5, 4, {"open-edges": 4 * 48, "several-bodies": 4})],
+)
+def test_a_solid_with_cracks_along_its_faces_keeps_the_wall_of_its_bore(
+    back: bool, gap_mm: float, bodies: int, before: dict[str, int]
+) -> None:
     ring = _ring()
     corners = np.array(ring.triangles)
-    # Bottom, top, bore and outer wall, moved apart by a thousandth of a millimetre each.
+    # Bottom, top, bore and outer wall, moved apart.
     normal = triangle_normals(corners)
     radius = np.linalg.norm(corners.mean(axis=1)[:, :2], axis=1)
     wall = np.where(radius < 10, 2, 3)
     side = np.where(np.abs(normal[:, 2]) < 0.5, wall, (normal[:, 2] > 0).astype(int))
     direction = np.array([[0, 0, -1], [0, 0, 1], [1, 0, 0], [0, 1, 0]])
-    corners = corners + 1e-3 * direction[side][:, None]
+    corners = corners + gap_mm * direction[side][:, None]
     if back:
         corners = corners[:, ::-1]
     soup = Mesh(
@@ -198,12 +205,12 @@ def test_a_solid_with_cracks_along_its_faces_keeps_the_wall_of_its_bore(back: bo
     )
     mesh, findings = mend(soup)
     counts = _counts(findings)
-    assert counts.pop("inside-out", 0) == (4 if back else 0)
+    assert counts.pop("inside-out", 0) == (bodies if back else 0)
     # Top and bottom have 2 x 24 border edges each, and so have bore and outer wall.
-    assert counts == {"open-edges": 4 * 48, "several-bodies": 4}
-    assert _shape(mesh).volume == pytest.approx(ring.volume, rel=1e-2)
+    assert counts == before
+    assert _shape(mesh).volume == pytest.approx(ring.volume, rel=2e-2)
     middle = mesh.vertices[mesh.faces].mean(axis=1)
-    inward = np.linalg.norm(middle[:, :2], axis=1) < 5.1
+    inward = np.linalg.norm(middle[:, :2], axis=1) < 5.6
     outward = np.einsum("ij,ij->i", triangle_normals(mesh.vertices[mesh.faces])[:, :2], middle[:, :2])
     assert (outward[inward] < 0).all()
 
