@@ -20,9 +20,6 @@ much, and cracks come from a curve cut into different chords on its two sides.""
 _NOISE = 1e-4
 """Gaps below this share of the part's size are stitched however short the edges are."""
 
-_MOVED = 5e-4
-"""Vertices farther apart than this share of the part's size are not made one."""
-
 _MOST_EDGES = 50_000
 _ROUNDS = 8
 
@@ -172,18 +169,20 @@ def _with_an_end(
 
     Vertices that an edge links never become one.
     """
-    if not len(points):
-        return np.empty((0, 2), dtype=np.int64)
+    from scipy.spatial import cKDTree
+
     other = np.where(share < 0.5, ends[edge, 0], ends[edge, 1])
     distance = np.linalg.norm(vertices[points] - vertices[other], axis=1)
     length = np.linalg.norm(vertices[ends[:, 1]] - vertices[ends[:, 0]], axis=1)
     shortest = np.full(len(vertices), np.inf)
     for column in ends.T:
         np.minimum.at(shortest, column, length)
-    # Farther ones are left to splitting, which moves nothing.
-    limit = np.clip(2.0 * gap, _NOISE * _size(vertices), _MOVED * _size(vertices))
+    limit = np.maximum(2.0 * gap, _NOISE * _size(vertices))
     close = distance <= np.minimum(limit, 0.4 * np.minimum(shortest[points], shortest[other]))
-    pairs = np.column_stack([points, other])[close]
+    # Those that differ by nothing but rounding, however sharply the border turns there.
+    border = np.unique(ends)
+    same = border[cKDTree(vertices[border]).query_pairs(_NOISE * _size(vertices), output_type="ndarray")]
+    pairs = np.concatenate([np.column_stack([points, other])[close], same.reshape(-1, 2)])
     _, cluster = linked(len(vertices), pairs)
     links = cluster[unique_edges(faces)[0]]
     collapsing = links[links[:, 0] == links[:, 1], 0]

@@ -149,6 +149,8 @@ def _report_double_sided(mesh: Mesh, doubled: Bools, num_doubled: int, findings:
 
 def _stitch(mesh: Mesh, doubled: Bools, findings: list[Finding]) -> tuple[Mesh, Bools]:
     """The mesh with its narrow cracks closed, and the mask of faces carried along."""
+    from scipy.spatial import cKDTree
+
     from viewcov.inspection.borders import border_edges, cracked, stitched
 
     ends, _ = border_edges(mesh.faces)
@@ -160,6 +162,9 @@ def _stitch(mesh: Mesh, doubled: Bools, findings: list[Finding]) -> tuple[Mesh, 
     num_left = int(cracked(vertices, ends).sum())
     num_closed = int(cracks.sum()) - num_left
     remedy = f"{num_closed} edges along narrow gaps were stitched"
+    if num_closed:
+        moved = cKDTree(vertices).query(mesh.vertices)[0].max() / np.ptp(mesh.vertices, axis=0).max()
+        remedy += f", corners moved by up to {100 * moved:.2g} % of the size"
     if num_left:
         remedy += f"; {num_left} along wider ones stay open: export again with a finer tessellation"
     findings.append(

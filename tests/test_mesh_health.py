@@ -8,8 +8,9 @@ import trimesh
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from viewcov.inspection.mesh_health import Mesh, mend
+from viewcov.inspection.mesh_health import find_hidden, mend
 from viewcov.inspection.part import Finding, triangle_areas, triangle_normals
+from viewcov.inspection.winding import Mesh
 
 seeds = st.integers(0, 2**32 - 1)
 
@@ -317,3 +318,71 @@ def test_many_loose_triangles_take_no_time() -> None:
     )
     _, findings = mend(loose)
     assert _counts(findings)["several-bodies"] > 19_000
+
+
+def _boxes_side_by_side() -> list[trimesh.Trimesh]:
+    return [trimesh.creation.box(bounds=[[x, 0, 0], [x + 10, 10, 10]]) for x in (0, 10)]
+
+
+def test_bodies_back_to_back_lose_the_faces_where_they_touch() -> None:
+    one, other = _boxes_side_by_side()
+    # The shared side is cut along the same diagonal in both.
+    other = trimesh.Trimesh(one.vertices * [-1, 1, 1] + [20, 0, 0], one.faces[:, ::-1], process=False)
+    mesh, findings = mend(_mesh(one, other))
+    assert _counts(findings) == {"contact-faces": 2}
+    assert _shape(mesh).is_watertight
+    assert _shape(mesh).area == pytest.approx(2 * 100 + 4 * 200)
+    assert _shape(mesh).volume == pytest.approx(2000.0)
+
+
+@pytest.mark.parametrize("part", ["all", "some"])
+def test_faces_with_both_sides_keep_one_of_them(part: str) -> None:
+    ball = _mesh(_ball())
+    twins = ball.faces[:, ::-1] if part == "all" else ball.faces[10:14, ::-1]
+    mesh, findings = mend(_with_faces(ball, np.concatenate([ball.faces, twins])))
+    assert _counts(findings) == {"double-sided": len(twins)}
+    assert findings[0].severity == "note"
+    assert _shape(mesh).is_watertight
+    assert _shape(mesh).volume == pytest.approx(_ball().volume)
+
+
+def test_a_sheet_with_both_sides_is_a_warning() -> None:
+    sheet = _mesh(trimesh.Trimesh([[0, 0, 0], [9, 0, 0], [9, 9, 0], [0, 9, 0]], [[0, 1, 2], [0, 2, 3]], process=False))
+    mesh, findings = mend(_with_faces(sheet, np.concatenate([sheet.faces, sheet.faces[:, ::-1]])))
+    assert len(mesh.faces) == 2
+    assert {finding.name: finding.severity for finding in findings} == {
+        "double-sided": "warning",
+        "open-edges": "warning",
+    }
+
+
+def test_bodies_that_share_edges_but_are_closed_only_together_are_not_turned() -> None:
+    # Two boxes side by side, and one that touches them along an edge.
+    boxes = _boxes_side_by_side()
+    lower = trimesh.util.concatenate(boxes)
+    lower.merge_vertices()
+    upper = trimesh.creation.box(bounds=[[20, 10, 0], [30, 20, 10]])
+    mesh, findings = mend(_mesh(lower, upper))
+    crowded = next(finding for finding in findings if finding.name == "non-manifold-edges")
+    assert crowded.severity == "note"
+    assert "inside-out" not in _counts(findings)
+    assert _shape(mesh).volume == pytest.approx(3000.0)
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=seeds, scale=st.sampled_from([1.0, 25.4, 0.01, 1000.0]), make=st.sampled_from([_ball, _ring]))
+def test_a_sound_mesh_stays_sound_wherever_it_lies(
+    seed: int, scale: float, make: Callable[[], trimesh.Trimesh]
+) -> None:
+    rng = np.random.default_rng(seed)
+    shape = make()
+    shape.apply_transform(trimesh.transformations.random_rotation_matrix(rng.random(3)))
+    shape.apply_translation(rng.uniform(-100, 100, 3))
+    order = rng.permutation(len(shape.vertices))
+    faces = rng.permutation(np.argsort(order)[shape.faces])
+    moved = Mesh(vertices=scale * shape.vertices[order], faces=faces, cad_face_idx=np.full(len(faces), -1))
+    mesh, findings = mend(moved)
+    hidden, found = find_hidden(mesh)
+    assert (findings, found) == ([], [])
+    assert not hidden.any()
+    assert _shape(mesh).volume == pytest.approx(scale**3 * shape.volume, rel=1e-9)
