@@ -136,7 +136,7 @@ def _nearest(
     widest = float(np.abs(a[:, axis] - b[:, axis]).max())
     first = np.searchsorted(low[order], points[:, axis] - reach - widest)
     last = np.searchsorted(low[order], points[:, axis] + reach, side="right")
-    return _search(points, heading, own, a, b, ends, order, first, last, reach)  # type: ignore[no-any-return]
+    return _search(points, heading, own, a, b, ends, order, first, last, reach)
 
 
 @njit(cache=True, nogil=True)
@@ -205,7 +205,8 @@ def _split(
     vertices: Floats, faces: Ints, ends: Ints, owner: Ints, points: Ints, edge: Ints, share: Floats
 ) -> tuple[Ints, Ints]:
     """Faces with border vertices of the other side put on their border edges; the old face of each face."""
-    inner = (share > 1e-6) & (share < 1.0 - 1e-6)
+    apex = faces[owner].sum(axis=1) - ends.sum(axis=1)
+    inner = (share > 1e-6) & (share < 1.0 - 1e-6) & (points != apex[edge])
     points, edge, share = points[inner], edge[inner], share[inner]
     # One edge of a face in a round; the others have their turn in the next.
     chosen = np.full(len(faces), len(ends))
@@ -215,9 +216,9 @@ def _split(
     points, edge = points[mine][order], edge[mine][order]
     pieces, parents, gone = [], [], []
     for start, stop in zip(*_runs(edge), strict=True):
-        face, chain = owner[edge[start]], np.r_[ends[edge[start], 0], points[start:stop], ends[edge[start], 1]]
-        apex = faces[face].sum() - chain[0] - chain[-1]
-        fan = np.column_stack([chain[:-1], chain[1:], np.full(len(chain) - 1, apex)])
+        border = edge[start]
+        face, chain = owner[border], np.r_[ends[border, 0], points[start:stop], ends[border, 1]]
+        fan = np.column_stack([chain[:-1], chain[1:], np.full(len(chain) - 1, apex[border])])
         if _fits(vertices, fan, faces[face]):
             pieces.append(fan)
             parents.append(np.full(len(fan), face))

@@ -76,7 +76,8 @@ def check_path(
     findings: list[Finding] = []
     if kind == "part":
         part = load_part(path, units=units, scale_mm=scale_mm)
-        findings = [*part.findings, *size_findings(part, load_rig(rig).camera), *_unit_findings(path, part)]
+        of_size = size_findings(part, load_rig(rig).camera)
+        findings = [*part.findings, *(of_size or _unit_findings(path, part))]
     elif kind == "rig":
         load_rig(path)
     elif kind == "plan":
@@ -113,7 +114,9 @@ def size_findings(part: Part, camera: Camera) -> list[Finding]:
     too_small = size_mm < field_mm
     sizes = {unit: size_mm * factor if too_small else size_mm / factor for unit, factor in _UNIT_SLIPS.items()}
     likely = [
-        f"in {unit} it is {size:.4g} mm" if too_small else f"{size:.4g} mm if mm were read as {unit}"
+        f"in {unit}, a factor of {_UNIT_SLIPS[unit]:g}, it is {size:.4g} mm"
+        if too_small
+        else f"{size:.4g} mm without a factor of {_UNIT_SLIPS[unit]:g}, of mm read as {unit}"
         for unit, size in sizes.items()
         if _fits(size / field_mm)
     ]

@@ -15,10 +15,20 @@ from viewcov.inspection.refine import unique_edges
 OFFSET = 1e-5
 """How far before a face its outer side is looked at, as a share of the size; as far as rays start off it."""
 
-_LOOKED_AT = 64
 
 # Any turn that leaves no axis of a CAD model parallel to the rays: none passes exactly through an edge then.
 _TURN = np.linalg.qr(np.array([[1.0, 0.317, 0.171], [0.433, 1.0, 0.293], [0.191, 0.379, 1.0]]))[0]
+
+
+def _spread_directions(num: int) -> Floats:
+    """Unit vectors, shape (N, 3), along a spiral with even area (Fibonacci)."""
+    z = 1.0 - (2.0 * np.arange(num) + 1.0) / num
+    turn = np.pi * (1.0 + np.sqrt(5.0)) * np.arange(num)
+    radius = np.sqrt(1.0 - z**2)
+    return np.column_stack([radius * np.cos(turn), radius * np.sin(turn), z])
+
+
+_SPREAD = _spread_directions(96)
 
 
 def enclosed_faces(vertices: Floats, faces: Ints, body: Ints) -> Bools:
@@ -54,11 +64,10 @@ def enclosed_faces(vertices: Floats, faces: Ints, body: Ints) -> Bools:
     return inside
 
 
-def unseen_bodies(vertices: Floats, faces: Ints, body: Ints, *, num_directions: int = 96) -> Ints:
-    """Bodies of which nothing is seen from far away in any of many directions spread over the sphere.
+def unseen_bodies(vertices: Floats, faces: Ints, body: Ints) -> Ints:
+    """Bodies of which no face has its middle seen from far away, in any of many directions spread over the sphere.
 
-    Of each body ``_LOOKED_AT`` of its largest faces are looked at in their middles. A body found so may still be
-    seen from near by or through a narrow gap; one that is not found is seen for sure.
+    A body found so may still be seen from near by or through a narrow gap; one that is not found is seen for sure.
 
     Parameters
     ----------
@@ -66,33 +75,30 @@ def unseen_bodies(vertices: Floats, faces: Ints, body: Ints, *, num_directions: 
         As in `enclosed_faces`.
     """
     corners = unit_points(vertices)[faces]
-    normal = triangle_normals(corners)
     order = np.lexsort((-triangle_areas(corners), body))
     rank = np.arange(len(faces)) - np.searchsorted(body[order], body[order])
-    looked_at = order[rank < _LOOKED_AT]
-    points = (corners.mean(axis=1) + OFFSET * normal)[looked_at]
+    # Most bodies are seen by one of their largest faces; all faces are asked of those that are not.
     seen = np.zeros(int(body.max()) + 1, dtype=bool)
-    for toward in _spread_directions(num_directions):
-        # Turned so that the direction of sight is +z.
-        turn = np.linalg.svd(toward[None])[2][[1, 2, 0]]
-        turn[2] = toward
-        ask = np.flatnonzero(~seen[body[looked_at]] & (normal[looked_at] @ toward > 0.05))
-        if not len(ask):
-            continue
-        turned = np.ascontiguousarray(corners @ turn.T)
-        free = _free(np.ascontiguousarray(points[ask] @ turn.T), turned, *cells_of(turned))
-        seen[body[looked_at[ask[free]]]] = True
-        if seen.all():
-            break
+    for ask, directions in ((order[rank < 16], _SPREAD[::4]), (order, _SPREAD)):
+        _look_at(corners, body, ask, directions, seen)
     return np.flatnonzero(~seen)
 
 
-def _spread_directions(num: int) -> Floats:
-    """Unit vectors, shape (N, 3), along a spiral with even area (Fibonacci)."""
-    z = 1.0 - (2.0 * np.arange(num) + 1.0) / num
-    turn = np.pi * (1.0 + np.sqrt(5.0)) * np.arange(num)
-    radius = np.sqrt(1.0 - z**2)
-    return np.column_stack([radius * np.cos(turn), radius * np.sin(turn), z])
+def _look_at(corners: Floats, body: Ints, ask: Ints, directions: Floats, seen: Bools) -> None:
+    """Mark in place, in ``seen`` (B,), the bodies of faces ``ask`` that are seen from one of the directions."""
+    normal = triangle_normals(corners)
+    points = corners.mean(axis=1) + OFFSET * normal
+    for toward in directions:
+        ask = ask[~seen[body[ask]]]
+        if not len(ask):
+            break
+        facing = ask[normal[ask] @ toward > 0.05]
+        # Turned so that the direction of sight is +z.
+        across = np.linalg.svd(toward[None])[2][1:]
+        turn = np.stack([across[0], np.cross(toward, across[0]), toward])
+        turned = np.ascontiguousarray(corners @ turn.T)
+        free = _free(np.ascontiguousarray(points[facing] @ turn.T), turned, *cells_of(turned))
+        seen[body[facing[free]]] = True
 
 
 @njit(cache=True, nogil=True)

@@ -44,17 +44,22 @@ def mend(mesh: Mesh) -> tuple[Mesh, list[Finding]]:
 
 
 def _join_vertices(mesh: Mesh) -> Mesh:
-    """Vertices closer than 1e-6 of the size, or linked by such, become one; unused ones go."""
+    """Vertices closer than 1e-6 of the size, or linked by such, become one; unused ones go.
+
+    They are numbered as the faces name them first, whatever their coordinates: the same part in another unit,
+    with other last digits, comes out in the same order.
+    """
     from scipy.spatial import cKDTree
 
     used, corner = np.unique(mesh.faces, return_inverse=True)
     vertices, same = np.unique(mesh.vertices[used], axis=0, return_inverse=True)
     distance = float(np.ptp(vertices, axis=0).max()) * 1e-6
     close = cKDTree(vertices).query_pairs(distance, output_type="ndarray")
-    num_points, point = linked(len(vertices), close)
-    first = np.full(num_points, len(vertices))
-    np.minimum.at(first, point, np.arange(len(vertices)))
-    return replace(mesh, vertices=vertices[first], faces=point[same.ravel()[corner]].reshape(-1, 3))
+    _, point = linked(len(vertices), close)
+    exact = same.ravel()[corner].ravel()
+    _, first, joined = np.unique(point[exact], return_index=True, return_inverse=True)
+    rank = np.argsort(np.argsort(first))
+    return replace(mesh, vertices=vertices[exact[np.sort(first)]], faces=rank[joined].reshape(-1, 3))
 
 
 def _drop_empty(mesh: Mesh, findings: list[Finding]) -> Mesh:
@@ -163,7 +168,8 @@ def _stitch(mesh: Mesh, doubled: Bools, findings: list[Finding]) -> tuple[Mesh, 
     num_closed = int(cracks.sum()) - num_left
     remedy = f"{num_closed} edges along narrow gaps were stitched"
     if num_closed:
-        moved = cKDTree(vertices).query(mesh.vertices)[0].max() / np.ptp(mesh.vertices, axis=0).max()
+        distance = np.asarray(cKDTree(vertices).query(mesh.vertices)[0])
+        moved = distance.max() / np.ptp(mesh.vertices, axis=0).max()
         remedy += f", corners moved by up to {100 * moved:.2g} % of the size"
     if num_left:
         remedy += f"; {num_left} along wider ones stay open: export again with a finer tessellation"

@@ -13,7 +13,7 @@ import numpy as np
 from viewcov.inspection.arrays import Bools, Ints, Ints32
 from viewcov.inspection.check import size_findings
 from viewcov.inspection.errors import InputError
-from viewcov.inspection.part import Part
+from viewcov.inspection.part import Part, snapped
 from viewcov.inspection.plan import InspectionPlan
 from viewcov.inspection.requirements import Requirements
 from viewcov.inspection.rig import Rig
@@ -194,6 +194,7 @@ def planning_surface(part: Part, rig: Rig, requirements: Requirements, *, edge_m
     ``MIN_EDGES_PER_IMAGE``-th of the image's shorter side: on large parts more elements are needed, because
     each view would see too few to tell what it covers.
     """
+    part = snapped(part)
     if edge_mm is not None:
         return cut_surface(part, edge_mm)
     camera = rig.camera

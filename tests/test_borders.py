@@ -53,6 +53,33 @@ def test_holes_are_no_cracks_and_stay() -> None:
         np.testing.assert_array_equal(stitched(vertices, faces)[1], faces)
 
 
+def test_a_hole_of_any_size_and_an_outer_border_are_no_cracks() -> None:
+    ring = trimesh.creation.annulus(r_min=0.04, r_max=5, height=1, sections=16)
+    ring.update_faces(ring.face_normals[:, 2] > 0.5)
+    ends, _ = border_edges(np.array(ring.faces))
+    assert len(ends) == 32
+    assert not cracked(np.array(ring.vertices), ends).any()
+    # Border edges as long as a hundredth of the size: the next one on the same border is no other side.
+    x, y = np.meshgrid(np.arange(101.0), np.arange(3.0))
+    corner = np.arange(303).reshape(3, 101)
+    a, b, c, d = (part.ravel() for part in (corner[:-1, :-1], corner[:-1, 1:], corner[1:, 1:], corner[1:, :-1]))
+    faces = np.concatenate([np.column_stack([a, b, c]), np.column_stack([a, c, d])])
+    vertices = np.column_stack([x.ravel(), y.ravel() * 20, np.zeros(303)])
+    ends, _ = border_edges(faces)
+    assert not cracked(vertices, ends).any()
+    np.testing.assert_array_equal(stitched(vertices, faces)[1], faces)
+
+
+def test_no_face_is_bent_over_to_close_a_crack() -> None:
+    for height, stays in ((0.02, True), (2.0, False)):
+        flat = [[0, 0, 0], [10, 0, 0], [5, -height, 0]]
+        across = [[0, 0, 0], [5, 0, 0.09], [10, 0, 0], [5, 80, 0]]
+        vertices = np.array(flat + across, dtype=np.float64)
+        faces = np.array([[1, 0, 2], [3, 4, 6], [4, 5, 6]])
+        changed = stitched(vertices, faces)[1]
+        assert (len(changed) == 3) == stays
+
+
 def test_wide_cracks_are_named_and_stay() -> None:
     shape = _split_cylinder(400, 400, 0.1)  # A gap of 0.1 between edges of 0.16: too wide for its edges.
     vertices, faces = np.array(shape.vertices), np.array(shape.faces)

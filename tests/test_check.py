@@ -51,11 +51,11 @@ def names(path: Path | str) -> dict[str, int]:
 @pytest.mark.parametrize(
     ("size_mm", "words"),
     [
-        (0.08, "in m it is 80 mm"),
-        (0.9, "in inch it is 22.86 mm"),
+        (0.08, "in m, a factor of 1000, it is 80 mm"),
+        (0.9, "in inch, a factor of 25.4, it is 22.86 mm"),
         (80.0, None),
         (2000.0, None),
-        (80_000.0, "80 mm if mm were read as m"),
+        (80_000.0, "80 mm without a factor of 1000"),
     ],
 )
 def test_an_implausible_size_names_the_likely_factor(size_mm: float, words: str | None) -> None:

@@ -167,7 +167,13 @@ def test_piercing_agrees_with_brute_force(seed: int) -> None:
 
 
 def test_touching_is_no_piercing() -> None:
-    stack = _mesh(_box((0, 0, 0), (1, 1, 1)), _box((0.2, 0.2, 1), (0.8, 0.8, 2)), _box((1, 0, 0), (2, 1.5, 1)))
+    stack = _mesh(
+        _box((0, 0, 0), (1, 1, 1)),
+        _box((0.2, 0.2, 1), (0.8, 0.8, 2)),
+        _box((0.3, 0.1, -1), (0.8, 0.6, 0)),
+        _box((1, 0, 0), (2, 1.5, 1)),
+        _box((0.4, 0.5, 0.5), (0.6, 0.7, 1)),  # From inside.
+    )
     _, body = manifold_bodies(stack.faces)
     pierced = piercing_faces(stack.vertices, stack.faces, body)
     assert not pierced.same_body.any()
@@ -186,3 +192,11 @@ def test_a_tube_that_runs_through_itself_is_named() -> None:
     assert tube.is_watertight
     names = _hidden(_mesh(tube))[1]
     assert {"self-intersections"} <= set(names) <= {"self-intersections", "hidden-interior"}
+
+
+def test_a_rod_in_a_tube_is_seen_by_its_small_ends() -> None:
+    tube = trimesh.creation.annulus(r_min=5, r_max=9, height=60, sections=48)
+    rod = trimesh.creation.cylinder(radius=4.95, height=60, sections=48)
+    assert "hidden-bodies" not in _hidden(_mesh(tube, rod))[1]
+    lids = [_box((-9, -9, z), (9, 9, z + 1)) for z in (-31.05, 30.05)]
+    assert _hidden(_mesh(tube, rod, *lids))[1]["hidden-bodies"] == 1

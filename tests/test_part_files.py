@@ -42,7 +42,7 @@ PARTS: dict[str, tuple[tuple[float, float, float], set[str]]] = {
     "stanford-dragon-res3.ply": (
         (0.2037, 0.1439, 0.09088),
         {"contact-faces", "cracks", "double-sided", "duplicate-faces", "hidden-bodies", "hidden-interior",
-         "inside-out", "mixed-winding", "non-manifold-edges", "open-edges", "overlapping-bodies", "self-intersections",
+         "mixed-winding", "non-manifold-edges", "open-edges", "overlapping-bodies", "self-intersections",
          "several-bodies"},
     ),
 }  # fmt: skip
@@ -65,7 +65,7 @@ NASTY: dict[str, tuple[tuple[float, float, float], set[str]]] = {
     "offset-39-bodies-slivers.obj": (
         (716.3, 1384, 3967),
         {"cracks", "degenerate-faces", "double-sided", "far-from-origin", "hidden-bodies", "hidden-interior",
-         "inside-out", "non-manifold-edges", "open-edges", "several-bodies"},
+         "non-manifold-edges", "open-edges", "several-bodies"},
     ),
     "nonmanifold-edges.obj": (
         (2, 18, 13),
