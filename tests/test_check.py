@@ -91,9 +91,8 @@ def test_an_assumed_unit_is_told(tmp_path: Path) -> None:
     assert names(glb) == {}
 
 
-# What each file is known for; test_part_files has every finding.
+# What each file is known for; test_part_files has every finding, and the drive of a hundred bodies.
 KNOWN_FOR = {
-    "cycloidal-drive-100-bodies.ply": {"hidden-interior", "hidden-bodies", "several-bodies"},
     "spider-degenerate-duplicate.stl": {"mixed-winding", "degenerate-faces", "open-edges"},
     "capsule-degenerate.obj": {"degenerate-faces"},
     "chair-double-sided.obj": {"double-sided", "implausible-size"},
