@@ -18,7 +18,7 @@ from viewcov.inspection.step_files import STEP_SUFFIXES
 
 Kind = Literal["part", "rig", "plan", "inspection", "dataset", "image"]
 
-_UNIT_SLIPS = {25.4: "inch taken for mm", 10.0: "cm taken for mm", 1000.0: "m taken for mm"}
+_UNIT_SLIPS = {"cm": 10.0, "inch": 25.4, "m": 1000.0}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +76,8 @@ def check_path(
     findings: list[Finding] = []
     if kind == "part":
         part = load_part(path, units=units, scale_mm=scale_mm)
-        findings = [*part.findings, *size_findings(part, load_rig(rig).camera)]
+        of_size = size_findings(part, load_rig(rig).camera)
+        findings = [*part.findings, *(of_size or _unit_findings(path, part))]
     elif kind == "rig":
         load_rig(path)
     elif kind == "plan":
@@ -97,25 +98,45 @@ def check_path(
 
 
 def size_findings(part: Part, camera: Camera) -> list[Finding]:
-    """A warning that names the likely factor, if the part's size is implausible for the field of view."""
+    """A warning with the likely units, if the part's size is implausible for the field of view.
+
+    A part that is too large, states inches and would fit as millimetres is taken to be mislabelled.
+    """
     field_mm = max(camera.width_px, camera.height_px) * camera.mm_per_px_at_focus
-    ratio = part.largest_extent_mm / field_mm
-    if 0.02 <= ratio <= 30.0:
+    size_mm = part.largest_extent_mm
+    if _fits(size_mm / field_mm):
         return []
-    factor = min(_UNIT_SLIPS, key=lambda f: abs(_log_miss(ratio, f)))
-    direction = "small" if ratio < 1 else "large"
-    remedy = (
-        f"largest extent {part.largest_extent_mm:g} mm against a field of view of {field_mm:.0f} mm: "
-        f"too {direction} by a factor near {factor:g} ({_UNIT_SLIPS[factor]}?); set --units or --scale-mm"
-    )
+    seen = f"largest extent {size_mm:.4g} mm against a field of view of {field_mm:.0f} mm"
+    as_mm = size_mm / 25.4
+    if part.file_units == "inch" and size_mm > field_mm and _fits(as_mm / field_mm):
+        remedy = f"{seen}: the file states inches, but its numbers look like mm; set --scale-mm {as_mm:.6g}"
+        return [Finding(name="mislabelled-units", count=1, severity="warning", remedy=remedy)]
+    too_small = size_mm < field_mm
+    sizes = {unit: size_mm * factor if too_small else size_mm / factor for unit, factor in _UNIT_SLIPS.items()}
+    likely = [
+        f"in {unit}, a factor of {_UNIT_SLIPS[unit]:g}, it is {size:.4g} mm"
+        if too_small
+        else f"{size:.4g} mm without a factor of {_UNIT_SLIPS[unit]:g}, of mm read as {unit}"
+        for unit, size in sizes.items()
+        if _fits(size / field_mm)
+    ]
+    guess = f" ({', '.join(likely)})" if likely else ""
+    remedy = f"{seen}: too {'small' if too_small else 'large'}{guess}; set --units or --scale-mm"
     return [Finding(name="implausible-size", count=1, severity="warning", remedy=remedy)]
 
 
-def _log_miss(ratio: float, factor: float) -> float:
-    """How far from the field's size the part would be, in powers of e, after undoing a unit slip."""
-    import math
+def _fits(ratio: float) -> bool:
+    """Whether a part may be this many times as large as the field of view."""
+    return 0.02 <= ratio <= 30.0
 
-    return math.log(ratio * factor) if ratio < 1 else math.log(ratio / factor)
+
+def _unit_findings(path: str | Path, part: Part) -> list[Finding]:
+    """A note where a unit was assumed."""
+    source = part.source
+    if str(path).startswith("builtin:") or part.file_units or source.units or source.scale_mm:
+        return []
+    remedy = f"the file states no unit and was taken to be in mm, {part.largest_extent_mm:.4g} mm large; set --units"
+    return [Finding(name="assumed-units", count=1, severity="note", remedy=remedy)]
 
 
 def _kind_of(path: str | Path) -> Kind:

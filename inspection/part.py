@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -71,6 +71,9 @@ class Part:
     inspected: Bools | None = None
     """Shape (F,): which triangles are to be inspected; all if not given."""
 
+    file_units: str | None = None
+    """Unit that the file itself states, such as ``inch`` in a STEP file; None if it states none."""
+
     def __post_init__(self) -> None:
         put = object.__setattr__
         put(self, "vertices_mm", locked_floats(self.vertices_mm, name="vertices_mm", shape=(None, 3)))
@@ -116,6 +119,23 @@ class Part:
         """Longest side of the bounding box."""
         low, high = self.bounds_mm
         return float((high - low).max())
+
+
+def snapped(part: Part) -> Part:
+    """The part with its vertices on a decimal grid of at most a hundred-thousandth of its size.
+
+    Files of the same part in other units differ in their last digits, and where two choices are equally good
+    those would decide: what is computed from the snapped part is the same for all of them. Vertices of triangles
+    that are not much larger than the grid stay where they are.
+    """
+    grid_mm = 10.0 ** np.floor(np.log10(1e-5 * part.largest_extent_mm))
+    longest = np.linalg.norm(part.corners_mm - np.roll(part.corners_mm, 1, axis=1), axis=2).max(axis=1)
+    height_mm = 2 * triangle_areas(part.corners_mm) / longest
+    free = np.ones(len(part.vertices_mm), dtype=bool)
+    free[part.faces[height_mm < 20 * grid_mm]] = False
+    # The limit between two grid lines lies where no decimal or inch fraction does.
+    on_grid = np.floor(part.vertices_mm / grid_mm + 0.6371) * grid_mm
+    return replace(part, vertices_mm=np.where(free[:, None], on_grid, part.vertices_mm))
 
 
 def triangle_areas(corners: Floats) -> Floats:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import io
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from viewcov.inspection.arrays import Floats
 from viewcov.inspection.errors import InputError
 from viewcov.inspection.files import sha256_of
-from viewcov.inspection.mesh_health import Mesh, mend
+from viewcov.inspection.mesh_health import find_hidden, mend
 from viewcov.inspection.part import Finding, Part, PartSource
-from viewcov.inspection.step_files import STEP_SUFFIXES, glb_of_step
+from viewcov.inspection.step_files import STEP_SUFFIXES, glb_of_step, length_unit
+from viewcov.inspection.winding import Mesh
 
 if TYPE_CHECKING:
     import trimesh
@@ -28,6 +31,9 @@ DEFAULT_PART = "builtin:clutch-half"
 BUILTIN_PARTS = (DEFAULT_PART, "builtin:bearing-block")
 
 _LARGEST_COORDINATE_MM = 1e7
+
+_FAR = 4.0
+"""A part is far from the origin if the middle of its box lies this many times its largest extent away."""
 
 
 def load_part(path: str | Path, *, units: str | None = None, scale_mm: float | None = None) -> Part:
@@ -68,13 +74,15 @@ def load_part(path: str | Path, *, units: str | None = None, scale_mm: float | N
         )
     if str(path).startswith("builtin:"):
         mesh, digest = _builtin(str(path))
+        file_units = None
         name, source_path = str(path).removeprefix("builtin:"), str(path)
     else:
         file = Path(path)
         data = _bytes_of(file)
         digest, name, source_path = sha256_of(data), file.stem, str(file.resolve())
         mesh = _mesh_of(file, data, units)
-    findings = _refuse_impossible(mesh, str(path))
+        file_units = _file_units(file, data)
+    findings = _refuse_impossible(mesh, str(path), MM_PER_UNIT[units or "mm"])
     mesh, mended = mend(mesh)
     if not len(mesh.faces):
         raise InputError(
@@ -84,16 +92,18 @@ def load_part(path: str | Path, *, units: str | None = None, scale_mm: float | N
             found="only triangles without",
             remedy="export it again",
         )
-    vertices = mesh.vertices
     if scale_mm is not None:
-        vertices = vertices * (scale_mm / float(np.ptp(vertices, axis=0).max()))
+        mesh = replace(mesh, vertices=mesh.vertices * (scale_mm / float(np.ptp(mesh.vertices, axis=0).max())))
+    hidden, found = find_hidden(mesh)
     return Part(
         name=name,
-        vertices_mm=vertices,
+        vertices_mm=mesh.vertices,
         faces=mesh.faces,
         cad_face_idx=mesh.cad_face_idx.astype(np.int32),
         source=PartSource(path=source_path, sha256=digest, units=units, scale_mm=scale_mm),
-        findings=tuple(findings + mended),
+        findings=tuple(findings + mended + found),
+        inspected=~hidden,
+        file_units=file_units,
     )
 
 
@@ -148,6 +158,14 @@ def _mesh_of(file: Path, data: bytes, units: str | None) -> Mesh:
     scene = _read_scene(file, data, file_type=file.suffix.lower().lstrip("."))
     default = "m" if file.suffix.lower() in (".glb", ".gltf") else "mm"
     return _joined(file, _solids(scene), MM_PER_UNIT[units or default])
+
+
+def _file_units(file: Path, data: bytes) -> str | None:
+    """The unit that a file states; None for kinds of files that state none."""
+    suffix = file.suffix.lower()
+    if suffix in STEP_SUFFIXES:
+        return length_unit(data)
+    return "m" if suffix in (".glb", ".gltf") else None
 
 
 def _step_mesh(file: Path, data: bytes) -> Mesh:
@@ -258,7 +276,7 @@ def _refuse_stray_faces(file: Path, mesh: trimesh.Trimesh) -> None:
         )
 
 
-def _refuse_impossible(mesh: Mesh, where: str) -> list[Finding]:
+def _refuse_impossible(mesh: Mesh, where: str, mm_per_unit: float) -> list[Finding]:
     """Findings about the coordinates; raises InputError where they cannot be worked with."""
     used = mesh.vertices[np.unique(mesh.faces)]
     largest = float(np.abs(used).max()) if np.isfinite(used).all() else float("inf")
@@ -279,8 +297,33 @@ def _refuse_impossible(mesh: Mesh, where: str) -> list[Finding]:
             found="0 mm",
             remedy="export it again",
         )
-    offset = float(np.abs(used.mean(axis=0)).max())
-    if offset > 20 * extent:
-        note = "the part lies far from the origin; results are computed near it, the frame is kept"
-        return [Finding(name="far-from-origin", count=1, severity="note", remedy=note)]
-    return []
+    return _origin_findings(used, extent, mm_per_unit)
+
+
+def _origin_findings(used: Floats, extent: float, mm_per_unit: float) -> list[Finding]:
+    """A finding on a part far from the origin: a warning if its coordinates have lost digits there.
+
+    Single precision has steps of 2^-23 of a coordinate. A file that was written with it, or with as few digits,
+    has nothing but such numbers.
+    """
+    distance = float(np.abs(used.min(axis=0) + used.max(axis=0)).max()) / 2
+    if distance <= _FAR * extent:
+        return []
+    step = max(_single_step(column / mm_per_unit) for column in used.T) * mm_per_unit
+    lossy = step > 1e-5 * extent
+    remedy = f"{distance:.4g} mm from the origin, {distance / extent:.0f} times the part's size of {extent:.4g} mm: "
+    remedy += (
+        f"the file's single precision has steps of {step:.2g} mm there: export it near the origin"
+        if lossy
+        else "results are computed near the part in double precision, and the frame is kept"
+    )
+    return [Finding(name="far-from-origin", count=1, severity="warning" if lossy else "note", remedy=remedy)]
+
+
+def _single_step(values: Floats) -> float:
+    """The step of single precision at the largest of the values, 0 if they are not all of that precision."""
+    largest = float(np.abs(values).max())
+    rounded = np.float32(values).astype(np.float64)
+    # Not equal to the last bit: a unit other than mm was multiplied in and divided out.
+    single = (np.abs(rounded - values) <= 1e-15 * largest).all()
+    return float(np.spacing(np.float32(largest))) if single else 0.0

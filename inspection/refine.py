@@ -8,6 +8,9 @@ import numpy as np
 
 from viewcov.inspection.arrays import Bools, Floats, Ints
 
+_FLIP = -1e-3
+"""Edges are flipped only where that gains something: not among corners on a circle, where rounding would decide."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Refinement:
@@ -120,7 +123,7 @@ def flipped_to_delaunay(vertices: Floats, faces: Ints, group_idx: Ints, *, max_r
     faces = faces.copy()
     for _ in range(max_rounds):
         half = _paired_half_edges(faces, group_idx)
-        bad = half[_opposite_angles_sine(vertices, faces, half) < -1e-9]
+        bad = half[_opposite_angles_sine(vertices, faces, half) < _FLIP]
         chosen = _disjoint(bad, len(faces))
         if not len(chosen):
             break

@@ -71,6 +71,23 @@ def glb_of_step(file: Path, data: bytes) -> bytes:
     return glb
 
 
+def length_unit(data: bytes) -> str:
+    """The unit of length that a STEP file states, such as ``mm`` or ``inch``; ``unknown`` if none is found.
+
+    A unit made by conversion, such as the inch, stands before the one that it is made from.
+    """
+    text = re.sub(rb"\s+", b"", data)
+    units = [unit for unit in re.findall(rb"#\d+=\(([^;]*)\);", text) if b"LENGTH_UNIT()" in unit]
+    for unit in units:
+        if named := re.search(rb"CONVERSION_BASED_UNIT\('([^']*)'", unit):
+            return named[1].decode("latin-1").lower()
+    for unit in units:
+        if si := re.search(rb"SI_UNIT\((?:\.(\w+)\.|\$),\.METRE\.\)", unit):
+            prefix = (si[1] or b"").decode("latin-1")
+            return {"": "m", "MILLI": "mm", "CENTI": "cm"}.get(prefix, f"{prefix.lower()}metre")
+    return "unknown"
+
+
 def _complaint(returncode: int, printed: str) -> str:
     """What OpenCASCADE said of the file, without its colours and stars."""
     if returncode < 0:

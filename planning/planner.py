@@ -15,7 +15,7 @@ from viewcov.inspection.arrays import Bools, Ints, Ints32
 from viewcov.inspection.check import size_findings
 from viewcov.inspection.errors import InputError
 from viewcov.inspection.motion import MotionModel
-from viewcov.inspection.part import Part
+from viewcov.inspection.part import Part, snapped
 from viewcov.inspection.plan import InspectionPlan
 from viewcov.inspection.priority import left_out, weighted_areas_mm2
 from viewcov.inspection.requirements import Requirements
@@ -145,6 +145,8 @@ def plan_views(
         "seed": options.seed,
         "options": {**asdict(options), "overlap": limits.views_per_element, "edge_mm": surface.max_edge_mm},
         "candidates": len(pool.viewpoints),
+        "given_up_mm2": pool.given_up_mm2,
+        "findings": [asdict(finding) for finding in part.findings],
         # Without the time taken, so that the same seed writes the same file.
         "figures": dict(figures),
     }
@@ -188,6 +190,7 @@ def planning_surface(part: Part, rig: Rig, requirements: Requirements, *, edge_m
     ``MIN_EDGES_PER_IMAGE``-th of the image's shorter side: on large parts more elements are needed, because
     each view would see too few to tell what it covers.
     """
+    part = snapped(part)
     if edge_mm is not None:
         return cut_surface(part, edge_mm)
     camera = rig.camera

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from viewcov.inspection.plan import InspectionPlan, write_plan
 from viewcov.inspection.rig import load_rig
 from viewcov.inspection.viewpoint import Viewpoint
 
+NASTY = Path(__file__).parents[2] / "shared" / "data" / "nasty"
 RIG = load_rig("paper-quarter")
 SHAPE = (RIG.camera.height_px, RIG.camera.width_px)
 
@@ -48,7 +50,13 @@ def names(path: Path | str) -> dict[str, int]:
 
 @pytest.mark.parametrize(
     ("size_mm", "words"),
-    [(0.08, "m taken for mm"), (0.9, "inch"), (80.0, None), (2000.0, None), (80_000.0, "1000 (m taken")],
+    [
+        (0.08, "in m, a factor of 1000, it is 80 mm"),
+        (0.9, "in inch, a factor of 25.4, it is 22.86 mm"),
+        (80.0, None),
+        (2000.0, None),
+        (80_000.0, "80 mm without a factor of 1000"),
+    ],
 )
 def test_an_implausible_size_names_the_likely_factor(size_mm: float, words: str | None) -> None:
     findings = size_findings(box(size_mm), RIG.camera)
@@ -56,6 +64,56 @@ def test_an_implausible_size_names_the_likely_factor(size_mm: float, words: str 
         assert findings == []
     else:
         assert words in findings[0].remedy
+
+
+def test_a_part_in_inches_with_the_numbers_of_one_in_mm_is_mislabelled() -> None:
+    too_large = box(200.0 * 25.4)
+    assert [finding.name for finding in size_findings(too_large, RIG.camera)] == ["implausible-size"]
+    in_inch = dataclasses.replace(too_large, file_units="inch")
+    (found,) = size_findings(in_inch, RIG.camera)
+    assert (found.name, found.severity) == ("mislabelled-units", "warning")
+    assert "--scale-mm 200" in found.remedy
+    # In inches and of a plausible size, or of one that no slip explains.
+    assert size_findings(dataclasses.replace(box(558.8), file_units="inch"), RIG.camera) == []
+    huge = dataclasses.replace(box(2e6), file_units="inch")
+    assert [finding.name for finding in size_findings(huge, RIG.camera)] == ["implausible-size"]
+
+
+def test_an_assumed_unit_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "ball.stl"
+    trimesh.creation.icosphere(radius=30).export(path)
+    assert names(path) == {"assumed-units": 1}
+    assert check_path(path).ok
+    for said in ({"units": "mm"}, {"scale_mm": 60.0}):
+        assert check_path(path, **said).findings == ()  # type: ignore[arg-type]
+    glb = tmp_path / "ball.glb"
+    trimesh.creation.icosphere(radius=0.03).export(glb)
+    assert names(glb) == {}
+
+
+# What each file is known for; test_part_files has every finding, and the drive of a hundred bodies.
+KNOWN_FOR = {
+    "spider-degenerate-duplicate.stl": {"mixed-winding", "degenerate-faces", "open-edges"},
+    "capsule-degenerate.obj": {"degenerate-faces"},
+    "chair-double-sided.obj": {"double-sided", "implausible-size"},
+    "offset-39-bodies-slivers.obj": {"far-from-origin", "degenerate-faces"},
+    "nonmanifold-edges.obj": {"non-manifold-edges"},
+    "self-intersecting.obj": {"self-intersections"},
+    "boeing-mixed-winding.off": {"mixed-winding", "inside-out"},
+    "holes-open-surface.off": {"open-edges"},
+    "bolt-with-cracks.stl": {"cracks", "far-from-origin"},
+    "nist-ftc-08-tessellated.stp": {"inside-out"},
+    "as1-assembly-mislabelled-inch.stp": {"mislabelled-units"},
+    "terrain-utm-offset.stl": {"far-from-origin"},
+}
+
+
+@pytest.mark.skipif(not NASTY.is_dir(), reason="the folder of public test data is not there")
+@pytest.mark.parametrize("name", KNOWN_FOR)
+def test_the_troubles_of_broken_files_are_named(name: str) -> None:
+    report = check_path(NASTY / name, rig="paper-quarter")
+    assert KNOWN_FOR[name] <= {finding.name for finding in report.findings}
+    assert all(finding.remedy and finding.count > 0 for finding in report.findings)
 
 
 def test_whole_things_are_ok(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import trimesh
 
-from viewcov.inspection.part import Part, PartSource, triangle_areas, triangle_normals
+from viewcov.inspection.part import Part, PartSource, snapped, triangle_areas, triangle_normals
 
 SOURCE = PartSource(path="builtin:box", sha256="0" * 64)
 
@@ -71,3 +71,28 @@ def test_areas_and_normals_of_triangles() -> None:
 def test_impossible_parts_are_refused(change: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         _box(**change)
+
+
+def test_a_snapped_part_has_lost_the_last_digits_of_its_unit() -> None:
+    # Size 30: a grid of 1e-4 mm.
+    rng = np.random.default_rng(0)
+    part = _box()
+    bent = _box(vertices_mm=part.vertices_mm + rng.uniform(-1, 1, (8, 3)))
+    whole = snapped(bent)
+    assert np.abs(whole.vertices_mm - bent.vertices_mm).max() <= 0.64e-4
+    np.testing.assert_allclose(whole.vertices_mm * 1e4, np.rint(whole.vertices_mm * 1e4), atol=1e-6)
+    np.testing.assert_allclose(snapped(whole).vertices_mm, whole.vertices_mm, rtol=1e-14)
+    # Round numbers, in mm as in inches, come out the same however their single precision was rounded.
+    for step in (1.0, 0.125, 25.4 / 64, 0.00005):
+        round_mm = np.rint(bent.vertices_mm / step) * step
+        noisy = round_mm + rng.uniform(-4e-6, 4e-6, round_mm.shape)
+        plain, moved = snapped(_box(vertices_mm=round_mm)), snapped(_box(vertices_mm=noisy))
+        np.testing.assert_array_equal(moved.vertices_mm, plain.vertices_mm)
+
+
+def test_triangles_of_the_size_of_the_grid_are_not_snapped() -> None:
+    part = _box()
+    small = np.array([[100.0, 0, 0], [100.00013, 0, 0], [100.0, 0.00017, 0]])
+    vertices = np.concatenate([part.vertices_mm, small])
+    both = _box(vertices_mm=vertices, faces=[*part.faces.tolist(), [8, 9, 10]], cad_face_idx=np.zeros(13))
+    np.testing.assert_array_equal(snapped(both).vertices_mm[8:], small)

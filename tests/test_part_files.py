@@ -31,39 +31,64 @@ PARTS: dict[str, tuple[tuple[float, float, float], set[str]]] = {
     "machined-block-127mm-inch.stl": ((5, 2.5, 1.375), set()),
     "anc101-block-426mm.stp": ((426.3, 201.5, 190.5), set()),
     "nist-ctc-05-hub.stp": ((527.1, 558.8, 482.6), {"degenerate-faces"}),
-    "nist-ctc-02-housing.stp": ((680, 860, 400), {"degenerate-faces", "open-edges"}),
+    "nist-ctc-02-housing.stp": ((680, 860, 400), {"degenerate-faces", "cracks"}),
     "nist-ftc-06-cover.stp": ((304.8, 97.79, 247.6), {"degenerate-faces"}),
     "turbine-cover.off": ((0.2303, 1, 1), set()),
     "anchor-bracket.off": ((1, 0.625, 0.8566), set()),
     "pinion.off": ((1.663, 1.694, 1.773), set()),
-    "as1-assembly-mm.stp": ((200, 150, 84), {"several-bodies"}),
+    "as1-assembly-mm.stp": ((200, 150, 84), {"several-bodies", "hidden-interior", "overlapping-bodies"}),
     "bunny.off": ((0.9982, 0.9872, 0.7726), set()),
     "armadillo.off": ((127, 151.3, 115.4), set()),
-    "stanford-dragon-res3.ply": ((0.2037, 0.1439, 0.09088), {"duplicate-faces", "non-manifold-edges", "open-edges"}),
-}
+    "stanford-dragon-res3.ply": (
+        (0.2037, 0.1439, 0.09088),
+        {"contact-faces", "cracks", "double-sided", "duplicate-faces", "hidden-bodies", "hidden-interior",
+         "mixed-winding", "non-manifold-edges", "open-edges", "overlapping-bodies", "self-intersections",
+         "several-bodies"},
+    ),
+}  # fmt: skip
 NASTY: dict[str, tuple[tuple[float, float, float], set[str]]] = {
-    "cycloidal-drive-100-bodies.ply": ((1.875, 1.875, 1.107), {"non-manifold-edges", "several-bodies"}),
+    "cycloidal-drive-100-bodies.ply": (
+        (1.875, 1.875, 1.107),
+        {"hidden-bodies", "hidden-interior", "non-manifold-edges", "overlapping-bodies", "several-bodies"},
+    ),
     "spider-degenerate-duplicate.stl": (
         (6.23, 8, 3.299),
-        {"degenerate-faces", "mixed-winding", "open-edges", "several-bodies"},
+        {"cracks", "degenerate-faces", "hidden-interior", "mixed-winding", "open-edges", "overlapping-bodies",
+         "several-bodies"},
     ),
     "capsule-degenerate.obj": ((2, 2, 3), {"degenerate-faces"}),
-    "chair-double-sided.obj": ((0.531, 0.6638, 0.5267), {"duplicate-faces", "several-bodies"}),
-    "offset-39-bodies-slivers.obj": ((716.3, 1384, 3967), {"degenerate-faces", "duplicate-faces", "several-bodies"}),
-    "nonmanifold-edges.obj": ((2, 18, 13), {"non-manifold-edges", "duplicate-faces", "degenerate-faces"}),
-    "self-intersecting.obj": ((1.639, 0.9751, 1.991), set()),
+    "chair-double-sided.obj": (
+        (0.531, 0.6638, 0.5267),
+        {"cracks", "double-sided", "duplicate-faces", "hidden-bodies", "hidden-interior", "inside-out", "mixed-winding",
+         "non-manifold-edges", "open-edges", "overlapping-bodies", "self-intersections", "several-bodies"},
+    ),
+    "offset-39-bodies-slivers.obj": (
+        (716.3, 1384, 3967),
+        {"cracks", "degenerate-faces", "double-sided", "far-from-origin", "hidden-bodies", "hidden-interior",
+         "non-manifold-edges", "open-edges", "several-bodies"},
+    ),
+    "nonmanifold-edges.obj": (
+        (2, 18, 13),
+        {"cracks", "degenerate-faces", "double-sided", "duplicate-faces", "far-from-origin", "hidden-bodies",
+         "hidden-interior", "non-manifold-edges", "open-edges", "overlapping-bodies", "self-intersections",
+         "several-bodies"},
+    ),
+    "self-intersecting.obj": ((1.639, 0.9751, 1.991), {"hidden-interior", "self-intersections"}),
     "boeing-mixed-winding.off": ((12, 24, 5), {"mixed-winding", "inside-out"}),
-    "holes-open-surface.off": ((1, 0.9882, 0.9783), {"open-edges"}),
-    "bolt-with-cracks.stl": ((18.85, 42.5, 20.37), {"open-edges", "several-bodies"}),
+    "holes-open-surface.off": ((1, 0.9882, 0.9783), {"cracks", "open-edges"}),
+    "bolt-with-cracks.stl": ((18.85, 42.5, 20.37), {"cracks", "far-from-origin", "open-edges", "several-bodies"}),
     "nist-ftc-08-tessellated.stp": ((311.6, 222.7, 48.26), {"degenerate-faces", "inside-out"}),
     "anc101-colour-split.stp": ((426.3, 201.5, 190.5), set()),
-    "as1-assembly-mislabelled-inch.stp": ((5080, 2210, 3810), {"non-manifold-edges", "several-bodies"}),
+    "as1-assembly-mislabelled-inch.stp": (
+        (5080, 2210, 3810),
+        {"contact-faces", "hidden-interior", "non-manifold-edges", "several-bodies"},
+    ),
     "terrain-utm-offset.stl": ((990, 1070, 107.3), {"far-from-origin", "open-edges"}),
     "units-cube-inch.step": ((1000, 1000, 1000), set()),
     "units-cube-m.step": ((1000, 1000, 1000), set()),
     "units-cube-mm.step": ((1000, 1000, 1000), set()),
     "unreadable-utf16.obj": ((1, 1, 1), set()),
-}
+}  # fmt: skip
 UNREADABLE = {
     "cray-float-max.obj": "coordinates are not those of a part",
     "unreadable-index-out-of-range.obj": "cannot read the mesh: .*IndexError",
@@ -82,9 +107,9 @@ CAD_FACES = {
 def _loaded(name: str) -> Part:
     """A part of the data folder, loaded once."""
     path = DATA / ("parts" if name in PARTS else "nasty") / name
-    started = time.perf_counter()
+    started = time.process_time()
     part = load_part(path)
-    assert time.perf_counter() - started < 60.0
+    assert time.process_time() - started < 30.0
     return part
 
 
@@ -103,8 +128,10 @@ def test_parts_of_others_load_with_their_size_and_known_troubles(name: str) -> N
     extents, troubles = (PARTS | NASTY)[name]
     # The table has four digits; STEP tessellations may lie a chord height of 0.1 mm inside each side.
     slack = 0.2 if name.endswith(("stp", "step")) else 0.0
+    if name == "bolt-with-cracks.stl":
+        slack = 0.05  # Stitching cracks moves their corners.
     np.testing.assert_allclose(_extents(part), extents, rtol=6e-4, atol=slack)
-    assert troubles <= {finding.name for finding in part.findings}
+    assert troubles == {finding.name for finding in part.findings}
     data = (DATA / ("parts" if name in PARTS else "nasty") / name).read_bytes()
     assert part.source.sha256 == hashlib.sha256(data).hexdigest()
     # Whatever it was, it is usable: no empty faces, no repeated corners.
@@ -116,7 +143,7 @@ def test_parts_of_others_load_with_their_size_and_known_troubles(name: str) -> N
 @pytest.mark.parametrize(
     "name",
     [
-        *[name for name, (_, troubles) in PARTS.items() if not troubles - {"degenerate-faces", "several-bodies"}],
+        *[name for name, (_, troubles) in PARTS.items() if "double-sided" not in troubles],
         *["capsule-degenerate.obj", "boeing-mixed-winding.off", "nist-ftc-08-tessellated.stp"],
         *["anc101-colour-split.stp", "units-cube-inch.step", "self-intersecting.obj"],
     ],
@@ -166,6 +193,58 @@ def test_step_units_are_read_from_the_file() -> None:
     for cube in cubes:
         np.testing.assert_allclose(cube.bounds_mm, cubes[0].bounds_mm, rtol=1e-6, atol=1e-3)
         assert cube.area_mm2 == pytest.approx(6e6, rel=1e-6)
+
+
+@needs_data
+@pytest.mark.parametrize(
+    ("name", "units"),
+    [
+        ("nasty/units-cube-inch.step", "inch"),
+        ("nasty/units-cube-m.step", "m"),
+        ("nasty/units-cube-mm.step", "mm"),
+        ("nasty/as1-assembly-mislabelled-inch.stp", "inch"),
+        ("parts/machined-block-127mm.step", "inch"),
+        ("parts/nist-ctc-05-hub.stp", "inch"),
+        ("parts/flanged-hub-88mm.stp", "mm"),
+        ("parts/as1-assembly-mm.stp", "mm"),
+    ],
+)
+def test_the_unit_that_a_step_file_states(name: str, units: str) -> None:
+    assert step_files.length_unit((DATA / name).read_bytes()) == units
+
+
+def test_the_unit_of_what_states_none() -> None:
+    assert step_files.length_unit(b"ISO-10303-21; DATA; ENDSEC;") == "unknown"
+    foot = b"#1=(CONVERSION_BASED_UNIT('FOOT',#2)LENGTH_UNIT()NAMED_UNIT(#3));\n"
+    base = b"#4 = ( LENGTH_UNIT() NAMED_UNIT(*) SI_UNIT($,.METRE.) );\n"
+    degree = b"#5=(CONVERSION_BASED_UNIT('DEGREE',#6)NAMED_UNIT(#7)PLANE_ANGLE_UNIT());\n"
+    assert step_files.length_unit(degree + base + foot) == "foot"
+    assert step_files.length_unit(degree + base) == "m"
+
+
+@pytest.mark.parametrize(
+    ("offset", "dtype", "severity"),
+    [
+        (0.0, np.float32, None),
+        (35.0, np.float32, None),
+        (50.0, np.float32, "note"),
+        # Steps of 0.03 at 3e5, in a part of 10: more than a hundred-thousandth of it.
+        (3e5, np.float32, "warning"),
+        (3e5, np.float64, "note"),
+    ],
+)
+@pytest.mark.parametrize("units", ["mm", "inch"])
+def test_a_part_far_from_the_origin(
+    tmp_path: Path, offset: float, dtype: type[np.floating], severity: str | None, units: str
+) -> None:
+    ball = trimesh.creation.icosphere(subdivisions=1, radius=5)
+    vertices = (ball.vertices + [offset, 0, 0]).astype(dtype).astype(np.float64)
+    path = tmp_path / "far.off"
+    rows = [f"{x!r} {y!r} {z!r}" for x, y, z in vertices.tolist()]
+    faces = [f"3 {a} {b} {c}" for a, b, c in ball.faces]
+    path.write_text("\n".join([f"OFF\n{len(rows)} {len(faces)} 0", *rows, *faces]))
+    found = {finding.name: finding.severity for finding in load_part(path, units=units).findings}
+    assert found == ({} if severity is None else {"far-from-origin": severity})
 
 
 @needs_data

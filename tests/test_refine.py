@@ -89,7 +89,9 @@ def _locally_delaunay(vertices: np.ndarray, faces: np.ndarray, group: np.ndarray
             (first, _), (_, tip) = users
             relative = vertices[faces[first]][:, :2] - vertices[tip][:2]
             determinant = np.linalg.det(np.column_stack([relative, (relative**2).sum(axis=1)]))
-            if determinant > 1e-7:
+            # It is the sine of the sum of the opposite angles, of which flips leave 1e-3, times four lengths of
+            # at most sqrt(2) in the unit square.
+            if determinant > 4e-3:
                 return False
     return True
 

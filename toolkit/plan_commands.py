@@ -68,8 +68,8 @@ def plan(
     requirements = replace(loaded_rig.requirements, **({"face_weights": weights} if weights else {}))
     loaded = load_part(part, units=units, scale_mm=scale_mm)
     for finding in loaded.findings:
-        if finding.severity == "warning":
-            log.warning("%s: %s (%d): %s", part, finding.name, finding.count, finding.remedy)
+        level = logging.WARNING if finding.severity == "warning" else logging.INFO
+        log.log(level, "%s: %s (%d): %s", part, finding.name, finding.count, finding.remedy)
     extra = import_viewpoints(candidates).viewpoints if candidates else ()
     result = plan_views(loaded, loaded_rig, requirements, options, extra=extra, jobs=jobs, progress=True)
     write_plan(out, result.plan)
