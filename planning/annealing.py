@@ -72,7 +72,7 @@ def _annealed(problem: CoverProblem, chosen: Ints, *, target: float, num_moves: 
     return np.flatnonzero(best)
 
 
-@nb.njit(cache=True)  # type: ignore[misc]
+@nb.njit(cache=True)
 def _anneal(state: _State, start: Ints, target: float, num_moves: int, rng: np.random.Generator) -> Bools:
     """Whether each view is in the best set met: the smallest that reaches the target, else none.
 
@@ -112,7 +112,7 @@ def _anneal(state: _State, start: Ints, target: float, num_moves: int, rng: np.r
     return best
 
 
-@nb.njit(cache=True)  # type: ignore[misc]
+@nb.njit(cache=True)
 def _exchange(state: _State, members: Ints, inside: Bools, place: int, heat: float, rng: np.random.Generator) -> float:
     """Exchange one member for the view that gains most, if chance allows; the change of the covered share."""
     old = members[place]
@@ -130,7 +130,7 @@ def _exchange(state: _State, members: Ints, inside: Bools, place: int, heat: flo
     return lost + _change(state, old, 1)
 
 
-@nb.njit(cache=True)  # type: ignore[misc]
+@nb.njit(cache=True)
 def _change(state: _State, view: int, step: int) -> float:
     """Add (step 1) or remove (step -1) a view; the change of the covered share."""
     change = 0.0

@@ -11,7 +11,7 @@ from scipy.sparse import csr_array
 
 from viewcov.inspection.arrays import Ints
 from viewcov.planning.annealing import anneal_best, anneal_cover
-from viewcov.planning.bounds import LowerBound, Status, largest_views_bound, relaxed_bound
+from viewcov.planning.bounds import BoundName, LowerBound, Status, largest_views_bound, relaxed_bound
 from viewcov.planning.proof import Budget, prove_cover
 from viewcov.planning.reduction import merge_rows, reduce_cover
 from viewcov.planning.relaxation import CoverRelaxation
@@ -140,7 +140,7 @@ def _full_cover(problem: CoverProblem, start: Ints, *, target: float, budget: Bu
     if len(start) <= fixed + least:
         return _proven(start)
     weak = largest_views_bound(problem, target=target)
-    name = "integer program" if fixed + least >= weak else "largest views"
+    name: BoundName = "integer program" if fixed + least >= weak else "largest views"
     return Cover(views=np.sort(start), bound=LowerBound(num_views=max(fixed + least, weak), name=name))
 
 
@@ -165,7 +165,7 @@ def _integer_program(problem: CoverProblem, *, time_limit_s: float) -> tuple[Int
             np.ones(problem.num_views),
             constraints=LinearConstraint(rows, lb=problem.demand),
             bounds=Bounds(0, 1),
-            integrality=1,
+            integrality=np.ones(problem.num_views, dtype=np.int64),
             options={"presolve": presolve, **({"time_limit": 0.5 * time_limit_s} if limited else {})},
         )
         if result.mip_dual_bound is not None and np.isfinite(result.mip_dual_bound):

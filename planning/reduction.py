@@ -88,7 +88,7 @@ def minimal_rows(rows: csr_array) -> Bools:
     return _minimal_sets(rows.indptr.astype(np.int64), rows.indices.astype(np.int64), order, frequency)
 
 
-@nb.njit(cache=True)  # type: ignore[misc]
+@nb.njit(cache=True)
 def _minimal_sets(start: Ints, member: Ints, order: Ints, frequency: Ints) -> Bools:
     """Sets in ascending order of size are kept if no kept set lies within them.
 

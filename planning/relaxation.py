@@ -207,15 +207,17 @@ class CoverRelaxation:
             (np.where(inside, 0.0, self._share[members.indices]), members.indices, members.indptr), shape=members.shape
         )
         added = csr_array(weighted @ self._sees)
-        starts, columns, values = [0], [], []
+        starts, columns, values = [0], list[Ints](), list[Floats]()
         for place, group in enumerate(groups):
             part = slice(*added.indptr[place : place + 2])
             some = added.data[part] > 0
-            columns += [added.indices[part][some], [self.num_views + group]]
-            values += [-added.data[part][some] / (self.problem.demand * self._group_share[group]), [1.0]]
+            columns.append(np.append(added.indices[part][some], self.num_views + group))
+            scale = self.problem.demand * self._group_share[group]
+            values.append(np.append(-added.data[part][some] / scale, 1.0))
             starts.append(starts[-1] + int(some.sum()) + 1)
             mine = slice(*members.indptr[place : place + 2])
-            self._extra.append(_Row(group=int(group), open_rows=members.indices[mine][~inside[mine]]))
+            rows = members.indices[mine][~inside[mine]].astype(np.int64)
+            self._extra.append(_Row(group=int(group), open_rows=rows))
         self._model.addRows(
             len(groups),
             np.full(len(groups), -np.inf),

@@ -65,7 +65,9 @@ def plan(
     )
     loaded_rig = load_rig(rig)
     weights = tuple(_face_and_weight(pair) for pair in face_weight or ())
-    requirements = replace(loaded_rig.requirements, **({"face_weights": weights} if weights else {}))
+    requirements = loaded_rig.requirements
+    if weights:
+        requirements = replace(requirements, face_weights=weights)
     loaded = load_part(part, units=units, scale_mm=scale_mm)
     for finding in loaded.findings:
         level = logging.WARNING if finding.severity == "warning" else logging.INFO
