@@ -36,6 +36,7 @@ _REASONS = {
     "resolved": "sampled too coarsely",
     "lit": "not lit",
 }
+_SHARES = ("coverage", "most_coverage", "gap")
 _STATUS = {
     "optimal": "no plan with fewer views reaches this coverage with the candidates tried",
     "feasible": "a plan with fewer views may exist; the bound says how many at least",
@@ -294,20 +295,24 @@ def plan(summary: Summary) -> str:
         "covered_area_mm2": "seen well enough by at least one view",
         "coverable_area_mm2": "what some allowed view could see well enough",
         "inspected_area_mm2": "what is to be inspected",
+        "most_coverage": "no plan of as many views from these candidates covers more",
         "lower_bound": "no plan from these candidates has fewer views",
+        "bound": "what proves that",
         "gap": "how far the plan may be from the fewest views",
-        "route_s": "estimated time for the camera's moves",
+        "route_s": "estimated time for the camera's moves and stops",
+        "route_bound_s": "no order of these views takes less",
+        "route_bound": "what proves that",
     }
     rows = []
     for key, value in values.items():
-        shown: Any = Quantity(percent(value)) if key in ("coverage", "gap") else value
+        shown: Any = Quantity(percent(value)) if key in _SHARES else value
         said = _STATUS.get(str(value), "") if key == "status" else meaning.get(key, "")
         rows.append([label(key), Quantity(number(value)) if _plain_number(key, value) else shown, said])
     return table(["figure", "value", "meaning"], rows)
 
 
 def _plain_number(key: str, value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and key not in ("coverage", "gap")
+    return isinstance(value, int | float) and not isinstance(value, bool) and key not in _SHARES
 
 
 def part(summary: Summary) -> str:
