@@ -15,7 +15,7 @@ from viewcov.inspection.arrays import Bools, Ints, Ints32
 from viewcov.inspection.check import size_findings
 from viewcov.inspection.errors import InputError
 from viewcov.inspection.motion import MotionModel
-from viewcov.inspection.part import Part, snapped
+from viewcov.inspection.part import Part, snapped, triangle_areas
 from viewcov.inspection.plan import InspectionPlan
 from viewcov.inspection.priority import left_out, weighted_areas_mm2
 from viewcov.inspection.requirements import Requirements
@@ -25,7 +25,7 @@ from viewcov.inspection.viewpoint import Viewpoint
 from viewcov.planning.cover import Cover, fullest_cover, smallest_cover
 from viewcov.planning.cycle import shorten_cycle
 from viewcov.planning.options import PlanningOptions, out_of_range
-from viewcov.planning.pool import gather_candidates
+from viewcov.planning.pool import gather_candidates, images_filled
 from viewcov.planning.proof import Budget
 from viewcov.planning.reduction import merge_rows
 from viewcov.planning.route import motion_times_s, route_bound, route_cost, short_route
@@ -38,6 +38,9 @@ DEFAULTS = PlanningOptions()
 
 PLANNING_ELEMENTS = 25_000
 """Elements that planning aims at, unless the edge is given, or the part's triangles or its size ask for more."""
+
+MAX_IMAGES = 1000
+"""A surface that fills more images than this is refused unless the number of candidates is given."""
 
 MIN_EDGES_PER_IMAGE = 16
 """Elements get no longer than this part of the shorter side of an image in focus."""
@@ -115,7 +118,10 @@ def plan_views(
         limits = replace(limits, views_per_element=options.overlap)
     for finding in size_findings(part, rig.camera):
         log.warning("%s: %s: %s", part.source.path, finding.name, finding.remedy)
-    surface = planning_surface(left_out(part, limits), rig, limits, edge_mm=options.edge_mm)
+    wanted = left_out(part, limits)
+    if options.num_candidates is None:
+        _refuse_far_too_large(wanted, rig)
+    surface = planning_surface(wanted, rig, limits, edge_mm=options.edge_mm)
     pool = gather_candidates(
         surface,
         rig,
@@ -204,6 +210,22 @@ def planning_surface(part: Part, rig: Rig, requirements: Requirements, *, edge_m
         factor = max(1.1, np.sqrt(surface.num_elements / wanted))
         surface = cut_surface(part, min(float(factor * surface.max_edge_mm), longest_mm))
     return surface
+
+
+def _refuse_far_too_large(part: Part, rig: Rig) -> None:
+    """Hours are not spent on what is mostly a mistake in units."""
+    area_mm2 = float(triangle_areas(part.corners_mm[part.inspected]).sum())
+    images = images_filled(area_mm2, rig)
+    if images > MAX_IMAGES:
+        width_mm, height_mm = (px * rig.camera.mm_per_px_at_focus for px in (rig.camera.width_px, rig.camera.height_px))
+        raise InputError(
+            part.source.path,
+            f"the part is too large for the rig {rig.name!r}",
+            expected=f"a surface that fills at most {MAX_IMAGES:,} images of {width_mm:.3g} x {height_mm:.3g} mm",
+            found=f"{area_mm2:,.0f} mm2, which fill {images:,.0f}",
+            remedy="check the units (--units, --scale-mm), take a rig with a larger field, leave faces out with "
+            "--face-weight, or give --num-candidates to plan all the same",
+        )
 
 
 def _nothing_coverable(part: Part, rig: Rig) -> InputError:

@@ -54,11 +54,16 @@ class CandidatePool:
     """Area that no pose was found for, by what stops the best way to look at it."""
 
 
+def images_filled(area_mm2: float, rig: Rig) -> float:
+    """How many images in focus an area fills, were it flat and the images side by side."""
+    camera = rig.camera
+    return area_mm2 / (camera.width_px * camera.height_px * camera.mm_per_px_at_focus**2)
+
+
 def default_num_candidates(surface: Surface, rig: Rig) -> int:
     """Candidates for a part of this size: about forty for each image that its area would fill."""
-    camera = rig.camera
-    image_mm2 = camera.width_px * camera.height_px * camera.mm_per_px_at_focus**2
-    return int(np.clip(40.0 * surface.area_mm2[surface.inspected].sum() / image_mm2, 1200, 4000))
+    area_mm2 = float(surface.area_mm2[surface.inspected].sum())
+    return int(np.clip(40.0 * images_filled(area_mm2, rig), 1200, 4000))
 
 
 class _Growth:

@@ -173,6 +173,15 @@ def test_nothing_coverable_is_an_error_with_a_remedy() -> None:
         plan_views(box_part(), blocked, options=PlanningOptions(edge_mm=8.0, num_candidates=30))
 
 
+def test_a_part_far_too_large_is_refused_unless_candidates_are_given() -> None:
+    # A metre cube has 6 million mm2; an image of the rig shows 76 x 64 mm.
+    cube = part_of(trimesh.creation.box(extents=[1000, 1000, 1000]))
+    with pytest.raises(InputError, match=r"too large for the rig.*at most 1,000 images.*fill 1,2\d\d.*--scale-mm"):
+        plan_views(cube, RIG)
+    few = plan_views(cube, RIG, options=PlanningOptions(num_views=2, num_candidates=12, edge_mm=300.0))
+    assert few.figures["viewpoints"] == 2
+
+
 @pytest.mark.parametrize(
     "options",
     [

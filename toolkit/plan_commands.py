@@ -41,6 +41,9 @@ def plan(
     candidates: Annotated[
         Path | None, Parameter(help="Viewpoints to choose from as well: a plan, CSV or any format of 'convert'.")
     ] = None,
+    num_candidates: Annotated[
+        int | None, Parameter(help="Most viewpoints to choose from; by the part's size if not given.")
+    ] = None,
     time_limit: TimeLimit = 120.0,
     seed: Seed = 0,
     jobs: Jobs = 2,
@@ -61,6 +64,7 @@ def plan(
         closed=closed,
         overlap=overlap,
         seed=seed,
+        num_candidates=num_candidates,
         time_limit_s=time_limit,
     )
     loaded_rig = load_rig(rig)
