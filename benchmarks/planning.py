@@ -19,7 +19,7 @@ sys.path.append(str(Path(__file__).resolve().parent))
 
 import planning_peers
 import planning_table
-from planning_cases import BUILTIN, CASES, DATA, SIX, chosen_cases, pool_of
+from planning_cases import BUILTIN, CASES, DATA, SIX, Case, Pool, chosen_cases, pool_of
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -38,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _table(options: argparse.Namespace, made_by: str) -> str:
     facts, lines = [], []
     for case in chosen_cases(options.parts, options.data, default=SIX):
-        pool = pool_of(case, options.data, seed=options.seed, cache=options.cache, num_candidates=options.candidates)
+        pool = _pool(case, options)
         fact, plans = planning_table.measured(
             pool, time_limit_s=options.time_limit, max_nodes=options.max_nodes, seed=options.seed
         )
@@ -50,18 +50,29 @@ def _table(options: argparse.Namespace, made_by: str) -> str:
 def _peers(options: argparse.Namespace, made_by: str) -> str:
     compared = []
     for case in chosen_cases(options.parts, options.data, default=(BUILTIN, CASES["flanged-hub"])):
-        pool = pool_of(case, options.data, seed=options.seed, cache=options.cache, num_candidates=options.candidates)
+        pool = _pool(case, options)
         compared.append(
             planning_peers.compared(
                 pool,
                 time_limit_s=options.time_limit,
                 max_nodes=options.max_nodes,
                 most_views=options.most_views,
-                edge_mm=options.edge_mm,
+                score_mm=options.score_mm,
                 seed=options.seed,
             )
         )
     return planning_peers.markdown(compared, made_by=made_by, machine=machine())
+
+
+def _pool(case: Case, options: argparse.Namespace) -> Pool:
+    return pool_of(
+        case,
+        options.data,
+        seed=options.seed,
+        cache=options.cache,
+        num_candidates=options.candidates,
+        edge_mm=options.edge_mm,
+    )
 
 
 def machine() -> str:
@@ -79,6 +90,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     common.add_argument("--out", type=Path, help="Markdown file to write")
     common.add_argument("--cache", type=Path, help="folder to keep candidates in, for the next run")
     common.add_argument("--candidates", type=int, help="about so many; by the size of the part if not given")
+    common.add_argument("--edge-mm", type=float, help="of the elements to plan on; the planner's choice if not given")
     common.add_argument("--max-nodes", type=int, default=400, help="of the branch and bound of one plan")
     common.add_argument("--seed", type=int, default=0)
     table = commands.add_parser("table", parents=[common], help="views, bounds and seconds of the six parts")
@@ -86,7 +98,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     peers = commands.add_parser("peers", parents=[common], help="this planner beside other ways of choosing views")
     peers.add_argument("--time-limit", type=float, default=30.0, help="seconds of solving for one plan")
     peers.add_argument("--most-views", type=int, default=512, help="of the patterns that have no target")
-    peers.add_argument("--edge-mm", type=float, help="of the elements that all are scored on; the rig's if not given")
+    peers.add_argument("--score-mm", type=float, help="edge of the elements to score on; the rig's if not given")
     return parser.parse_args(arguments)
 
 

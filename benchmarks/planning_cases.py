@@ -144,10 +144,18 @@ class Pool:
         return float(self.surface.area_mm2[self.surface.inspected].sum())
 
 
-def pool_of(case: Case, data: Path, *, seed: int, cache: Path | None = None, num_candidates: int | None = None) -> Pool:
+def pool_of(
+    case: Case,
+    data: Path,
+    *,
+    seed: int,
+    cache: Path | None = None,
+    num_candidates: int | None = None,
+    edge_mm: float | None = None,
+) -> Pool:
     """The case's candidates: those kept in ``cache`` if nothing that decides them has changed, else new ones."""
     part, rig = case.load(data)
-    surface = planning_surface(part, rig, rig.requirements)
+    surface = planning_surface(part, rig, rig.requirements, edge_mm=edge_mm)
     key = _key(part, rig, surface, seed=seed, num_candidates=num_candidates)
     kept = None if cache is None else cache / f"{case.name}-{key}.npz"
     if kept is None or not kept.is_file():

@@ -6,30 +6,30 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from typing import TypeVar
 
 import numpy as np
 from planning_cases import Pool
+from planning_gallery import Gallery
 from planning_table import markdown_table
 from region_cover import region_cover
-from scipy.sparse import csr_array
 
-from viewcov.coverage.evaluation import evaluate_viewpoints
-from viewcov.inspection.arrays import Ints, Ints32
+from viewcov.inspection.arrays import Ints
 from viewcov.inspection.surface import Surface, cut_surface
 from viewcov.inspection.viewpoint import Viewpoint
-from viewcov.planning.clearance import Clearance
 from viewcov.planning.cover import fullest_cover, smallest_cover
 from viewcov.planning.proof import Budget
 from viewcov.planning.reduction import merge_rows
-from viewcov.planning.selection import CoverProblem, greedy_best, greedy_cover, prune_cover
-from viewcov.planning.sightings import Watch
+from viewcov.planning.selection import greedy_best, greedy_cover, prune_cover
 from viewcov.planning.sources import view_sphere, views_per_sample
 
 SHARES = (0.90, 0.95, 0.99)
 
-_SIZES_PER_OCTAVE = 6
+_SAME = 1
+"""Of ``SHARES``: to this one the planner takes as many views as all methods then get."""
+
+_SIZES_PER_OCTAVE = 3
 """Patterns without a target are tried in sizes this many to a doubling."""
 
 _FIRST_SIZE = 8
@@ -39,7 +39,7 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """What one way of choosing views achieves. Shares are of the area that any view tried here sees."""
+    """What one way of choosing views achieves. Shares are of the area that some view tried here can see."""
 
     method: str
     to_reach: tuple[int | None, ...]
@@ -51,7 +51,7 @@ class Row:
 
     same_views: int
     same_share: float
-    """As many views as the planner takes to the last of ``SHARES``, or all if there are fewer, and what they cover."""
+    """As many views as the planner takes to one of ``SHARES``, or all if there are fewer, and what they cover."""
 
     touching: int
     """Of those views, how many stand where the camera's body comes too near to the part."""
@@ -67,7 +67,7 @@ class Comparison:
     pool: Pool
     surface: Surface
     coverable: float
-    """Share of the area to be inspected that any view tried here sees."""
+    """Share of the area to be inspected that some view tried here can see."""
 
     rows: tuple[Row, ...]
 
@@ -78,73 +78,6 @@ class Choice:
 
     views: Ints
     seconds: float
-
-
-class Gallery:
-    """All views tried on one part, with what they see of the surface that everything is scored on."""
-
-    def __init__(self, pool: Pool, surface: Surface) -> None:
-        self.pool, self.surface = pool, surface
-        self.coverable = np.zeros(surface.num_elements, dtype=bool)
-        self.viewpoints: list[Viewpoint] = []
-        self._seen: list[Ints32] = []
-
-    def add(self, viewpoints: Sequence[Viewpoint], *, coverable: bool = True) -> Ints:
-        """The numbers of these views; what they see counts as coverable from now on, unless said otherwise."""
-        with Watch(self.surface, self.pool.rig, self.pool.rig.requirements) as watch:
-            seen = watch.seen_from(viewpoints)
-        if coverable:
-            self.coverable[seen.indices] = True
-        self._seen += [seen.indices[start:end] for start, end in zip(seen.indptr, seen.indptr[1:], strict=False)]
-        self.viewpoints += viewpoints
-        return np.arange(len(self.viewpoints) - len(viewpoints), len(self.viewpoints))
-
-    def problem(self, views: Ints) -> CoverProblem:
-        """Covering the surface with some of these views."""
-        ends = np.cumsum([0] + [len(self._seen[view]) for view in views])
-        columns = np.concatenate([self._seen[view] for view in views])
-        shape = (len(views), self.surface.num_elements)
-        return CoverProblem(
-            visible=csr_array((np.ones(len(columns)), columns, ends), shape=shape), weight=self.surface.area_mm2
-        )
-
-    def shares(self, views: Ints) -> list[float]:
-        """What the first, the first two, ... and all of the views cover, of the coverable area."""
-        whole = float(self.surface.area_mm2[self.coverable].sum())
-        covered = np.zeros(self.surface.num_elements, dtype=bool)
-        shares, area_mm2 = [], 0.0
-        for view in views:
-            fresh = self._seen[view][~covered[self._seen[view]]]
-            covered[fresh] = True
-            area_mm2 += float(self.surface.area_mm2[fresh].sum())
-            shares.append(area_mm2 / whole)
-        return shares
-
-    def share(self, views: Ints) -> float:
-        """What the views cover together."""
-        return self.shares(views)[-1] if len(views) else 0.0
-
-    def scored(self, views: Ints) -> float:
-        """The same by the evaluation that every plan is measured with.
-
-        Raises
-        ------
-        RuntimeError
-            If the two do not agree.
-        """
-        viewpoints = [self.viewpoints[view] for view in views]
-        limits = self.pool.rig.requirements
-        result = evaluate_viewpoints(self.surface, self.pool.rig, limits, viewpoints, coverable=self.coverable)
-        covered_mm2 = self.share(views) * float(self.surface.area_mm2[self.coverable].sum())
-        if not math.isclose(result.covered_area_mm2, covered_mm2, rel_tol=1e-9):
-            raise RuntimeError(f"evaluated {result.covered_area_mm2} mm2, but counted {covered_mm2} mm2")
-        return result.coverage
-
-    def touching(self, views: Ints) -> int:
-        """How many of the views come nearer to the part than the rig's clearance."""
-        centers = np.stack([self.viewpoints[view].center_mm for view in views])
-        forward = np.stack([self.viewpoints[view].forward for view in views])
-        return int((~Clearance(self.pool.surface, self.pool.rig).clear(centers, forward)).sum())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -176,7 +109,7 @@ class Pattern:
 
     def of_size(self, num: int) -> Ints:
         """So many views."""
-        return self.gallery.add(self.make(num), coverable=False)
+        return self.gallery.add(self.make(num))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -207,7 +140,7 @@ class Targeted:
 
     method: str
     gallery: Gallery
-    choose: Callable[[float], Ints]
+    choose: Callable[[float], Choice]
     """Views that cover the share."""
 
     best: Callable[[int], Ints]
@@ -217,10 +150,10 @@ class Targeted:
         """The plan whose target, on the coarser surface that it is made on, suffices on this one."""
         target = share
         for _ in range(8):
-            views, seconds = _timed(partial(self.choose, target))
-            missing = share - self.gallery.share(views)
+            choice = self.choose(target)
+            missing = share - self.gallery.share(choice.views)
             if missing <= 0:
-                return Choice(views=views, seconds=self.gallery.pool.gathering_s + seconds)
+                return choice
             if target == 1.0:
                 break
             target = min(target + missing + 2e-4, 1.0)
@@ -228,8 +161,7 @@ class Targeted:
 
     def fullest(self) -> Choice:
         """The plan for all that is coverable."""
-        views, seconds = _timed(partial(self.choose, 1.0))
-        return Choice(views=views, seconds=self.gallery.pool.gathering_s + seconds)
+        return self.choose(1.0)
 
     def of_size(self, num: int) -> Ints:
         """The best of that size."""
@@ -237,13 +169,13 @@ class Targeted:
 
 
 def compared(
-    pool: Pool, *, time_limit_s: float, max_nodes: int, most_views: int, edge_mm: float | None, seed: int
+    pool: Pool, *, time_limit_s: float, max_nodes: int, most_views: int, score_mm: float | None, seed: int
 ) -> Comparison:
-    """Every way of choosing views of this part, scored on elements of ``edge_mm``, or as fine as the rig's."""
+    """Every way of choosing views of this part, scored on elements of ``score_mm``, or as fine as the rig's."""
     limits = pool.rig.requirements
     if limits.views_per_element != 1:
         raise ValueError("the other ways cover each element once: the rig must ask for one view per element")
-    surface = cut_surface(pool.surface.part, limits.element_edge_mm if edge_mm is None else edge_mm)
+    surface = cut_surface(pool.surface.part, limits.element_edge_mm if score_mm is None else score_mm)
     gallery = Gallery(pool, surface)
     gallery.add(pool.viewpoints)
     methods = [
@@ -251,8 +183,9 @@ def compared(
         _regions(gallery, seed=seed),
         *_choices(gallery, time_limit_s=time_limit_s, max_nodes=max_nodes, seed=seed),
     ]
+    gallery.settle()
     reached = {method.method: [method.reaching(share) for share in SHARES] for method in methods}
-    planned = reached[methods[-1].method][-1] or methods[-1].fullest()
+    planned = reached[methods[-1].method][_SAME] or methods[-1].fullest()
     same = len(planned.views)
     rows = [_row(method, gallery, reached[method.method], same) for method in methods]
     area = surface.area_mm2
@@ -297,6 +230,11 @@ def _choices(
         target = share * problem.coverable_weight
         return prune_cover(merged, greedy_cover(merged, target=target), target=target)
 
+    @cache
+    def chosen(choose: Callable[[float], Ints], share: float) -> Choice:
+        views, seconds = _timed(partial(choose, share))
+        return Choice(views=views, seconds=gallery.pool.gathering_s + seconds)
+
     def pruned_best(num: int) -> Ints:
         best = order[:num]
         for end in range(num + 1, len(order) + 1):
@@ -316,8 +254,8 @@ def _choices(
     greedy = Choice(views=order, seconds=gallery.pool.gathering_s + seconds)
     return (
         Sequenced(method="greedy", gallery=gallery, order=greedy),
-        Targeted(method="greedy with prune", gallery=gallery, choose=pruned, best=pruned_best),
-        Targeted(method="this planner", gallery=gallery, choose=planned, best=planned_best),
+        Targeted(method="greedy with prune", gallery=gallery, choose=partial(chosen, pruned), best=pruned_best),
+        Targeted(method="this planner", gallery=gallery, choose=partial(chosen, planned), best=planned_best),
     )
 
 
@@ -347,18 +285,6 @@ def _timed(make: Callable[[], _T]) -> tuple[_T, float]:
     return made, time.perf_counter() - start
 
 
-_HEADS = (
-    "method",
-    *(f"views to {share:.0%}" for share in SHARES),
-    "all its views",
-    "cover",
-    "as many views",
-    "cover",
-    "too near",
-    "seconds",
-)
-
-
 def markdown(compared: Sequence[Comparison], *, made_by: str, machine: str) -> str:
     """The tables as a page."""
     lines = [
@@ -368,10 +294,11 @@ def markdown(compared: Sequence[Comparison], *, made_by: str, machine: str) -> s
         f"Seconds were taken on {machine}; other work beside may have lengthened them.",
         "",
         "Every plan is scored by `viewcov.coverage.evaluation.evaluate_viewpoints` on one surface, finer than the one",
-        "that is planned on, and shares are of the same coverable area: what any view tried here sees. Views to a",
-        "share are the fewest with which the method reaches it there; a dash where it does not. 'As many views' gives",
-        "every method as many as this planner takes to the last share. 'Too near' counts those of them whose camera",
-        "body comes too near to the part. The seconds are for the plan of the last share, or for all views.",
+        "that is planned on, and shares are of the same coverable area: what any view tried here sees that keeps",
+        "clear of the part. Views to a share are the fewest with which the method reaches it there, where a plan falls",
+        "short by asking for more; a dash stands where it does not. Then what all methods cover with as many",
+        "views as this planner takes to the middle share, and how many of those views bring the camera's body too near",
+        "to the part. The seconds are for the plan of the last share, or for all views.",
         "",
         "- *uniform view sphere*: even directions, from the best working distance; up to the size that is stated.",
         "- *one view per sample*: straight above samples of the surface thinned to blue noise.",
@@ -387,9 +314,15 @@ def markdown(compared: Sequence[Comparison], *, made_by: str, machine: str) -> s
             f"Planned on {one.pool.surface.num_elements} elements with {len(one.pool.viewpoints)} candidates, "
             f"scored on {one.surface.num_elements}; {one.coverable:.1%} of the area is coverable.",
             "",
-            *markdown_table(_HEADS, [_cells(row) for row in one.rows]),
+            *markdown_table(_heads(one), [_cells(row) for row in one.rows]),
         ]
     return "\n".join([*lines, ""])
+
+
+def _heads(comparison: Comparison) -> tuple[str, ...]:
+    same = max(row.same_views for row in comparison.rows)
+    reach = [f"views to {share:.0%}" for share in SHARES]
+    return ("method", *reach, "all its views", "cover", f"{same} views cover", "too near", "seconds")
 
 
 def _cells(row: Row) -> tuple[object, ...]:
@@ -398,7 +331,6 @@ def _cells(row: Row) -> tuple[object, ...]:
         *("–" if num is None else num for num in row.to_reach),
         row.most_views,
         f"{row.most_share:.1%}",
-        row.same_views,
         f"{row.same_share:.1%}",
         row.touching,
         f"{row.seconds:.1f}",

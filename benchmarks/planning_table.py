@@ -328,6 +328,6 @@ def _progress(line: Line) -> str:
 
 def markdown_table(heads: Sequence[str], rows: Sequence[Sequence[object]]) -> list[str]:
     """A Markdown table; columns of numbers are aligned to the right."""
-    numeric = [all(str(row[place])[:1].isdigit() for row in rows) for place in range(len(heads))]
+    numeric = [all(str(row[place])[:1] in "0123456789–" for row in rows) for place in range(len(heads))]
     rule = ["---:" if right else "---" for right in numeric]
     return ["| " + " | ".join(str(cell) for cell in row) + " |" for row in (heads, rule, *rows)]

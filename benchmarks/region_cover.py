@@ -1,15 +1,17 @@
 """Region-wise cover, the way of the nearest public planner, written from its description.
 
 cacton77/ViewpointGeneration (research/planning.md, section 1.1) grows regions of like normals, samples each, covers
-each region by greedy choice among views along the normals of samples, then drops redundant views. It knows a circular
-field of view and a depth of field, the incidence of the normal on the axis, and the part in the line of sight; neither
-light nor sampling, nor the room that the camera takes, and a view of one region counts for no other. Written anew here;
-unlike there, no small region is dropped as noise.
+each region by greedy choice among views along the normals of samples, searches at random for what those miss, and
+drops redundant views. It knows a circular field of view and a depth of field, the incidence of the normal on the axis,
+and the part in the line of sight; neither light nor sampling, nor the room that the camera takes, and a view of one
+region counts for no other. Written anew here; unlike there, no small region is dropped as noise, and the thresholds of
+growth are those that covered most of the clutch half (normals 30 to 50 degrees, curvature 15 to 180).
 """
 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,21 +19,24 @@ from scipy.sparse import csr_array, vstack
 from scipy.spatial import cKDTree
 
 from viewcov.coverage.raycasting import RayCaster
-from viewcov.inspection.arrays import Bools, Ints
+from viewcov.inspection.arrays import Bools, Floats, Ints
 from viewcov.inspection.rig import Rig
 from viewcov.inspection.surface import Surface
 from viewcov.inspection.viewpoint import Viewpoint
 from viewcov.planning.candidates import spread_elements, working_range
 from viewcov.planning.selection import CoverProblem, greedy_cover
 
-_NORMAL_DEG = 30.0
+_NORMAL_DEG = 40.0
 """A neighbour joins the region if its normal differs by less."""
 
-_CURVATURE_DEG = 15.0
+_CURVATURE_DEG = 40.0
 """Elements whose neighbours' normals differ by more on average are joined, but not grown from."""
 
 _SAMPLES_PER_RADIUS = 6.0
 """Spacing of the samples to be covered, by the radius of the field of view."""
+
+_RESCUE_TRIES = 128
+"""Random directions for a sample that nothing covers, over the whole sphere, folded to the outer side."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,32 +68,45 @@ class RoundField:
         )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Looks:
+    """A views: what each looks at, and the unit vector from there to the camera."""
+
+    target_mm: Floats
+    """Shape (A, 3)."""
+
+    axis: Floats
+    """Shape (A, 3)."""
+
+
+def _joined(looks: Sequence[_Looks]) -> _Looks:
+    return _Looks(
+        target_mm=np.concatenate([some.target_mm for some in looks]), axis=np.concatenate([some.axis for some in looks])
+    )
+
+
 def region_cover(surface: Surface, rig: Rig, *, rng: np.random.Generator, prefix: str = "region-") -> list[Viewpoint]:
-    """Viewpoints that cover the samples of every region, as far as views along normals can."""
+    """Viewpoints that cover the samples of every region, as far as such views can."""
     field = RoundField.of(rig)
     caster = RayCaster.of_part(surface.part, rig.fixture)
     region = np.where(surface.inspected, grow_regions(surface), -1)
-    anchors: list[int] = []
+    chosen: list[_Looks] = []
     for number in np.unique(region[region >= 0]):
         members = np.flatnonzero(region == number)
-        area_mm2 = float(surface.area_mm2[members].sum())
-        spacing_mm = field.radius_mm / _SAMPLES_PER_RADIUS
-        samples = _samples(surface, members, area_mm2, spacing_mm, rng)
-        tried = _samples(surface, members, area_mm2, field.radius_mm, rng)
-        anchors += [int(anchor) for anchor in _covering(surface, caster, field, samples=samples, tried=tried)]
+        samples = _samples(surface, members, field.radius_mm / _SAMPLES_PER_RADIUS, rng)
+        anchors = _samples(surface, members, field.radius_mm, rng)
+        chosen.append(_covering(surface, caster, field, samples, anchors, rng))
+    looks = _joined(chosen)
+    centers = looks.target_mm + field.distance_mm * looks.axis
     return [
-        Viewpoint.looking_at(
-            surface.centroid_mm[anchor] + field.distance_mm * surface.normal[anchor],
-            surface.centroid_mm[anchor],
-            id=f"{prefix}{number:05d}",
-        )
-        for number, anchor in enumerate(anchors, start=1)
+        Viewpoint.looking_at(center, target, id=f"{prefix}{number:05d}")
+        for number, (center, target) in enumerate(zip(centers, looks.target_mm, strict=True), start=1)
     ]
 
 
 def grow_regions(surface: Surface) -> Ints:
     """The region of each element, shape (E,), grown from the flattest element that has none yet."""
-    pairs = surface.neighbours
+    pairs = surface.neighbours()
     normals = surface.normal
     angle = np.degrees(np.arccos(np.clip(np.einsum("ij,ij->i", normals[pairs[:, 0]], normals[pairs[:, 1]]), -1, 1)))
     ends, others = np.concatenate([pairs, pairs[:, ::-1]]).T
@@ -118,45 +136,73 @@ def _grow(region: Ints, seed: int, links: csr_array, grown_from: Bools) -> None:
         front.extend(joined[grown_from[joined]])
 
 
-def _samples(surface: Surface, members: Ints, area_mm2: float, spacing_mm: float, rng: np.random.Generator) -> Ints:
+def _samples(surface: Surface, members: Ints, spacing_mm: float, rng: np.random.Generator) -> Ints:
     """Elements spread evenly over the region, about ``spacing_mm`` from each other, at least one."""
-    return spread_elements(surface, members, max(round(area_mm2 / spacing_mm**2), 1), rng=rng)
+    num = round(float(surface.area_mm2[members].sum()) / spacing_mm**2)
+    return spread_elements(surface, members, max(num, 1), rng=rng)
 
 
-def _covering(surface: Surface, caster: RayCaster, field: RoundField, *, samples: Ints, tried: Ints) -> Ints:
-    """Anchors of the views that cover the samples: elements that a view looks at along their normal.
+def _covering(
+    surface: Surface, caster: RayCaster, field: RoundField, samples: Ints, anchors: Ints, rng: np.random.Generator
+) -> _Looks:
+    """Views that cover the samples: along the normals of the anchors and of samples that those do not cover.
 
-    Samples that none of the anchors ``tried`` covers become anchors themselves. What even they do not cover stays
-    uncovered.
+    For samples that even their own view does not cover, a direction with free sight is searched at random. What
+    has none stays uncovered.
     """
-    covers = _covers(surface, caster, field, anchors=tried, samples=samples)
-    alone = samples[np.asarray(covers.sum(axis=0)) < 0.5]
-    anchors = np.concatenate([tried, alone])
-    covers = csr_array(vstack([covers, _covers(surface, caster, field, anchors=alone, samples=samples)], format="csr"))
+    tried = _along_normals(surface, anchors)
+    covers = _covers(surface, caster, field, tried, samples)
+    for further in (_along_normals, lambda part, left: _rescued(part, left, caster, field, rng)):
+        left = samples[np.asarray(covers.sum(axis=0)) < 0.5]
+        more = further(surface, left)
+        covers = csr_array(vstack([covers, _covers(surface, caster, field, more, samples)], format="csr"))
+        tried = _joined([tried, more])
     # By number of samples, as that planner counts them.
     problem = CoverProblem(visible=covers, weight=np.ones(len(samples)))
-    chosen = greedy_cover(problem, target=problem.coverable_weight)
-    return anchors[_without_redundant(problem, chosen)]
+    chosen = _without_redundant(problem, greedy_cover(problem, target=problem.coverable_weight))
+    return _Looks(target_mm=tried.target_mm[chosen], axis=tried.axis[chosen])
 
 
-def _covers(surface: Surface, caster: RayCaster, field: RoundField, *, anchors: Ints, samples: Ints) -> csr_array:
-    """Which samples the view along each anchor's normal covers, shape (A, S), sparse."""
+def _along_normals(surface: Surface, elements: Ints) -> _Looks:
+    return _Looks(target_mm=surface.centroid_mm[elements], axis=surface.normal[elements])
+
+
+def _rescued(
+    surface: Surface, elements: Ints, caster: RayCaster, field: RoundField, rng: np.random.Generator
+) -> _Looks:
+    """For each element the view of least tilt with free sight among random ones, none where all are blocked."""
+    points, normals = surface.centroid_mm[elements], surface.normal[elements]
+    axes = rng.standard_normal((len(elements), _RESCUE_TRIES, 3))
+    axes /= np.linalg.norm(axes, axis=2, keepdims=True)
+    cosine = np.einsum("nki,ni->nk", axes, normals)
+    axes, cosine = np.where(cosine[..., None] < 0, -axes, axes), np.abs(cosine)
+    element, way = np.nonzero(cosine >= np.cos(np.deg2rad(field.max_incidence_deg)))
+    centers = points[element] + field.distance_mm * axes[element, way]
+    free = ~caster.blocked(points[element], centers, normals=normals[element])
+    element, way = element[free], way[free]
+    order = np.lexsort((-cosine[element, way], element))
+    element, way = element[order], way[order]
+    _, first = np.unique(element, return_index=True)
+    return _Looks(target_mm=points[element[first]], axis=axes[element[first], way[first]])
+
+
+def _covers(surface: Surface, caster: RayCaster, field: RoundField, looks: _Looks, samples: Ints) -> csr_array:
+    """Which samples each view covers, shape (A, S), sparse."""
     points, normals = surface.centroid_mm[samples], surface.normal[samples]
-    near = cKDTree(points).query_ball_point(
-        surface.centroid_mm[anchors], np.hypot(field.radius_mm, field.depth_mm / 2), return_sorted=True
-    )
-    view = np.repeat(np.arange(len(anchors)), [len(found) for found in near])
+    reach_mm = np.hypot(field.radius_mm, field.depth_mm / 2)
+    near = cKDTree(points).query_ball_point(looks.target_mm, reach_mm, return_sorted=True)
+    view = np.repeat(np.arange(len(near)), [len(found) for found in near])
     sample = np.concatenate([np.asarray(found, dtype=np.int64) for found in [*near, []]])
-    axis = surface.normal[anchors][view]
-    away = points[sample] - surface.centroid_mm[anchors][view]
+    axis = looks.axis[view]
+    away = points[sample] - looks.target_mm[view]
     along = np.einsum("ij,ij->i", away, axis)
     aside = np.linalg.norm(away - along[:, None] * axis, axis=1)
     facing = np.einsum("ij,ij->i", normals[sample], axis) >= np.cos(np.deg2rad(field.max_incidence_deg))
     left = np.flatnonzero((np.abs(along) <= field.depth_mm / 2) & (aside <= field.radius_mm) & facing)
     view, sample = view[left], sample[left]
-    centers = surface.centroid_mm[anchors][view] + field.distance_mm * surface.normal[anchors][view]
+    centers = looks.target_mm[view] + field.distance_mm * looks.axis[view]
     free = ~caster.blocked(points[sample], centers, normals=normals[sample])
-    shape = (len(anchors), len(samples))
+    shape = (len(near), len(samples))
     return csr_array((np.ones(int(free.sum())), (view[free], sample[free])), shape=shape)
 
 
