@@ -26,7 +26,7 @@ PACKAGE := $(VENV)/package-installed
 
 .PHONY: help
 help:  ## show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: setup
 setup: $(PACKAGE)  ## virtual environment with pinned libraries and viewcov
@@ -76,6 +76,14 @@ models: setup  ## make the shipped models again, its log added to docs/models.lo
 	@for name in plain stack; do mkdir -p segmentation/shipped/$$name; \
 	    cp $(MODELS)/$$name/model.json $(MODELS)/$$name/model.safetensors segmentation/shipped/$$name/; done
 
+# The tables of docs/: views and bounds of six parts, and other ways of choosing views beside; candidates are kept.
+# The parts are not in the project: PARTS names the folder that has them.
+PARTS := ../shared/data/parts
+.PHONY: planning-table
+planning-table: setup  ## make docs/planning-table.md and docs/planning-peers.md again
+	@$(BIN)/python -P benchmarks/planning.py table --data $(PARTS) --cache planning-pools --out docs/planning-table.md
+	@$(BIN)/python -P benchmarks/planning.py peers --data $(PARTS) --cache planning-pools --out docs/planning-peers.md
+
 .PHONY: test
 test: setup  ## run the tests
 	@$(BIN)/python -P -m pytest
@@ -114,5 +122,5 @@ constraints: | system  ## pin the newest versions that go together in constraint
 
 .PHONY: clean
 clean:  ## remove what was built, tested and demonstrated; keep .venv
-	@rm -rf build dist demo viewcov.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	@rm -rf build dist demo planning-pools viewcov.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	@find $(ROOMS) tests benchmarks examples -type d -name __pycache__ -prune -exec rm -rf {} +
