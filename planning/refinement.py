@@ -15,7 +15,7 @@ from viewcov.planning.pool import CandidatePool
 from viewcov.planning.proposals import Proposer
 from viewcov.planning.selection import TOLERANCE, CoverProblem
 
-MAX_TESTS = 1500
+MAX_TESTS = 1000
 """Visibility tests that a refinement may make by default."""
 
 _SCALES = (1.0, 0.6, 0.35, 0.2)
@@ -27,7 +27,7 @@ _PATIENCE = 4
 _HOPELESS = 6
 """Views tried in vain to do without, after which the refinement ends."""
 
-_UNKNOWN, _HIDDEN, _MISSED = 0.6, 0.1, 0.3
+_UNKNOWN, _HIDDEN, _MISSED = 0.6, 0.03, 0.1
 """How likely a step brings into sight what lies in its frame and limits: if nothing is known; if it lies in them
 already and is still not seen; and the factor for each earlier step of the view that was wrong about it."""
 
@@ -77,7 +77,7 @@ def refine_views(
     tester
         Of the same surface, rig and requirements.
     clearance
-        Refined views keep clear; chosen candidates that do not stay where they are or are left out.
+        Views that are moved keep clear; candidates are taken for clear.
     demand
         An element is covered when so many views see it.
     target
@@ -252,7 +252,7 @@ class _Search:
 def _with_fewer(search: _Search, best: _Choice, target: float) -> _Choice:
     """The choice with one view less, again and again, as long as the others can be made to reach the target."""
     in_vain = 0
-    while not search.spent and in_vain < min(_HOPELESS, len(best.views)):
+    while in_vain < min(_HOPELESS, len(best.views)) and not (in_vain and search.spent):
         trial = best.copy()
         # After a failure it is the next view's turn, in the order of what is lost without them.
         dropped = trial.remove(int(np.argsort(trial.losses(), kind="stable")[in_vain]))
