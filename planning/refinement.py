@@ -1,0 +1,282 @@
+"""Moving the chosen views off the candidates' poses, so that fewer of them cover as much."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from scipy.sparse import csr_array, vstack
+
+from viewcov.coverage.visibility import VisibilityTester
+from viewcov.inspection.arrays import Bools, Floats, Ints
+from viewcov.inspection.viewpoint import Viewpoint
+from viewcov.planning.clearance import Clearance
+from viewcov.planning.pool import CandidatePool
+from viewcov.planning.proposals import Proposer
+from viewcov.planning.selection import TOLERANCE, CoverProblem
+
+MAX_TESTS = 1000
+"""Visibility tests that a refinement may make by default."""
+
+_SCALES = (1.0, 0.6, 0.35, 0.2)
+"""Sizes of the steps, pass by pass over the views, again and again."""
+
+_PATIENCE = 4
+"""Passes without any improvement, one of each size, after which another view is tried to do without."""
+
+_HOPELESS = 6
+"""Views tried in vain to do without, after which the refinement ends."""
+
+_UNKNOWN, _HIDDEN, _MISSED = 0.6, 0.03, 0.1
+"""How likely a step brings into sight what lies in its frame and limits: if nothing is known; if it lies in them
+already and is still not seen; and the factor for each earlier step of the view that was wrong about it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class RefinedViews:
+    """The views after their refinement, as a choice from a larger pool."""
+
+    pool: CandidatePool
+    """The candidates, and after them the refined views that are none of them, with ids f001, f002, ..."""
+
+    views: Ints
+    """Shape (M,), ascending: rows of ``pool`` that are chosen."""
+
+    num_tests: int
+    """Visibility tests made."""
+
+
+def refine_views(
+    pool: CandidatePool,
+    chosen: Ints,
+    tester: VisibilityTester,
+    clearance: Clearance,
+    *,
+    demand: int = 1,
+    target: float | None = None,
+    seed: int = 0,
+    max_tests: int = MAX_TESTS,
+) -> RefinedViews:
+    """Fewer views that cover the ``target``, or as many that cover more, moved to poses between the candidates'.
+
+    The view that is needed least is left out, and the others are shifted, tilted and rolled, each in turn, or
+    exchanged for candidates, wherever that covers more, until they reach the target without it; then the next
+    one. Steps are random, or bring the middle of what is missing into the image's; many are weighed by frame
+    and limits alone, and only the most promising is tested. What is returned is never worse than ``chosen``:
+    it has fewer views and reaches the target, or as many views and covers at least as much.
+
+    A bound on the number of views that was proven for the pool does not hold for the refined views, which lie
+    outside of it. One for the returned pool has to be computed anew.
+
+    Parameters
+    ----------
+    pool
+        Candidates, with what ``tester`` sees from them.
+    chosen
+        Shape (M,): rows of the pool.
+    tester
+        Of the same surface, rig and requirements.
+    clearance
+        Views that are moved keep clear; candidates are taken for clear.
+    demand
+        An element is covered when so many views see it.
+    target
+        Area in mm2 to be covered, of what enough candidates see; nothing else counts. If not given, no view is
+        left out and the views are moved to cover as much as they can.
+    seed
+        Of the random steps.
+    max_tests
+        Visibility tests that may be made, each of which takes as long as one of a candidate.
+
+    Raises
+    ------
+    ValueError
+        If the chosen views do not reach the target.
+    """
+    problem = CoverProblem(visible=pool.visible, weight=tester.surface.area_mm2, demand=demand)
+    weight = np.where(problem.coverable, problem.weight, 0.0)
+    views = [_View(pool.viewpoints[row].world_from_camera, problem.rows_seen(row), int(row)) for row in chosen]
+    start = _Choice(weight, demand, views)
+    if target is not None and start.covered < target * (1.0 - TOLERANCE):
+        raise ValueError(f"chosen must cover the target {target:g}, covers {start.covered:g}")
+    search = _Search(pool, tester, clearance, rng=np.random.default_rng(seed), max_tests=max_tests)
+    if target is None:
+        search.raise_to(start, np.inf)
+        return _joined(pool, start, search.num_tests)
+    return _joined(pool, _with_fewer(search, start, target * (1.0 - TOLERANCE)), search.num_tests)
+
+
+@dataclass(slots=True, eq=False)
+class _View:
+    pose: Floats
+    """world_from_camera."""
+
+    seen: Ints
+    """Elements, ascending."""
+
+    row: int = -1
+    """Its row in the pool; -1 for none."""
+
+    odds: Floats | None = field(default=None, repr=False)
+    """Shape (E,): learned likelihood that steps from here bring an element into sight."""
+
+
+class _Choice:
+    """Some views and how many of them see each element."""
+
+    def __init__(self, weight: Floats, demand: int, views: list[_View]) -> None:
+        self.weight, self.demand, self.views = weight, demand, list(views)
+        self._counts = np.zeros(len(weight), dtype=np.int64)
+        for view in views:
+            self._counts[view.seen] += 1
+
+    @property
+    def covered(self) -> float:
+        return float(self.weight[self._counts >= self.demand].sum())
+
+    def copy(self) -> _Choice:
+        return _Choice(self.weight, self.demand, self.views)
+
+    def worth(self, place: int) -> Floats:
+        """Weight that each element adds if the view at this place sees it, all others staying; shape (E,)."""
+        others = self._counts.copy()
+        others[self.views[place].seen] -= 1
+        return np.where(others == self.demand - 1, self.weight, 0.0)
+
+    def losses(self) -> Floats:
+        """Weight that is lost without each view."""
+        needed = np.where(self._counts == self.demand, self.weight, 0.0)
+        return np.array([needed[view.seen].sum() for view in self.views])
+
+    def replace(self, place: int, view: _View) -> None:
+        self._counts[self.views[place].seen] -= 1
+        self._counts[view.seen] += 1
+        self.views[place] = view
+
+    def remove(self, place: int) -> _View:
+        view = self.views.pop(place)
+        self._counts[view.seen] -= 1
+        return view
+
+    def add(self, view: _View) -> None:
+        self._counts[view.seen] += 1
+        self.views.append(view)
+
+
+class _Search:
+    """Improves one view at a time, within a number of visibility tests."""
+
+    def __init__(
+        self,
+        pool: CandidatePool,
+        tester: VisibilityTester,
+        clearance: Clearance,
+        *,
+        rng: np.random.Generator,
+        max_tests: int,
+    ) -> None:
+        self.num_tests = 0
+        self._pool, self._tester, self._clearance = pool, tester, clearance
+        self._proposer = Proposer(tester.surface, tester.rig, tester.requirements)
+        self._rng, self._max_tests = rng, max_tests
+
+    @property
+    def spent(self) -> bool:
+        return self.num_tests >= self._max_tests
+
+    def raise_to(self, choice: _Choice, target: float) -> bool:
+        """Improve the views in turn, in place, until they reach the target or nothing helps any more."""
+        idle = turn = 0
+        while idle < _PATIENCE and not self.spent and choice.views:
+            better = 0
+            for place in self._rng.permutation(len(choice.views)):
+                if self.spent:
+                    break
+                if self._improve(choice, int(place), _SCALES[turn % len(_SCALES)]):
+                    better += 1
+                    if choice.covered >= target:
+                        return True
+            idle = 0 if better else idle + 1
+            turn += 1
+        return choice.covered >= target
+
+    def _improve(self, choice: _Choice, place: int, scale: float) -> bool:
+        """Exchange or move one view if that covers more; whether it did."""
+        view, worth = choice.views[place], choice.worth(place)
+        enough = worth[view.seen].sum() + TOLERANCE * choice.weight.sum()
+        gains = self._pool.visible @ worth
+        best = int(np.argmax(gains))
+        if gains[best] > enough:
+            seen = self._pool.visible.indices[slice(*self._pool.visible.indptr[best : best + 2])]
+            choice.replace(place, _View(self._pool.viewpoints[best].world_from_camera, seen.astype(np.int64), best))
+            return True
+        moved = self._most_promising(view, worth, scale, enough=float(enough))
+        if moved is None or worth[moved.seen].sum() <= enough:
+            return False
+        choice.replace(place, moved)
+        return True
+
+    def _most_promising(self, view: _View, worth: Floats, scale: float, *, enough: float) -> _View | None:
+        """The step that is expected to be worth most, tested; None if none is expected to be worth enough."""
+        wanted = self._proposer.in_reach(view.pose, np.flatnonzero(worth))
+        if not len(wanted):
+            return None
+        poses = self._proposer.steps(view.pose, wanted, worth[wanted], scale=scale, rng=self._rng)
+        poses = poses[self._clearance.clear(poses[:, :3, 3], poses[:, :3, 2])]
+        if not len(poses):
+            return None
+        within = self._proposer.within_limits(np.concatenate([view.pose[None], poses]), wanted)
+        if view.odds is None:
+            view.odds = np.full(len(worth), _UNKNOWN)
+        odds = self._odds(view, wanted, within[0])
+        expected = np.einsum("km,m->k", within[1:], odds * worth[wanted])
+        best = int(np.argmax(expected))
+        if expected[best] <= enough:
+            return None
+        self.num_tests += 1
+        seen = self._tester.seen_elements(Viewpoint(id="trial", world_from_camera=poses[best]))
+        promised = wanted[within[1 + best]]
+        view.odds[promised[~np.isin(promised, seen, assume_unique=True)]] *= _MISSED
+        return _View(poses[best], seen, odds=view.odds)
+
+    @staticmethod
+    def _odds(view: _View, wanted: Ints, within: Bools) -> Floats:
+        """How likely each wanted element is seen after a step that brings or keeps it within limits, shape (M,)."""
+        assert view.odds is not None
+        odds = view.odds[wanted]
+        odds[within] = np.minimum(odds[within], _HIDDEN)
+        odds[np.isin(wanted, view.seen, assume_unique=True)] = 1.0
+        return odds
+
+
+def _with_fewer(search: _Search, best: _Choice, target: float) -> _Choice:
+    """The choice with one view less, again and again, as long as the others can be made to reach the target."""
+    in_vain = 0
+    while in_vain < min(_HOPELESS, len(best.views)) and not (in_vain and search.spent):
+        trial = best.copy()
+        # After a failure it is the next view's turn, in the order of what is lost without them.
+        dropped = trial.remove(int(np.argsort(trial.losses(), kind="stable")[in_vain]))
+        if trial.covered >= target or search.raise_to(trial, target):
+            best, in_vain = trial, 0
+            continue
+        in_vain += 1
+        trial.add(dropped)
+        if trial.covered > best.covered:
+            best = trial
+    return best
+
+
+def _joined(pool: CandidatePool, choice: _Choice, num_tests: int) -> RefinedViews:
+    new = [view for view in choice.views if view.row < 0]
+    ends = np.cumsum([0] + [len(view.seen) for view in new])
+    columns = np.concatenate([view.seen for view in new]) if new else np.empty(0, dtype=np.int64)
+    rows = csr_array((np.ones(len(columns)), columns, ends), shape=(len(new), pool.visible.shape[1]))
+    named = [Viewpoint(id=f"f{number:03d}", world_from_camera=view.pose) for number, view in enumerate(new, start=1)]
+    kept = [view.row for view in choice.views if view.row >= 0]
+    grown = CandidatePool(
+        viewpoints=(*pool.viewpoints, *named),
+        visible=csr_array(vstack([pool.visible, rows], format="csr")),
+        given_up_mm2=pool.given_up_mm2,
+    )
+    views = np.array(sorted(kept) + [len(pool.viewpoints) + number for number in range(len(new))], dtype=np.int64)
+    return RefinedViews(pool=grown, views=views, num_tests=num_tests)

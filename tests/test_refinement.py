@@ -1,0 +1,275 @@
+"""Refined views: one where one is enough, never worse than before, clear of the part, the same again."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import trimesh
+
+from viewcov.coverage.screening import Lens
+from viewcov.coverage.visibility import VisibilityTester
+from viewcov.inspection.arrays import Floats
+from viewcov.inspection.part import Part, PartSource
+from viewcov.inspection.poses import inverse, rigid, transform_points
+from viewcov.inspection.requirements import Requirements
+from viewcov.inspection.rig import load_rig
+from viewcov.inspection.surface import Surface, cut_surface
+from viewcov.inspection.viewpoint import Viewpoint
+from viewcov.planning.candidates import working_range
+from viewcov.planning.clearance import Clearance
+from viewcov.planning.pool import CandidatePool, gather_candidates
+from viewcov.planning.proposals import Proposer
+from viewcov.planning.refinement import RefinedViews, refine_views
+from viewcov.planning.selection import CoverProblem, greedy_cover
+from viewcov.planning.sightings import Watch
+
+# From its plane in focus, 250 mm away, the rig sees 76 x 63.6 mm, less a border of 1 mm.
+RIG = load_rig("paper-quarter")
+
+
+def surface_of(*meshes: trimesh.Trimesh, inspected_below_mm: float = np.inf) -> Surface:
+    """Of the meshes, the faces that look up and lie below a height are to be inspected."""
+    mesh = trimesh.util.concatenate(list(meshes))
+    up = (mesh.face_normals[:, 2] > 0.99) & (mesh.triangles_center[:, 2] < inspected_below_mm)
+    part = Part(
+        name="test",
+        vertices_mm=mesh.vertices,
+        faces=mesh.faces,
+        cad_face_idx=np.zeros(len(mesh.faces)),
+        source=PartSource(path="test.stl", sha256="0" * 64),
+        inspected=up,
+    )
+    return cut_surface(part, 6.0)
+
+
+def plate(*, size_mm: tuple[float, float] = (60.0, 50.0)) -> trimesh.Trimesh:
+    """A plate with its upper face in z = 0."""
+    return trimesh.creation.box(
+        extents=[*size_mm, 2.0], transform=trimesh.transformations.translation_matrix([0, 0, -1])
+    )
+
+
+def above(x_mm: float, *, tilt_deg: float = 0.0) -> Viewpoint:
+    """A view from 250 mm on a point of the plate's long axis, tilted towards -x."""
+    tilt = np.deg2rad(tilt_deg)
+    offset = 250.0 * np.array([-np.sin(tilt), 0.0, np.cos(tilt)])
+    target = np.array([x_mm, 0.0, 0.0])
+    # Rolled so that the image's long side lies along x.
+    return Viewpoint.looking_at(
+        target + offset,
+        target,
+        id=f"x{x_mm:+g}".replace("+", "p").replace("-", "m"),
+        roll_deg=0.0 if tilt_deg == 0 else 90.0,
+    )
+
+
+def pool_of(surface: Surface, views: list[Viewpoint], requirements: Requirements = RIG.requirements) -> CandidatePool:
+    with Watch(surface, RIG, requirements) as watch:
+        return CandidatePool(viewpoints=tuple(views), visible=watch.seen_from(views), given_up_mm2={})
+
+
+def refined(
+    surface: Surface,
+    pool: CandidatePool,
+    chosen: list[int],
+    *,
+    target: float | None,
+    demand: int = 1,
+    seed: int = 0,
+    max_tests: int = 300,
+) -> RefinedViews:
+    tester = VisibilityTester(surface, RIG, RIG.requirements)
+    return refine_views(
+        pool,
+        np.array(chosen),
+        tester,
+        Clearance(surface, RIG),
+        target=target,
+        demand=demand,
+        seed=seed,
+        max_tests=max_tests,
+    )
+
+
+def problem_of(surface: Surface, pool: CandidatePool, demand: int = 1) -> CoverProblem:
+    return CoverProblem(visible=pool.visible, weight=surface.area_mm2, demand=demand)
+
+
+def assert_consistent(surface: Surface, before: CandidatePool, after: RefinedViews) -> None:
+    """The pool grew by views that see what is said of them, keep clear and are all chosen."""
+    num = len(before.viewpoints)
+    assert after.pool.viewpoints[:num] == before.viewpoints
+    assert abs(after.pool.visible[:num] - before.visible).sum() == 0
+    new = list(after.pool.viewpoints[num:])
+    assert set(range(num, num + len(new))) <= set(after.views.tolist())
+    assert len({view.id for view in after.pool.viewpoints}) == num + len(new)
+    assert abs(pool_of(surface, new).visible - after.pool.visible[num:]).sum() == 0
+    if new:
+        poses = np.stack([view.world_from_camera for view in new])
+        assert Clearance(surface, RIG).clear(poses[:, :3, 3], poses[:, :3, 2]).all()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_one_view_takes_over_a_plate_from_two_at_its_ends(seed: int) -> None:
+    surface = surface_of(plate())
+    pool = pool_of(surface, [above(-25.0), above(25.0)])
+    area_mm2 = problem_of(surface, pool).covered_weight([0, 1])
+    assert area_mm2 == pytest.approx(60 * 50)
+    assert max(problem_of(surface, pool).covered_weight([view]) for view in (0, 1)) < 0.85 * area_mm2
+    after = refined(surface, pool, [0, 1], target=area_mm2, seed=seed)
+    assert len(after.views) == 1
+    assert problem_of(surface, after.pool).covered_weight(after.views) == pytest.approx(area_mm2)
+    assert_consistent(surface, pool, after)
+
+
+def test_a_view_beside_a_small_plate_is_drawn_over_it_without_leaving_any_out() -> None:
+    surface = surface_of(plate(size_mm=(30.0, 30.0)))
+    pool = pool_of(surface, [above(-45.0), above(45.0)])
+    problem = problem_of(surface, pool)
+    assert problem.covered_weight([0]) < 0.5 * 900
+    # What counts is what candidates see: a strip in the middle may be seen by neither.
+    after = refined(surface, pool, [0], target=None)
+    assert len(after.views) == 1
+    assert problem_of(surface, after.pool).covered_weight(after.views) >= problem.coverable_weight
+    assert_consistent(surface, pool, after)
+
+
+def test_a_demand_of_two_keeps_two_views() -> None:
+    surface = surface_of(plate())
+    pool = pool_of(surface, [above(-25.0), above(25.0), above(0.0)])
+    target = problem_of(surface, pool, 2).covered_weight([0, 1, 2])
+    assert target == pytest.approx(60 * 50)
+    after = refined(surface, pool, [0, 1, 2], target=target, demand=2)
+    assert len(after.views) == 2
+    assert problem_of(surface, after.pool, 2).covered_weight(after.views) == pytest.approx(target)
+
+
+def test_views_keep_clear_of_a_wall_that_better_ones_would_touch() -> None:
+    # It hangs above the right half, so that no camera has room that is not tilted by 16 degrees or more.
+    wall = trimesh.creation.box(bounds=[[10, -25, 130], [14, 25, 250]])
+    surface = surface_of(plate(), wall, inspected_below_mm=1.0)
+    ways = [above(-20.0, tilt_deg=40.0), above(20.0, tilt_deg=40.0), above(0.0), above(0.0, tilt_deg=14.0)]
+    centers, axes = np.stack([way.center_mm for way in ways]), np.stack([way.forward for way in ways])
+    assert Clearance(surface, RIG).clear(centers, axes).tolist() == [True, True, False, False]
+    pool = pool_of(surface, ways[:2])
+    target = problem_of(surface, pool).covered_weight([0, 1])
+    for seed in range(3):
+        after = refined(surface, pool, [0, 1], target=target, seed=seed)
+        assert len(after.views) == 1
+        assert_consistent(surface, pool, after)
+
+
+@pytest.fixture(scope="module")
+def steps() -> tuple[Surface, CandidatePool]:
+    """Three steps of a stair and what many candidates see of them."""
+    blocks = [trimesh.creation.box(bounds=[[70 * k, 0, -40], [70 * k + 70, 110, 25 * k]]) for k in range(3)]
+    surface = surface_of(*blocks)
+    return surface, gather_candidates(surface, RIG, RIG.requirements, num_candidates=120, seed=0)
+
+
+@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize(("share", "demand"), [(0.9, 1), (0.99, 1), (0.95, 2)])
+def test_the_result_is_never_worse(steps: tuple[Surface, CandidatePool], seed: int, share: float, demand: int) -> None:
+    surface, pool = steps
+    problem = problem_of(surface, pool, demand)
+    target = share * problem.coverable_weight
+    chosen = greedy_cover(problem, target=target).tolist()
+    after = refined(surface, pool, chosen, target=target, demand=demand, seed=seed, max_tests=40)
+    weight = np.where(problem.coverable, problem.weight, 0.0)
+    grown = CoverProblem(visible=after.pool.visible, weight=weight, demand=demand)
+    assert after.num_tests <= 40
+    assert len(after.views) <= len(chosen)
+    assert grown.covered_weight(after.views) >= target * (1 - 1e-9)
+    if len(after.views) == len(chosen):
+        assert grown.covered_weight(after.views) >= problem.covered_weight(chosen) * (1 - 1e-9)
+    assert_consistent(surface, pool, after)
+
+
+def test_refinement_leaves_out_more_than_pruning_and_raises_what_few_views_cover(
+    steps: tuple[Surface, CandidatePool],
+) -> None:
+    surface, pool = steps
+    problem = problem_of(surface, pool)
+    target = 0.97 * problem.coverable_weight
+    chosen = greedy_cover(problem, target=target)
+    assert len(refined(surface, pool, chosen.tolist(), target=target).views) < len(chosen)
+    few = chosen[:3].tolist()
+    after = refined(surface, pool, few, target=None, max_tests=100)
+    assert len(after.views) == 3
+    assert problem_of(surface, after.pool).covered_weight(after.views) > 1.02 * problem.covered_weight(few)
+
+
+def test_the_same_seed_gives_the_same_poses(steps: tuple[Surface, CandidatePool]) -> None:
+    surface, pool = steps
+    problem = problem_of(surface, pool)
+    target = 0.97 * problem.coverable_weight
+    chosen = greedy_cover(problem, target=target).tolist()
+    one, two, other = (refined(surface, pool, chosen, target=target, seed=seed, max_tests=40) for seed in (5, 5, 6))
+    poses = [np.stack([view.world_from_camera for view in some.pool.viewpoints]) for some in (one, two, other)]
+    np.testing.assert_array_equal(poses[0], poses[1])
+    np.testing.assert_array_equal(one.views, two.views)
+    assert poses[0].shape != poses[2].shape or not np.array_equal(poses[0], poses[2])
+
+
+def test_without_any_test_only_needless_views_are_left_out() -> None:
+    surface = surface_of(plate())
+    pool = pool_of(surface, [above(0.0), above(30.0)])
+    target = problem_of(surface, pool).covered_weight([0])
+    after = refined(surface, pool, [0, 1], target=target, max_tests=0)
+    assert after.views.tolist() == [0]
+    assert after.num_tests == 0
+    assert after.pool.viewpoints == pool.viewpoints
+
+
+def test_views_that_miss_the_target_are_refused() -> None:
+    surface = surface_of(plate())
+    pool = pool_of(surface, [above(-25.0), above(25.0)])
+    with pytest.raises(ValueError, match="chosen must cover the target 3000, covers"):
+        refined(surface, pool, [0], target=3000.0)
+
+
+def test_the_screen_of_many_poses_agrees_with_the_lens_on_each() -> None:
+    surface = surface_of(plate(size_mm=(120.0, 120.0)))
+    proposer = Proposer(surface, RIG, RIG.requirements)
+    rng = np.random.default_rng(0)
+    elements = rng.permutation(np.flatnonzero(surface.inspected))[:500]
+    poses = proposer.steps(
+        above(0.0, tilt_deg=38.0).world_from_camera, elements, np.ones(len(elements)), scale=1.0, rng=rng
+    )
+    within = proposer.within_limits(poses, elements)
+    assert 0.1 < within.mean() < 0.9
+    lens, limits, span = (
+        Lens.of(RIG.camera, border_px=RIG.requirements.border_px),
+        RIG.requirements,
+        working_range(RIG, RIG.requirements),
+    )
+    for pose, row in zip(poses, within, strict=True):
+        rigid(pose, name="pose")
+        found = lens.measure(
+            surface.centroid_mm[elements], surface.normal[elements], Viewpoint(id="v", world_from_camera=pose)
+        )
+        ok = (np.degrees(np.arccos(found.cos_incidence)) <= limits.max_incidence_deg) & (found.depth_mm >= span.near)
+        ok &= (found.depth_mm <= span.in_focus) & (found.mm_per_px <= limits.coarsest_mm_per_px)
+        np.testing.assert_array_equal(np.flatnonzero(row), found.rows[ok])
+
+
+def test_some_steps_bring_the_only_wanted_element_to_the_middle_and_into_focus() -> None:
+    surface = surface_of(plate())
+    proposer = Proposer(surface, RIG, RIG.requirements)
+    pose = above(0.0, tilt_deg=20.0).world_from_camera
+    element = np.flatnonzero(surface.inspected & (surface.centroid_mm[:, 0] > 25))[:1]
+    poses = proposer.steps(pose, element, np.ones(1), scale=0.5, rng=np.random.default_rng(0))
+    places: Floats = np.stack([transform_points(inverse(step), surface.centroid_mm[element])[0] for step in poses])
+    centred = np.abs(places - [0, 0, 250.0]).max(axis=1) < 1e-9
+    assert 1 <= centred.sum() < len(poses)
+    np.testing.assert_allclose(poses[centred][:, :3, :3], np.tile(pose[:3, :3], (centred.sum(), 1, 1)), atol=1e-12)
+
+
+def test_only_elements_around_the_view_that_face_it_are_in_reach() -> None:
+    surface = surface_of(plate(size_mm=(600.0, 50.0)))
+    proposer = Proposer(surface, RIG, RIG.requirements)
+    reach = proposer.in_reach(above(0.0).world_from_camera, np.arange(surface.num_elements))
+    # Beyond the frame by one and a half times half the field: 2.5 * 38 mm.
+    assert np.abs(surface.centroid_mm[reach, 0]).max() == pytest.approx(95.0, abs=3.0)
+    assert (surface.normal[reach, 2] > 0.5).all()
+    assert len(proposer.in_reach(above(0.0).world_from_camera @ np.diag([1.0, -1, -1, 1]), reach)) == 0
