@@ -69,7 +69,7 @@ def assert_consistent(result: GeometricCoverage) -> None:
     assert all(after <= before for before, after in pairwise(k_coverage))
     assert k_coverage[0] == pytest.approx(result.inspected_area_mm2)
     if len(k_coverage) > 1:
-        assert k_coverage[1] == pytest.approx(waterfall["lit"])
+        assert k_coverage[1] == pytest.approx(waterfall[TESTS[-1]])
     np.testing.assert_array_equal(np.isnan(result.best_mm_per_px), result.num_views == 0)
     np.testing.assert_array_equal(np.isnan(result.best_incidence_deg), result.num_views == 0)
 
