@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -64,7 +64,7 @@ class Robustness:
     probability: Floats
     """Shape (E,): share of the draws in which enough views inspect each element."""
 
-    share_by_probability: dict[float, float] = field(default_factory=dict)
+    share_by_probability: dict[float, float]
     """Share of the coverable area that is covered with at least each of ``PROBABILITIES``."""
 
     @property
@@ -128,10 +128,10 @@ def robustness(
             covered = np.asarray(seen.sum(axis=0)) >= limits.views_per_element
             times += covered
             shares[draw] = area[covered].sum() / whole
-    probability = times / num_draws
+    least = {level: level * num_draws - 1e-9 for level in PROBABILITIES}
     return Robustness(
         noise=noise,
         coverage=shares,
-        probability=probability,
-        share_by_probability={level: float(area[times >= level * num_draws].sum() / whole) for level in PROBABILITIES},
+        probability=times / num_draws,
+        share_by_probability={level: float(area[times >= num].sum() / whole) for level, num in least.items()},
     )
