@@ -13,6 +13,7 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from viewcov.coverage.raycasting import RayCaster
+from viewcov.coverage.sightings import Watch
 from viewcov.inspection.part import Part
 from viewcov.inspection.part_files import load_part
 from viewcov.inspection.rig import Rig, load_rig
@@ -20,7 +21,6 @@ from viewcov.inspection.surface import Surface, cut_surface
 from viewcov.inspection.viewpoint import Viewpoint
 from viewcov.planning.candidates import CandidateMaker, spread_elements
 from viewcov.planning.clearance import Clearance
-from viewcov.planning.sightings import Watch
 
 
 def surface_of(part: Part, num_elements: int) -> Surface:

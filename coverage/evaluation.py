@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
 from tqdm import tqdm
 
 from viewcov.coverage.visibility import TESTS, VisibilityTester
@@ -36,8 +37,11 @@ class GeometricCoverage:
     requirements: Requirements
     """What a view had to offer."""
 
-    num_viewpoints: int
-    """How many viewpoints were evaluated."""
+    viewpoints: tuple[Viewpoint, ...]
+    """The V that were evaluated, in their order."""
+
+    seen: csr_array
+    """Shape (V, E), sparse: 1.0 where the element passes every test in the view."""
 
     num_views: Ints32
     """Shape (E,): in how many views each element passes every test."""
@@ -51,8 +55,17 @@ class GeometricCoverage:
     best_incidence_deg: Floats
     """Shape (E,): smallest incidence angle over the views that inspect the element; NaN = unseen."""
 
+    best_grey: Floats
+    """Shape (E,): the level nearest to half of full scale, in stops, over the views that inspect the element and
+    the exposures of the stack; beyond 1 it is saturated; NaN = unseen."""
+
     coverable: Bools
     """Shape (E,): which elements count as coverable by this rig; those that are covered always do."""
+
+    @property
+    def num_viewpoints(self) -> int:
+        """How many viewpoints were evaluated."""
+        return len(self.viewpoints)
 
     @property
     def covered(self) -> Bools:
@@ -127,6 +140,7 @@ def evaluate_viewpoints(
     viewpoints: Sequence[Viewpoint],
     *,
     coverable: Bools | None = None,
+    gather: bool = True,
     progress: bool = False,
     jobs: int = 1,
 ) -> GeometricCoverage:
@@ -137,10 +151,12 @@ def evaluate_viewpoints(
     surface, rig, requirements
         What is inspected, with what, and what a view must offer.
     viewpoints
-        Their order makes no difference.
+        Their order makes no difference to any area.
     coverable
         Shape (E,): elements that the rig can cover from somewhere, the whole that coverage is a share of. If
         not given, that is all that is to be inspected.
+    gather
+        Whether grey has the light that comes by way of other surfaces; see ``VisibilityTester``.
     progress
         Whether to show a progress bar.
     jobs
@@ -152,100 +168,138 @@ def evaluate_viewpoints(
         raise ValueError(f"coverable must have shape ({surface.num_elements},), got {coverable.shape}")
     total = _Tally.empty(surface.num_elements)
     with tqdm(total=len(viewpoints), desc="views", unit="view", disable=not progress) as bar:
-        for part in _tallies(surface, rig, requirements, viewpoints, jobs):
+        for part in _tallies(_Task(surface, rig, requirements, gather), viewpoints, jobs):
             total.add(part)
-            bar.update(part.num_viewpoints)
+            bar.update(len(part.seen))
     seen = total.num_views > 0
     covered = total.num_views >= requirements.views_per_element
     whole = surface.inspected if coverable is None else (coverable & surface.inspected) | covered
     return GeometricCoverage(
         surface=surface,
         requirements=requirements,
-        num_viewpoints=len(viewpoints),
+        viewpoints=tuple(viewpoints),
+        seen=_rows([total.seen[place] for place in range(len(viewpoints))], surface.num_elements),
         num_views=total.num_views,
         furthest=total.furthest,
         best_mm_per_px=np.where(seen, total.best_mm_per_px, np.nan),
         best_incidence_deg=np.where(seen, total.best_incidence_deg, np.nan),
+        best_grey=np.where(seen, total.best_grey, np.nan),
         coverable=whole,
     )
 
 
+def _rows(columns: Sequence[Ints32], num_columns: int) -> csr_array:
+    """Sparse rows with 1.0 in the columns given for each."""
+    ends = np.cumsum([0, *map(len, columns)])
+    joined = np.concatenate([np.empty(0, dtype=np.int32), *columns])
+    return csr_array((np.ones(len(joined)), joined, ends), shape=(len(columns), num_columns))
+
+
+def nearest_to_mid_grey(first: Floats, second: Floats) -> Floats:
+    """Of two levels, elementwise, the one that is fewer stops from half of full scale; the darker if both are."""
+    stops = [np.abs(np.log2(np.maximum(levels, 1e-300)) + 1.0) for levels in (first, second)]
+    return np.where((stops[0] < stops[1]) | ((stops[0] == stops[1]) & (first <= second)), first, second)
+
+
 @dataclass(slots=True, kw_only=True, eq=False)
 class _Tally:
-    """Sums over some views; only counts and extremes, so that the order of adding makes no difference."""
+    """What some views see; only counts and extremes beside it, so that the order of adding makes no difference."""
 
-    num_viewpoints: int
+    seen: dict[int, Ints32]
+    """Elements that each view sees, by the view's place."""
+
     num_views: Ints32
     furthest: NDArray[np.uint8]
     best_mm_per_px: Floats
     best_incidence_deg: Floats
+    best_grey: Floats
 
     @classmethod
     def empty(cls, num_elements: int) -> _Tally:
         return cls(
-            num_viewpoints=0,
+            seen={},
             num_views=np.zeros(num_elements, dtype=np.int32),
             furthest=np.zeros(num_elements, dtype=np.uint8),
             best_mm_per_px=np.full(num_elements, np.inf),
             best_incidence_deg=np.full(num_elements, np.inf),
+            best_grey=np.full(num_elements, np.inf),
         )
 
     def add(self, other: _Tally) -> None:
-        self.num_viewpoints += other.num_viewpoints
+        self.seen.update(other.seen)
         self.num_views += other.num_views
         np.maximum(self.furthest, other.furthest, out=self.furthest)
         np.minimum(self.best_mm_per_px, other.best_mm_per_px, out=self.best_mm_per_px)
         np.minimum(self.best_incidence_deg, other.best_incidence_deg, out=self.best_incidence_deg)
+        self.best_grey = nearest_to_mid_grey(self.best_grey, other.best_grey)
 
-    def add_view(self, tester: VisibilityTester, viewpoint: Viewpoint) -> None:
+    def add_view(self, tester: VisibilityTester, viewpoint: Viewpoint, place: int) -> None:
         view = tester.test(viewpoint)
-        self.num_viewpoints += 1
         self.num_views += view.seen
         np.maximum(self.furthest, view.num_passed, out=self.furthest)
         seen = view.seen[view.element_idx]
         elements = view.element_idx[seen]
+        self.seen[place] = elements.astype(np.int32)
         for best, values in (
             (self.best_mm_per_px, view.mm_per_px),
             (self.best_incidence_deg, view.incidence_deg),
         ):
             best[elements] = np.minimum(best[elements], values[seen])
+        for stops in tester.requirements.exposures:
+            level = view.grey[seen] * 2.0**stops
+            self.best_grey[elements] = nearest_to_mid_grey(self.best_grey[elements], level)
 
 
-def _tallies(
-    surface: Surface, rig: Rig, requirements: Requirements, viewpoints: Sequence[Viewpoint], jobs: int
-) -> Iterator[_Tally]:
+@dataclass(frozen=True, slots=True, eq=False)
+class _Task:
+    """What views are tested on."""
+
+    surface: Surface
+    rig: Rig
+    requirements: Requirements
+    gather: bool
+
+    def tester(self, *, num_threads: int) -> VisibilityTester:
+        return VisibilityTester(
+            self.surface, self.rig, self.requirements, num_threads=num_threads, gather=self.gather, measure_grey=True
+        )
+
+
+def _tallies(task: _Task, viewpoints: Sequence[Viewpoint], jobs: int) -> Iterator[_Tally]:
+    placed = list(enumerate(viewpoints))
     # A few pieces for each process: enough to share the work evenly, few arrays to send back.
     num_pieces = min(len(viewpoints), 1 if jobs == 1 else 4 * jobs)
     if jobs == 1 or num_pieces < 2:
-        tester = VisibilityTester(surface, rig, requirements)
-        for viewpoint in viewpoints:
-            tally = _Tally.empty(surface.num_elements)
-            tally.add_view(tester, viewpoint)
-            yield tally
+        tester = task.tester(num_threads=0)
+        for one in placed:
+            yield _tally(tester, [one])
         return
-    pieces = [viewpoints[start::num_pieces] for start in range(num_pieces)]
     # Spawned, not forked: a fork of a process in which Embree's threads have run may hang.
     with ProcessPoolExecutor(
         max_workers=min(jobs, num_pieces),
         mp_context=get_context("spawn"),
         initializer=_start_worker,
-        initargs=(surface, rig, requirements),
+        initargs=(task,),
     ) as pool:
-        yield from pool.map(_tally_piece, pieces)
+        yield from pool.map(_tally_piece, [placed[start::num_pieces] for start in range(num_pieces)])
+
+
+def _tally(tester: VisibilityTester, placed: Sequence[tuple[int, Viewpoint]]) -> _Tally:
+    tally = _Tally.empty(tester.surface.num_elements)
+    for place, viewpoint in placed:
+        tally.add_view(tester, viewpoint, place)
+    return tally
 
 
 _worker_tester: VisibilityTester | None = None
 """Of a worker process; built once for all its pieces."""
 
 
-def _start_worker(surface: Surface, rig: Rig, requirements: Requirements) -> None:
+def _start_worker(task: _Task) -> None:
     global _worker_tester
-    _worker_tester = VisibilityTester(surface, rig, requirements, num_threads=1)
+    _worker_tester = task.tester(num_threads=1)
 
 
-def _tally_piece(viewpoints: Sequence[Viewpoint]) -> _Tally:
+def _tally_piece(placed: Sequence[tuple[int, Viewpoint]]) -> _Tally:
     assert _worker_tester is not None
-    tally = _Tally.empty(_worker_tester.surface.num_elements)
-    for viewpoint in viewpoints:
-        tally.add_view(_worker_tester, viewpoint)
-    return tally
+    return _tally(_worker_tester, placed)

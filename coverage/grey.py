@@ -7,7 +7,7 @@ import functools
 import numpy as np
 
 from viewcov.coverage.exposure import fits_view_mode, in_highlight, well_exposed
-from viewcov.coverage.raycasting import RELATIVE_OFFSET, RayCaster
+from viewcov.coverage.raycasting import OBSTACLE, RELATIVE_OFFSET, RayCaster
 from viewcov.coverage.reflectance import (
     MetalPoints,
     albedo,
@@ -17,6 +17,7 @@ from viewcov.coverage.reflectance import (
     sampled_reflection,
 )
 from viewcov.inspection.arrays import Bools, Floats, Ints
+from viewcov.inspection.fixture import obstacles_of
 from viewcov.inspection.lay import face_lays, lay_directions
 from viewcov.inspection.normals import shading_normals
 from viewcov.inspection.poses import transform_points
@@ -43,29 +44,40 @@ class GreyPredictor:
     surface
         The part.
     rig
-        Camera, ring light and material.
+        Camera, ring light, material and fixture, which throws shadows and reflects nothing.
     num_emitters
         Shadow rays to a diffuse ring, where the caller brings no shadows; an LED ring has its own number.
     num_threads
         Threads for the rays; 0 for one per core.
+    shadow_caster
+        Rays against the part and the fixture, where the caller has them already.
     """
 
-    def __init__(self, surface: Surface, rig: Rig, *, num_emitters: int = 12, num_threads: int = 0) -> None:
+    def __init__(
+        self,
+        surface: Surface,
+        rig: Rig,
+        *,
+        num_emitters: int = 12,
+        num_threads: int = 0,
+        shadow_caster: RayCaster | None = None,
+    ) -> None:
         part = surface.part
         normals = shading_normals(part, surface.source_face_idx, surface.centroid_mm)
         tangents = lay_directions(face_lays(part), surface.cad_face_idx, surface.centroid_mm, normals)
         self._surface, self._rig = surface, rig
         self._metal = MetalPoints.on(surface.centroid_mm, normals, tangents, rig.material)
         self.num_elements, self.num_emitters = surface.num_elements, len(rig.ring_light.emitters_mm(num_emitters))
-        self._num_threads = num_threads
+        self._num_threads, self._given_caster = num_threads, shadow_caster
         self._offset_mm = RELATIVE_OFFSET * part.largest_extent_mm
         # Every element draws its own paths, or errors would come in patterns.
         self._shift = np.random.default_rng(0).random((surface.num_elements, 2 * MAX_REFLECTIONS), dtype=np.float32)
 
     @functools.cached_property
     def _caster(self) -> RayCaster:
-        """Rays against the elements; made only where rays are needed."""
-        return RayCaster(self._surface.vertices_mm, self._surface.faces, num_threads=self._num_threads)
+        """Rays that meet elements and the fixture; made only where rays are needed."""
+        surface, obstacles = self._surface, obstacles_of(self._rig.fixture)
+        return RayCaster(surface.vertices_mm, surface.faces, obstacles=obstacles, num_threads=self._num_threads)
 
     def direct(self, viewpoint: Viewpoint, element_idx: Ints, *, visible: Bools | None = None) -> Floats:
         """Grey of the elements (N,), shape (N,), by light straight from the ring and the room.
@@ -127,24 +139,22 @@ class GreyPredictor:
         return in_highlight(metal, viewpoint.world_from_camera, self._rig.ring_light, visible)
 
     def exposed(
-        self,
-        viewpoint: Viewpoint,
-        element_idx: Ints,
-        requirements: Requirements,
-        *,
-        visible: Bools | None = None,
-        gather: bool = False,
+        self, viewpoint: Viewpoint, element_idx: Ints, requirements: Requirements, *, grey: Floats, visible: Bools
     ) -> Bools:
         """Whether elements (N,) are well exposed and in the view mode's light, shape (N,).
 
-        ``gather`` takes the light of ``grey``; without, that of ``direct``, which costs no ray.
+        Parameters
+        ----------
+        viewpoint, element_idx, requirements
+            The camera and its ring, elements, shape (N,), and the limits.
+        grey
+            Shape (N,): of ``direct`` or ``grey``; without a meaning where the requirements do not limit it.
+        visible
+            As in ``direct``.
         """
-        if visible is None:
-            visible = self.visible(viewpoint, element_idx)
         passed = np.ones(len(element_idx), dtype=bool)
         if requirements.limits_grey:
-            levels = self.grey if gather else self.direct
-            passed &= well_exposed(levels(viewpoint, element_idx, visible=visible), requirements)
+            passed &= well_exposed(grey, requirements)
         if requirements.view_mode != "any":
             passed &= fits_view_mode(self.highlight(viewpoint, element_idx, visible=visible), requirements)
         return passed
@@ -182,7 +192,8 @@ class GreyPredictor:
         distance = np.zeros(len(points_mm))
         hits = self._caster.first_hits(points_mm[out] + self._offset_mm * normals[element_idx[out]], directions[out])
         front = np.einsum("ni,ni->n", directions[out], normals[hits.face_idx]) < 0
-        found[out] = np.where(hits.face_idx < 0, _NOTHING, np.where(front, hits.face_idx, _BACK))
+        found[out] = np.where(hits.face_idx == OBSTACLE, _BACK, np.where(front, hits.face_idx, _BACK))
+        found[out[hits.face_idx == -1]] = _NOTHING
         distance[out] = hits.distance_mm
         return found, distance
 
@@ -191,9 +202,10 @@ class GreyPredictor:
         emitters = transform_points(viewpoint.world_from_camera, self._rig.ring_light.emitters_mm(self.num_emitters))
         points, normals = self._surface.centroid_mm[element_idx], self._surface.normal[element_idx]
         visible = np.zeros((len(points), len(emitters)), dtype=bool)
+        caster = self._caster if self._given_caster is None else self._given_caster
         for number, emitter in enumerate(emitters):
             facing = np.flatnonzero(np.einsum("ni,ni->n", emitter - points, normals) > 0)
-            visible[facing, number] = ~self._caster.blocked(points[facing], emitter, normals=normals[facing])
+            visible[facing, number] = ~caster.blocked(points[facing], emitter, normals=normals[facing])
         return visible
 
     def _from_ring(self, viewpoint: Viewpoint, element_idx: Ints, visible: Bools) -> Floats:

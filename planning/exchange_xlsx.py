@@ -122,11 +122,15 @@ def uncovered_rows(evaluation: GeometricCoverage) -> _Rows:
 
 
 def _viewpoint_rows(plan: InspectionPlan, evaluation: GeometricCoverage | None) -> _Rows:
+    from viewcov.coverage.contributions import contributions
+
     header = [*COLUMNS, "look_x", "look_y", "look_z"]
     rows: _Rows = [[*pose_row(view), *view.forward.tolist()] for view in plan.viewpoints]
     if evaluation is not None:
         header += ["standoff_mm", "seen_mm2", "newly_covered_mm2"]
-        measured = zip(_standoffs_mm(plan, evaluation), *_areas_mm2(plan, evaluation), strict=True)
+        added = contributions(evaluation)
+        areas_mm2 = (added.seen_mm2.tolist(), added.newly_covered_mm2.tolist())
+        measured = zip(_standoffs_mm(plan, evaluation), *areas_mm2, strict=True)
         rows = [[*row, *figures] for row, figures in zip(rows, measured, strict=True)]
     return [header, *rows]
 
@@ -142,23 +146,6 @@ def _standoffs_mm(plan: InspectionPlan, evaluation: GeometricCoverage) -> list[f
     forward = np.stack([view.forward for view in plan.viewpoints])
     distances = RayCaster(part.vertices_mm, part.faces).first_hits(origins, forward).distance_mm
     return [float(distance) if np.isfinite(distance) else None for distance in distances]
-
-
-def _areas_mm2(plan: InspectionPlan, evaluation: GeometricCoverage) -> tuple[list[float], list[float]]:
-    """Area that each view inspects, and area that is covered with it but was not with the views before it."""
-    from viewcov.coverage.visibility import VisibilityTester
-
-    surface = evaluation.surface
-    tester = VisibilityTester(surface, plan.rig, plan.requirements)
-    num_views = np.zeros(surface.num_elements, dtype=np.int64)
-    seen_mm2, new_mm2 = [], []
-    for view in plan.viewpoints:
-        seen = tester.seen_elements(view)
-        num_views[seen] += 1
-        new = seen[num_views[seen] == plan.requirements.views_per_element]
-        seen_mm2.append(float(surface.area_mm2[seen].sum()))
-        new_mm2.append(float(surface.area_mm2[new].sum()))
-    return seen_mm2, new_mm2
 
 
 def _plan_rows(plan: InspectionPlan, evaluation: GeometricCoverage | None) -> _Rows:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array, vstack
 
 from viewcov.coverage.raycasting import RayCaster
+from viewcov.coverage.sightings import Watch
 from viewcov.inspection.arrays import Ints
 from viewcov.inspection.requirements import Requirements
 from viewcov.inspection.rig import Rig
@@ -20,7 +21,6 @@ from viewcov.inspection.viewpoint import Viewpoint
 from viewcov.planning.candidates import CandidateMaker, spread_elements
 from viewcov.planning.clearance import Clearance
 from viewcov.planning.search import DEFEATS, Defeat, PoseSearch
-from viewcov.planning.sightings import Watch
 
 log = logging.getLogger(__name__)
 

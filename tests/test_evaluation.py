@@ -69,7 +69,7 @@ def assert_consistent(result: GeometricCoverage) -> None:
     assert all(after <= before for before, after in pairwise(k_coverage))
     assert k_coverage[0] == pytest.approx(result.inspected_area_mm2)
     if len(k_coverage) > 1:
-        assert k_coverage[1] == pytest.approx(waterfall["lit"])
+        assert k_coverage[1] == pytest.approx(waterfall[TESTS[-1]])
     np.testing.assert_array_equal(np.isnan(result.best_mm_per_px), result.num_views == 0)
     np.testing.assert_array_equal(np.isnan(result.best_incidence_deg), result.num_views == 0)
 
@@ -145,9 +145,9 @@ def test_overlap_has_its_own_reason() -> None:
 @given(st.integers(0, 10**6), st.integers(1, 5))
 def test_sums_over_views_are_those_of_the_single_views(seed: int, num: int) -> None:
     views = random_views(seed, num)
-    result = evaluate_viewpoints(TUBE, RIG, LIMITS, views)
+    result = evaluate_viewpoints(TUBE, RIG, LIMITS, views, gather=False)
     assert_consistent(result)
-    tester = VisibilityTester(TUBE, RIG, LIMITS)
+    tester = VisibilityTester(TUBE, RIG, LIMITS, measure_grey=True)
     single = [tester.test(view) for view in views]
     np.testing.assert_array_equal(result.num_views, np.sum([view.seen for view in single], axis=0))
     np.testing.assert_array_equal(result.furthest, np.max([view.num_passed for view in single], axis=0))
@@ -157,27 +157,40 @@ def test_sums_over_views_are_those_of_the_single_views(seed: int, num: int) -> N
             row[view.element_idx] = np.where(view.seen[view.element_idx], getattr(view, name), np.nan)
         best = np.where(np.isnan(table).all(axis=0), np.nan, np.nan_to_num(table, nan=np.inf).min(axis=0))
         np.testing.assert_array_equal(getattr(result, f"best_{name}"), best)
+    np.testing.assert_array_equal(result.seen.toarray() > 0, [view.seen for view in single])
+    for element in range(0, TUBE.num_elements, 7):
+        levels = [
+            float(view.grey[view.element_idx == element][0]) * 2.0**stops
+            for view in single
+            for stops in LIMITS.exposures
+            if view.seen[element]
+        ]
+        best = min(levels, key=lambda level: (abs(np.log2(level / 0.5)), level), default=np.nan)
+        assert result.best_grey[element] == pytest.approx(best, rel=1e-12, nan_ok=True)
 
 
 @settings(max_examples=10, deadline=None)
 @given(st.integers(0, 10**6), st.integers(1, 5))
 def test_an_extra_viewpoint_never_lowers_coverage_and_order_is_irrelevant(seed: int, num: int) -> None:
     views = random_views(seed, num + 1)
-    fewer = evaluate_viewpoints(TUBE, RIG, LIMITS, views[:-1])
-    more = evaluate_viewpoints(TUBE, RIG, LIMITS, views)
+    fewer = evaluate_viewpoints(TUBE, RIG, LIMITS, views[:-1], gather=False)
+    more = evaluate_viewpoints(TUBE, RIG, LIMITS, views, gather=False)
     assert (more.num_views >= fewer.num_views).all()
     assert more.coverage >= fewer.coverage
     assert all(more.waterfall()[test] >= fewer.waterfall()[test] for test in TESTS)
-    assert evaluate_viewpoints(TUBE, RIG, LIMITS, views[::-1]).to_json() == more.to_json()
+    backwards = evaluate_viewpoints(TUBE, RIG, LIMITS, views[::-1], gather=False)
+    assert backwards.to_json() == more.to_json()
+    np.testing.assert_array_equal(backwards.best_grey, more.best_grey)
 
 
 def test_the_number_of_processes_changes_nothing() -> None:
     views = random_views(1, 9)
     one = evaluate_viewpoints(TUBE, RIG, LIMITS, views, jobs=1)
     two = evaluate_viewpoints(TUBE, RIG, LIMITS, views, jobs=2)
-    for name in ("num_views", "furthest", "best_mm_per_px", "best_incidence_deg", "coverable"):
+    for name in ("num_views", "furthest", "best_mm_per_px", "best_incidence_deg", "best_grey", "coverable"):
         np.testing.assert_array_equal(getattr(one, name), getattr(two, name))
     assert one.to_json() == two.to_json()
+    np.testing.assert_array_equal(one.seen.toarray(), two.seen.toarray())
     assert 0.1 < one.coverage < 0.9
 
 

@@ -210,17 +210,16 @@ def test_exposed_applies_what_is_asked_for() -> None:
     view = Viewpoint.looking_at([0.0, 0.0, 275.0], [0, 0, 25.0], id="v")
     front = np.flatnonzero(surface.normal[:, 2] > 0.4)
     grey, highlight = predictor.direct(view, front), predictor.highlight(view, front)
-    assert predictor.exposed(view, front, Requirements()).all()
+    known = {"grey": grey, "visible": predictor.visible(view, front)}
+    assert predictor.exposed(view, front, Requirements(), **known).all()
     limits = Requirements(min_grey=0.2, max_grey=0.9)
-    np.testing.assert_array_equal(predictor.exposed(view, front, limits), well_exposed(grey, limits))
-    gathered = predictor.grey(view, front)
-    np.testing.assert_array_equal(predictor.exposed(view, front, limits, gather=True), well_exposed(gathered, limits))
+    np.testing.assert_array_equal(predictor.exposed(view, front, limits, **known), well_exposed(grey, limits))
     # The ring stands at 11 degrees: normals near half of that lie in the highlight, steep ones do not.
     assert 0 < highlight.sum() < len(front)
     assert surface.normal[front[highlight], 2].min() > surface.normal[front[~highlight], 2].max() - 0.05
     assert grey[highlight].min() > np.median(grey[~highlight])
     for mode, expected in (("bright-field", highlight), ("dark-field", ~highlight)):
-        found = predictor.exposed(view, front, replace(limits, view_mode=mode))
+        found = predictor.exposed(view, front, replace(limits, view_mode=mode), **known)
         np.testing.assert_array_equal(found, expected & well_exposed(grey, limits))
 
 

@@ -230,6 +230,9 @@ def realistic(seed: int) -> tuple[Surface, Rig, Requirements, list[Viewpoint]]:
     camera = dataclasses.replace(CAMERA, focal_length_mm=20.0, distortion=(-0.1, 0.02, 0.001, -0.002, 0.0))
     limits = Requirements(max_incidence_deg=60, max_mm_per_px=0.14, max_blur_px=1.5, border_px=8, min_light=0.6)
     surface = hole_surface(12.0, 2.5)
+    if seed % 2:
+        mode = rng.choice(["any", "dark-field", "bright-field"])
+        limits = dataclasses.replace(limits, min_grey=0.2, max_grey=0.6, exposures=(0.0,), view_mode=mode)
     direction = rng.normal(size=(4, 3))
     centers = 20 + direction / np.linalg.norm(direction, axis=1, keepdims=True) * rng.uniform(150, 300, (4, 1))
     views = [view(center, rng.uniform(-15, 35, 3)) for center in centers]

@@ -17,6 +17,9 @@ from viewcov.options import (
     Jobs,
     Json,
     ModelNames,
+    NoiseDeg,
+    NoiseDraws,
+    NoiseMm,
     NumViews,
     Out,
     RigName,
@@ -101,20 +104,35 @@ def evaluate(
     coverage: Annotated[
         float | None, Parameter(help="Required share of the coverable area; exit status 1 below it.")
     ] = None,
+    draws: NoiseDraws = 0,
+    noise_mm: NoiseMm = 0.5,
+    noise_deg: NoiseDeg = 0.1,
+    seed: Seed = 0,
     jobs: Jobs = 2,
     json: Json = False,
 ) -> bool:
-    """Measure the geometric coverage of a plan: areas, waterfall, reasons, k-coverage."""
+    """Measure the geometric coverage of any plan: areas, reasons for what is left out, and what would mend it.
+
+    --json and the files of --out add what each view contributes, coverage against the number of views, and the
+    viewpoints to add with their poses.
+    """
     from viewcov.inspection.plan import read_plan
-    from viewcov.loop import geometric_coverage
+    from viewcov.planning.evaluation import evaluate_plan
     from viewcov.results import write_geometric
 
-    result = geometric_coverage(read_plan(plan), jobs=jobs, progress=True)
+    result = evaluate_plan(
+        read_plan(plan),
+        num_draws=draws,
+        noise_mm=noise_mm,
+        noise_deg=noise_deg,
+        noise_seed=seed,
+        jobs=jobs,
+        progress=True,
+    )
     if out is not None:
         write_geometric(out, result)
-    figures = result.to_json()
-    say(figures, json=json)
-    return coverage is None or figures["coverage"] >= coverage
+    say(result.to_json() if json else result.headline(), json=json)
+    return coverage is None or result.coverage.coverage >= coverage
 
 
 def synthesize(

@@ -254,12 +254,13 @@ def _train(options: DemoOptions, plan: InspectionPlan, out: Path, *, progress: b
 
 def _evaluate(plan: InspectionPlan, out: Path, *, jobs: int, progress: bool) -> None:
     from viewcov.loop import geometric_coverage
+    from viewcov.planning.evaluation import PlanEvaluation
     from viewcov.results import write_geometric
 
     # The figures are written last, so they vouch for the other files.
     if not (out / "results" / "geometric.json").is_file():
         result = geometric_coverage(plan, cache=out / "coverable.parquet", jobs=jobs, progress=progress)
-        write_geometric(out / "results", result)
+        write_geometric(out / "results", PlanEvaluation(coverage=result))
 
 
 def _cover(options: DemoOptions, folders: list[InspectionFolder], out: Path, *, jobs: int, progress: bool) -> None:

@@ -25,7 +25,7 @@ from viewcov.viewer.vtp import SurfaceFile, read_vtp
 _SIZE = (1600, 800)
 _SHEET_VIEWS = 6
 _FOUND, _FALSE, _MISSED = "#1f8a70", "#d11f5a", "#3b6fb6"
-_REASONS = ("out of frame", "too steep", "occluded", "out of focus", "too coarse", "unlit", "inspected")
+_REASONS = ("out of frame", "too steep", "occluded", "out of focus", "too coarse", "unlit", "exposure", "inspected")
 
 Draw = tuple[Picture, Callable[[], None]]
 
@@ -135,7 +135,7 @@ def _geometric(vtp: Path, plan: Any, folder: Path, views: _ViewsOf) -> Iterator[
             mesh, mesh.arrays["tests_passed"], folder / "geometric-reasons.png",
             title="Which test fails where no view inspects", label="most promising view", kind="categories",
             categories=_REASONS,
-            colours=("#7a5fc0", "#c8504b", "#3a3f4a", "#3b6fb6", "#64b5e6", "#e0903a", "#cfe6d8"),
+            colours=("#7a5fc0", "#c8504b", "#3a3f4a", "#3b6fb6", "#64b5e6", "#e0903a", "#d9c84a", "#cfe6d8"),
         ),
     )  # fmt: skip
 

@@ -32,6 +32,12 @@ Overlap: TypeAlias = Annotated[
     int | None, Parameter(help="Views that must see each element; from the rig's requirements if not given.")
 ]
 TimeLimit: TypeAlias = Annotated[float, Parameter(name="--time-limit", help="Seconds for the proof.")]
+NoiseDraws: TypeAlias = Annotated[
+    int,
+    Parameter(name="--robustness", help="Draws of pose noise to measure coverage under, each one an evaluation more."),
+]
+NoiseMm: TypeAlias = Annotated[float, Parameter(help="Pose noise of the camera centre: mm, 1 sigma, each axis.")]
+NoiseDeg: TypeAlias = Annotated[float, Parameter(help="Pose noise of the rotation: degrees, 1 sigma, each axis.")]
 ModelNames: TypeAlias = Annotated[
     list[str],
     Parameter(

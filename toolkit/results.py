@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,21 +16,44 @@ from viewcov.inspection.surface import Surface
 
 if TYPE_CHECKING:
     from viewcov.coverage.cover import CoverResult
-    from viewcov.coverage.evaluation import GeometricCoverage
     from viewcov.coverage.fused import FusedInspection
+    from viewcov.inspection.viewpoint import Viewpoint
+    from viewcov.planning.evaluation import PlanEvaluation
+    from viewcov.planning.repairs import Repairs
 
 
-def write_geometric(folder: Path, result: GeometricCoverage) -> None:
-    """Write ``geometric.json``, ``geometric.vtp`` and ``geometric.parquet``."""
+def write_geometric(folder: Path, result: PlanEvaluation) -> None:
+    """Write ``geometric.json``, ``geometric.vtp``, ``geometric.parquet`` and, with repairs, ``nearest.parquet``."""
+    coverage, repairs = result.coverage, result.repairs
     arrays: dict[str, NDArray[Any]] = {
-        "num_views": result.num_views,
-        "tests_passed": result.furthest,
-        "coverable": result.coverable,
-        "best_mm_per_px": result.best_mm_per_px.astype(np.float32),
-        "best_incidence_deg": result.best_incidence_deg.astype(np.float32),
+        "num_views": coverage.num_views,
+        "tests_passed": coverage.furthest,
+        "coverable": coverage.coverable,
+        "best_mm_per_px": coverage.best_mm_per_px.astype(np.float32),
+        "best_incidence_deg": coverage.best_incidence_deg.astype(np.float32),
+        "best_grey": coverage.best_grey.astype(np.float32),
     }
-    _write_arrays(folder / "geometric", result.surface, arrays)
-    write_json(folder / "geometric.json", result.to_json())
+    if repairs is not None:
+        arrays["fix"] = repairs.fix_idx
+        arrays["nearest"] = repairs.nearest_idx
+        arrays["nearest_distance_mm"] = repairs.distance_mm.astype(np.float32)
+        _write_nearest(folder / "nearest.parquet", coverage.viewpoints, repairs)
+    if result.robustness is not None:
+        arrays["covered_probability"] = result.robustness.probability.astype(np.float32)
+    _write_arrays(folder / "geometric", coverage.surface, arrays)
+    write_json(folder / "geometric.json", finite(result.to_json()))
+
+
+def _write_nearest(path: Path, viewpoints: Sequence[Viewpoint], repairs: Repairs) -> None:
+    """The candidates that are nearest to the plan for some element, one a row."""
+    poses = np.array([view.world_from_camera[:3].ravel() for view in repairs.nearest]).reshape(-1, 12)
+    columns: dict[str, Any] = {"id": [view.id for view in repairs.nearest]}
+    for place, name in enumerate(f"world_from_camera_{row}{column}" for row in range(3) for column in range(4)):
+        columns[name] = poses[:, place]
+    columns["nearest_view"] = [viewpoints[view].id if view >= 0 else "" for view in repairs.moves.view_idx]
+    columns["distance_mm"] = repairs.moves.distance_mm
+    columns["angle_deg"] = repairs.moves.angle_deg
+    write_table(path, columns, metadata={"units": "mm"})
 
 
 def write_cover(folder: Path, result: CoverResult) -> None:

@@ -35,6 +35,7 @@ _REASONS = {
     "in_focus": "out of focus",
     "resolved": "sampled too coarsely",
     "lit": "not lit",
+    "exposed": "too dark, too bright, or not in the light asked for",
 }
 _SHARES = ("coverage", "most_coverage", "gap")
 _STATUS = {

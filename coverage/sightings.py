@@ -1,4 +1,4 @@
-"""What many candidate views see, in sparse form and in several processes."""
+"""What many views see, in sparse form and in several processes."""
 
 from __future__ import annotations
 
@@ -26,21 +26,23 @@ class Watch:
     """Tests viewpoints here or in ``jobs`` processes; the result does not depend on how many.
 
     Processes are spawned, so a script that asks for more than one must guard its entry with
-    ``if __name__ == "__main__"``. Use it in a ``with`` statement.
+    ``if __name__ == "__main__"``. Use it in a ``with`` statement. ``gather`` is that of ``VisibilityTester``.
     """
 
-    def __init__(self, surface: Surface, rig: Rig, requirements: Requirements, *, jobs: int = 1) -> None:
+    def __init__(
+        self, surface: Surface, rig: Rig, requirements: Requirements, *, jobs: int = 1, gather: bool = False
+    ) -> None:
         self._surface = surface
         self._tester: VisibilityTester | None = None
         self._pool: ProcessPoolExecutor | None = None
         if jobs == 1:
-            self._tester = VisibilityTester(surface, rig, requirements)
+            self._tester = VisibilityTester(surface, rig, requirements, gather=gather)
         else:
             self._pool = ProcessPoolExecutor(
                 jobs,
                 mp_context=multiprocessing.get_context("spawn"),
                 initializer=_start_worker,
-                initargs=(surface, rig, requirements),
+                initargs=(surface, rig, requirements, gather),
             )
 
     def __enter__(self) -> Watch:
@@ -67,9 +69,9 @@ class Watch:
         return csr_array((np.ones(len(columns)), columns, ends), shape=shape)
 
 
-def _start_worker(surface: Surface, rig: Rig, requirements: Requirements) -> None:
+def _start_worker(surface: Surface, rig: Rig, requirements: Requirements, gather: bool) -> None:
     global _tester
-    _tester = VisibilityTester(surface, rig, requirements, num_threads=1)
+    _tester = VisibilityTester(surface, rig, requirements, num_threads=1, gather=gather)
 
 
 def _see(viewpoint: Viewpoint) -> Ints32:

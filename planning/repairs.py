@@ -1,0 +1,255 @@
+"""Which viewpoints would cover what a plan leaves out: few that gain much, and the nearest one for each place."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy.sparse import csr_array
+
+from viewcov.coverage.evaluation import TOO_FEW_VIEWS, GeometricCoverage
+from viewcov.coverage.visibility import TESTS, VisibilityTester
+from viewcov.inspection.arrays import Bools, Floats, Ints, Ints32
+from viewcov.inspection.rig import Rig
+from viewcov.inspection.viewpoint import Viewpoint
+from viewcov.planning.pool import CandidatePool
+
+LEAST_GAIN = 1e-4
+"""Share of the coverable area for which it is worth to name a viewpoint."""
+
+_TRIES_EACH = 3
+"""Candidates tried at most for each fix: one may show less on fine elements than it promises on coarse ones."""
+
+_SAME_MM, _SAME_DEG = 1e-6, 1e-5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Moves:
+    """How far C viewpoints are from the plan's view that is nearest: by camera centre, then by angle."""
+
+    view_idx: Ints
+    """Shape (C,): that view; -1 where the plan has none."""
+
+    distance_mm: Floats
+    """Shape (C,): between the camera centres; infinite where the plan has no view."""
+
+    angle_deg: Floats
+    """Shape (C,): of the rotation between them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Fix:
+    """A viewpoint to add to the plan, after those before it in the list."""
+
+    viewpoint: Viewpoint
+    """Its pose, clear of part and fixture."""
+
+    gained_mm2: float
+    """Area that it newly covers, measured like the plan's."""
+
+    repairs: dict[str, float]
+    """That area by the reason why it was not covered."""
+
+    nearest_view: str | None
+    """The plan's view that it is nearest to."""
+
+    distance_mm: float
+    """From there."""
+
+    angle_deg: float
+    """From there."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        return {
+            "id": self.viewpoint.id,
+            "world_from_camera": self.viewpoint.world_from_camera.tolist(),
+            "gained_area_mm2": self.gained_mm2,
+            "repairs": self.repairs,
+            "nearest_view": self.nearest_view,
+            "distance_mm": self.distance_mm if self.nearest_view is not None else None,
+            "angle_deg": self.angle_deg if self.nearest_view is not None else None,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Repairs:
+    """What would mend a plan on a surface of E elements."""
+
+    fixes: tuple[Fix, ...]
+    """Few viewpoints, each the one that gains most after those before it."""
+
+    fix_idx: Ints32
+    """Shape (E,): which of them covers the element first; -1 where none does or none need to."""
+
+    nearest: tuple[Viewpoint, ...]
+    """Candidates that are the nearest to the plan for some element that is coverable and not covered."""
+
+    moves: Moves
+    """Theirs."""
+
+    nearest_idx: Ints32
+    """Shape (E,): which of them is the element's; -1 where the search knows none or none is needed."""
+
+    @property
+    def gained_mm2(self) -> float:
+        """Area that all the fixes cover together."""
+        return float(sum(fix.gained_mm2 for fix in self.fixes))
+
+    @property
+    def distance_mm(self) -> Floats:
+        """Shape (E,): how far the nearest viewpoint that would help is from a view of the plan; NaN without one."""
+        return np.append(self.moves.distance_mm, np.nan)[self.nearest_idx]
+
+    def to_json(self) -> dict[str, Any]:
+        """``fixes`` as plain JSON values."""
+        return {"fixes": [fix.to_json() for fix in self.fixes]}
+
+
+def moves_from(viewpoints: Sequence[Viewpoint], others: Sequence[Viewpoint]) -> Moves:
+    """How far viewpoints are from the nearest of others."""
+    num = len(viewpoints)
+    view, mm, deg = np.full(num, -1, dtype=np.int64), np.full(num, np.inf), np.full(num, np.inf)
+    if others:
+        centers = np.stack([other.center_mm for other in others])
+        rotations = np.stack([other.world_from_camera[:3, :3] for other in others])
+        for place, viewpoint in enumerate(viewpoints):
+            distance = np.linalg.norm(centers - viewpoint.center_mm, axis=1)
+            # |A - B| = 8^(1/2) sin(angle / 2): exact for small angles, where the cosine is not.
+            apart = np.linalg.norm(rotations - viewpoint.world_from_camera[:3, :3], axis=(1, 2))
+            angle = np.rad2deg(2.0 * np.arcsin(np.minimum(apart / np.sqrt(8.0), 1.0)))
+            close = np.flatnonzero(distance <= distance.min() + _SAME_MM)
+            view[place] = nearest = close[np.argmin(angle[close])]
+            mm[place], deg[place] = distance[nearest], angle[nearest]
+    return Moves(view_idx=view, distance_mm=mm, angle_deg=deg)
+
+
+def find_repairs(
+    coverage: GeometricCoverage,
+    rig: Rig,
+    pool: CandidatePool,
+    pool_element_idx: Ints,
+    *,
+    max_fixes: int = 10,
+    gather: bool = True,
+) -> Repairs:
+    """Viewpoints out of a pool of candidates that cover what a plan leaves out.
+
+    ``fixes`` are chosen greedily by the area that they cover of what is coverable and not covered, the nearest
+    to the plan among equals, until one more would gain less than ``LEAST_GAIN`` of the coverable area. What a fix
+    gains is then measured on the elements of the coverage itself, as the pool may know coarser ones only.
+
+    Parameters
+    ----------
+    coverage
+        Of the plan.
+    rig
+        What it was measured with.
+    pool
+        Candidates and what they see, of other or the same elements.
+    pool_element_idx
+        Shape (E,): the pool's element at each element of the coverage.
+    max_fixes
+        Most fixes.
+    gather
+        As for ``evaluate_viewpoints``.
+    """
+    moves = moves_from(pool.viewpoints, coverage.viewpoints)
+    # A view that the plan has already mends nothing, although on coarser elements it may seem so.
+    new = np.flatnonzero((moves.distance_mm > _SAME_MM) | (moves.angle_deg > _SAME_DEG))
+    nearest_first = new[np.lexsort((moves.angle_deg[new], moves.distance_mm[new]))]
+    visible = csr_array(pool.visible[nearest_first])
+    lacking = coverage.coverable & ~coverage.covered
+    nearest = np.where(lacking, _first_rows(visible)[pool_element_idx], -1)
+    used, nearest_idx = np.unique(nearest[nearest >= 0], return_inverse=True)
+    nearest[nearest >= 0] = nearest_idx
+    ranked = Moves(
+        view_idx=moves.view_idx[nearest_first],
+        distance_mm=moves.distance_mm[nearest_first],
+        angle_deg=moves.angle_deg[nearest_first],
+    )
+    viewpoints = [pool.viewpoints[row] for row in nearest_first]
+    search = _FixSearch(coverage, rig, viewpoints, ranked, gather=gather)
+    search.run(visible, pool_element_idx, max_fixes=max_fixes)
+    return Repairs(
+        fixes=tuple(search.fixes),
+        fix_idx=search.fix_idx,
+        nearest=tuple(viewpoints[row] for row in used),
+        moves=Moves(
+            view_idx=ranked.view_idx[used], distance_mm=ranked.distance_mm[used], angle_deg=ranked.angle_deg[used]
+        ),
+        nearest_idx=nearest.astype(np.int32),
+    )
+
+
+def _first_rows(visible: csr_array) -> Ints:
+    """The first row that has each column, shape (E,); -1 where none has."""
+    columns = visible.tocsc()
+    columns.sort_indices()
+    first = np.full(visible.shape[1], -1, dtype=np.int64)
+    some = np.flatnonzero(np.diff(columns.indptr))
+    first[some] = columns.indices[columns.indptr[some]]
+    return first
+
+
+class _FixSearch:
+    """Fixes found so far and what they leave."""
+
+    def __init__(
+        self, coverage: GeometricCoverage, rig: Rig, viewpoints: Sequence[Viewpoint], moves: Moves, *, gather: bool
+    ) -> None:
+        self.fixes: list[Fix] = []
+        self.fix_idx = np.full(coverage.surface.num_elements, -1, dtype=np.int32)
+        self._coverage, self._viewpoints, self._moves = coverage, viewpoints, moves
+        self._tester = VisibilityTester(coverage.surface, rig, coverage.requirements, gather=gather)
+        self._num_views = coverage.num_views.copy()
+
+    @property
+    def _lacking(self) -> Bools:
+        return self._coverage.coverable & (self._num_views < self._coverage.requirements.views_per_element)
+
+    def run(self, visible: csr_array, pool_element_idx: Ints, *, max_fixes: int) -> None:
+        """Add fixes, greedily by what candidates (C,) see by ``visible``, shape (C, pool's elements)."""
+        area = self._coverage.surface.area_mm2
+        least_mm2 = LEAST_GAIN * self._coverage.coverable_area_mm2
+        left = np.ones(len(self._viewpoints), dtype=bool)
+        for _ in range(_TRIES_EACH * max_fixes):
+            if not left.any() or len(self.fixes) == max_fixes:
+                return
+            lacking = np.flatnonzero(self._lacking)
+            weight = np.bincount(pool_element_idx[lacking], weights=area[lacking], minlength=visible.shape[1])
+            gain = np.where(left, visible @ weight, -np.inf)
+            if gain.max() <= least_mm2:
+                return
+            # Sums in another order may differ in the last digit: the first of those is the nearest.
+            row = int(np.argmax(gain >= gain.max() * (1.0 - 1e-12)))
+            left[row] = False
+            self._try(row, least_mm2)
+
+    def _try(self, row: int, least_mm2: float) -> None:
+        """Add a candidate if it shows on the coverage's own elements, too, what it is wanted for."""
+        coverage, viewpoint = self._coverage, self._viewpoints[row]
+        area, demand = coverage.surface.area_mm2, coverage.requirements.views_per_element
+        seen = self._tester.seen_elements(viewpoint)
+        wanted = seen[self._num_views[seen] < demand]
+        if area[wanted].sum() <= least_mm2:
+            return
+        self._num_views[seen] += 1
+        gained = wanted[self._num_views[wanted] >= demand]
+        self.fix_idx[gained] = len(self.fixes)
+        reasons = np.bincount(coverage.furthest[gained], weights=area[gained], minlength=len(TESTS) + 1)
+        view_idx = self._moves.view_idx[row]
+        self.fixes.append(
+            Fix(
+                viewpoint=viewpoint,
+                gained_mm2=float(area[gained].sum()),
+                repairs={
+                    name: float(mm2) for name, mm2 in zip((*TESTS, TOO_FEW_VIEWS), reasons, strict=True) if mm2 > 0
+                },
+                nearest_view=None if view_idx < 0 else coverage.viewpoints[view_idx].id,
+                distance_mm=float(self._moves.distance_mm[row]),
+                angle_deg=float(self._moves.angle_deg[row]),
+            )
+        )
