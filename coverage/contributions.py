@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from viewcov.coverage.evaluation import GeometricCoverage
-from viewcov.inspection.arrays import Floats, Ints
+from viewcov.inspection.arrays import Floats, Ints, Ints32
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -102,7 +102,7 @@ def contributions(coverage: GeometricCoverage) -> Contributions:
     )
 
 
-def _overlap(rows: list[Ints], area: Floats, seen_mm2: Floats) -> Floats:
+def _overlap(rows: list[Ints32], area: Floats, seen_mm2: Floats) -> Floats:
     shared = np.array([area[np.intersect1d(a, b, assume_unique=True)].sum() for a, b in pairwise(rows)])
     smaller = np.minimum(seen_mm2[:-1], seen_mm2[1:])
     return np.divide(shared, smaller, out=np.zeros(len(smaller)), where=smaller > 0)

@@ -10,7 +10,7 @@ import trimesh
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from viewcov.coverage.evaluation import TOO_FEW_VIEWS, GeometricCoverage, evaluate_viewpoints
+from viewcov.coverage.evaluation import TOO_FEW_VIEWS, GeometricCoverage, evaluate_viewpoints, nearest_to_mid_grey
 from viewcov.coverage.visibility import TESTS, VisibilityTester
 from viewcov.inspection.camera import Camera
 from viewcov.inspection.part import Part, PartSource
@@ -192,6 +192,12 @@ def test_the_number_of_processes_changes_nothing() -> None:
     assert one.to_json() == two.to_json()
     np.testing.assert_array_equal(one.seen.toarray(), two.seen.toarray())
     assert 0.1 < one.coverage < 0.9
+
+
+def test_of_two_greys_the_one_nearer_to_the_middle_in_stops_is_better() -> None:
+    first, second = np.array([0.25, 0.1, 0.5, 0.0, np.inf]), np.array([1.0, 0.9, 4.0, 8.0, 0.01])
+    for pair in ((first, second), (second, first)):
+        np.testing.assert_array_equal(nearest_to_mid_grey(*pair), [0.25, 0.9, 0.5, 8.0, 0.01])
 
 
 def test_json_has_the_promised_keys() -> None:

@@ -127,6 +127,10 @@ def test_of_equal_views_the_nearest_is_added_and_angle_breaks_ties() -> None:
     np.testing.assert_allclose(found.angle_deg, np.rad2deg(expected), atol=1e-6)
     np.testing.assert_allclose(found.distance_mm, [0, 0, 10], atol=1e-12)
     assert expected[1] < expected[0] - 0.1
+    # The same holds among the plan's views: of two at one place, the one that is turned less is nearest.
+    slightly = Viewpoint.looking_at([0, 50, 0], [0, 0, 0], id="slightly", roll_deg=30.0)
+    for others in ([slightly, *plan], [*plan, slightly]):
+        assert others[moves_from([upright], others).view_idx[0]] is slightly
     for order in ([turned, upright, farther], [farther, upright, turned]):
         repairs = mended(CUBE, ANYTHING, plan, order)
         assert repairs.nearest == (upright,)
