@@ -24,12 +24,12 @@ from viewcov.inspection.viewpoint import Viewpoint
 from viewcov.planning.planner import planning_surface
 from viewcov.planning.pool import gather_candidates
 from viewcov.planning.selection import CoverProblem
-from viewcov.planning.sightings import Watch
+from viewcov.coverage.sightings import Watch
 
 RIGS = Path(__file__).resolve().parent / "rigs"
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data" / "parts"
 
-_POOL_MODULES = ("candidates.py", "clearance.py", "planner.py", "pool.py", "search.py", "sightings.py")
+_POOL_MODULES = ("candidates.py", "clearance.py", "planner.py", "pool.py", "search.py")
 """Of planning, those that decide what the candidates are; all of inspection and coverage does."""
 
 

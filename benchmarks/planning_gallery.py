@@ -15,7 +15,7 @@ from viewcov.inspection.surface import Surface
 from viewcov.inspection.viewpoint import Viewpoint
 from viewcov.planning.clearance import Clearance
 from viewcov.planning.selection import CoverProblem
-from viewcov.planning.sightings import Watch
+from viewcov.coverage.sightings import Watch
 
 
 class Gallery:
