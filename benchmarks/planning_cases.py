@@ -16,6 +16,7 @@ from scipy.sparse import csr_array
 import viewcov.coverage
 import viewcov.inspection
 import viewcov.planning
+from viewcov.coverage.sightings import Watch
 from viewcov.inspection.part import Part
 from viewcov.inspection.part_files import load_part
 from viewcov.inspection.rig import PRESETS, Rig, load_rig
@@ -24,7 +25,6 @@ from viewcov.inspection.viewpoint import Viewpoint
 from viewcov.planning.planner import planning_surface
 from viewcov.planning.pool import gather_candidates
 from viewcov.planning.selection import CoverProblem
-from viewcov.coverage.sightings import Watch
 
 RIGS = Path(__file__).resolve().parent / "rigs"
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data" / "parts"

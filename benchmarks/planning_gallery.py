@@ -10,12 +10,12 @@ from planning_cases import Pool
 from scipy.sparse import csr_array
 
 from viewcov.coverage.evaluation import evaluate_viewpoints
+from viewcov.coverage.sightings import Watch
 from viewcov.inspection.arrays import Bools, Ints, Ints32
 from viewcov.inspection.surface import Surface
 from viewcov.inspection.viewpoint import Viewpoint
 from viewcov.planning.clearance import Clearance
 from viewcov.planning.selection import CoverProblem
-from viewcov.coverage.sightings import Watch
 
 
 class Gallery:
