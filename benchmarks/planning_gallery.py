@@ -77,7 +77,9 @@ class Gallery:
         """
         viewpoints = [self.viewpoints[view] for view in views]
         limits = self.pool.rig.requirements
-        result = evaluate_viewpoints(self.surface, self.pool.rig, limits, viewpoints, coverable=self.coverable)
+        result = evaluate_viewpoints(
+            self.surface, self.pool.rig, limits, viewpoints, coverable=self.coverable, gather=False
+        )
         counted = self.share(views)
         if not math.isclose(result.coverage, counted, rel_tol=1e-9):
             raise RuntimeError(f"{result.coverage} evaluated, but {counted} counted")

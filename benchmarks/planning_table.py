@@ -188,7 +188,9 @@ def verify(pool: Pool, views: Ints, *, target: float) -> None:
     RuntimeError
         If the views do not cover the target, or the evaluation finds another area than the selection.
     """
-    seen = evaluate_viewpoints(pool.surface, pool.rig, pool.rig.requirements, [pool.viewpoints[view] for view in views])
+    viewpoints = [pool.viewpoints[view] for view in views]
+    # Without the light by way of other surfaces, which candidates are not tested with either.
+    seen = evaluate_viewpoints(pool.surface, pool.rig, pool.rig.requirements, viewpoints, gather=False)
     covered = pool.problem.covered_weight(views)
     if not math.isclose(seen.covered_area_mm2, covered, rel_tol=1e-9):
         raise RuntimeError(f"{pool.case.name}: evaluated {seen.covered_area_mm2} mm2, but selected {covered} mm2")
