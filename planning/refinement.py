@@ -254,7 +254,7 @@ class _Search:
 def _with_fewer(search: _Search, best: _Choice, target: float) -> _Choice:
     """The choice with one view less, again and again, as long as the others can be made to reach the target."""
     in_vain = 0
-    while best.views and in_vain < _HOPELESS and not (in_vain and search.spent):
+    while best.views and in_vain < _HOPELESS:
         trial = best.copy()
         # After a failure it is the next view's turn, in the order of what is lost without them.
         dropped = trial.remove(int(np.argsort(trial.losses(), kind="stable")[in_vain % len(best.views)]))
