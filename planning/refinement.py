@@ -21,11 +21,12 @@ MAX_TESTS = 1000
 _SCALES = (1.0, 0.6, 0.35, 0.2)
 """Sizes of the steps, pass by pass over the views, again and again."""
 
-_PATIENCE = 4
-"""Passes without any improvement, one of each size, after which another view is tried to do without."""
+_PATIENCE, _LEAST_TRIES = 4, 60
+"""Passes without any improvement, one of each size, and views looked at in them, after which another view is
+tried to do without."""
 
 _HOPELESS = 6
-"""Views tried in vain to do without, after which the refinement ends."""
+"""Tries in vain to do without a view, after which the refinement ends."""
 
 _UNKNOWN, _HIDDEN, _MISSED = 0.6, 0.03, 0.1
 """How likely a step brings into sight what lies in its frame and limits: if nothing is known; if it lies in them
@@ -187,7 +188,8 @@ class _Search:
     def raise_to(self, choice: _Choice, target: float) -> bool:
         """Improve the views in turn, in place, until they reach the target or nothing helps any more."""
         idle = turn = 0
-        while idle < _PATIENCE and not self.spent and choice.views:
+        patience = max(_PATIENCE, _LEAST_TRIES // max(len(choice.views), 1))
+        while idle < patience and not self.spent and choice.views:
             better = 0
             for place in self._rng.permutation(len(choice.views)):
                 if self.spent:
@@ -252,10 +254,10 @@ class _Search:
 def _with_fewer(search: _Search, best: _Choice, target: float) -> _Choice:
     """The choice with one view less, again and again, as long as the others can be made to reach the target."""
     in_vain = 0
-    while in_vain < min(_HOPELESS, len(best.views)) and not (in_vain and search.spent):
+    while best.views and in_vain < _HOPELESS:
         trial = best.copy()
         # After a failure it is the next view's turn, in the order of what is lost without them.
-        dropped = trial.remove(int(np.argsort(trial.losses(), kind="stable")[in_vain]))
+        dropped = trial.remove(int(np.argsort(trial.losses(), kind="stable")[in_vain % len(best.views)]))
         if trial.covered >= target or search.raise_to(trial, target):
             best, in_vain = trial, 0
             continue
