@@ -49,12 +49,21 @@ class Cover:
         return self.bound.status(len(self.views))
 
 
-def smallest_cover(problem: CoverProblem, *, target: float, budget: Budget | None = None, seed: int = 0) -> Cover:
+def smallest_cover(
+    problem: CoverProblem,
+    *,
+    target: float,
+    start: Ints | None = None,
+    budget: Budget | None = None,
+    seed: int = 0,
+) -> Cover:
     """Few views that cover the weight ``target``, and a proof of how few could.
 
     To cover all that is coverable, the reduced problem goes to the integer programming solver HiGHS. To cover
     less, annealing finds a small cover, and branch and bound over the relaxation tells how far it is from the
     smallest or finds that; for demands above 1 the bound is that of the relaxation.
+
+    If ``start`` reaches the target, the cover is no larger than that.
 
     The views depend on the seed and the budget's number of nodes; only where the time limit ends the search
     can they depend on the machine.
@@ -66,7 +75,8 @@ def smallest_cover(problem: CoverProblem, *, target: float, budget: Budget | Non
     """
     budget = Budget() if budget is None else budget
     merged, _ = merge_rows(problem, seed=seed)
-    start = prune_cover(merged, greedy_cover(merged, target=target), target=target)
+    first = prune_cover(merged, greedy_cover(merged, target=target), target=target)
+    start = first if start is None or not is_cover(merged, start, target=target) else min(start, first, key=len)
     if len(start) == 0:
         return Cover(views=start, bound=LowerBound(num_views=0, name="largest views"))
     if target >= merged.coverable_weight * (1.0 - TOLERANCE):
@@ -77,13 +87,18 @@ def smallest_cover(problem: CoverProblem, *, target: float, budget: Budget | Non
     return cover
 
 
-def fullest_cover(problem: CoverProblem, *, num_views: int, seed: int = 0) -> tuple[Cover, float]:
+def fullest_cover(
+    problem: CoverProblem, *, num_views: int, start: Ints | None = None, seed: int = 0
+) -> tuple[Cover, float]:
     """At most ``num_views`` views that cover much weight, and the weight that no such views exceed.
 
-    The cover's bound says how many views are needed at least to cover as much as these do.
+    The cover's bound says how many views are needed at least to cover as much as these do. If ``start`` has no
+    more than ``num_views`` views, the cover covers no less.
     """
     merged, _ = merge_rows(problem, seed=seed)
     views = greedy_best(merged, num_views=num_views)
+    if start is not None and len(start) <= num_views:
+        views = max(views, start, key=merged.covered_weight)
     everything = merged.coverable_weight
     if merged.covered_weight(views) >= everything * (1.0 - TOLERANCE):
         return smallest_cover(problem, target=everything, seed=seed), everything

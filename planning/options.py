@@ -39,6 +39,10 @@ class PlanningOptions:
     num_candidates: int | None = None
     """Most candidates; by the size of the part if not given."""
 
+    refine: int | None = None
+    """Poses tried, at most, to make the chosen views see more and so do with fewer; twenty for each view, but no
+    fewer than a thousand, if not given. 0 leaves the candidates' poses."""
+
     time_limit_s: float = 120.0
     """Seconds for the proof that no fewer views will do."""
 
@@ -52,9 +56,10 @@ class PlanningOptions:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise out_of_range(name, "a whole number from 1", value)
-        for name in ("time_limit_s", "max_nodes"):
-            if not getattr(self, name) >= 0:
-                raise out_of_range(name, "a number from 0", getattr(self, name))
+        for name in ("refine", "time_limit_s", "max_nodes"):
+            value = getattr(self, name)
+            if value is not None and not value >= 0:
+                raise out_of_range(name, "a number from 0", value)
         if self.objective not in get_args(Objective):
             raise out_of_range("objective", " or ".join(get_args(Objective)), self.objective)
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from viewcov.coverage.visibility import VisibilityTester
 from viewcov.inspection.arrays import Bools, Ints, Ints32
 from viewcov.inspection.check import size_findings
 from viewcov.inspection.errors import InputError
@@ -22,12 +23,14 @@ from viewcov.inspection.requirements import Requirements
 from viewcov.inspection.rig import Rig
 from viewcov.inspection.surface import Surface, cut_surface
 from viewcov.inspection.viewpoint import Viewpoint
+from viewcov.planning.clearance import Clearance
 from viewcov.planning.cover import Cover, fullest_cover, smallest_cover
 from viewcov.planning.cycle import shorten_cycle
 from viewcov.planning.options import PlanningOptions, out_of_range
-from viewcov.planning.pool import gather_candidates, images_filled
+from viewcov.planning.pool import CandidatePool, gather_candidates, images_filled
 from viewcov.planning.proof import Budget
 from viewcov.planning.reduction import merge_rows
+from viewcov.planning.refinement import RefinedViews, refine_views
 from viewcov.planning.route import motion_times_s, route_bound, route_cost, short_route
 from viewcov.planning.selection import CoverProblem
 
@@ -79,9 +82,9 @@ def plan_views(
 ) -> PlanningResult:
     """A plan of few viewpoints that covers a share of the coverable area.
 
-    Candidates are made and tested; a small cover is found and it is proven how few of the candidates could do
-    (see `smallest_cover`); a short route gives the order. The same seed gives the same viewpoints, whatever
-    ``jobs``, unless the time limit ends the proof.
+    Candidates are made and tested, those chosen first are moved to where they see more, and a small cover of all
+    of them is found with a proof of how few of them could do (see `smallest_cover`); a short route gives the
+    order. The same seed gives the same viewpoints, whatever ``jobs``, unless the time limit ends the proof.
 
     Parameters
     ----------
@@ -136,7 +139,12 @@ def plan_views(
     problem = CoverProblem(visible=pool.visible, weight=weight, demand=limits.views_per_element)
     if not problem.coverable_weight > 0:
         raise _nothing_coverable(part, rig)
-    cover, most = _chosen(problem, options)
+    num_candidates, start_views = len(pool.viewpoints), None
+    if options.refine != 0:
+        refined = _refined(pool, problem, VisibilityTester(surface, rig, limits), Clearance(surface, rig), options)
+        pool, start_views = refined.pool, refined.views
+        problem = CoverProblem(visible=pool.visible, weight=weight, demand=limits.views_per_element)
+    cover, most = _chosen(problem, start_views, options)
     ordered = _ordered(problem, pool.viewpoints, cover, rig.motion, options)
     views = tuple(replace(pool.viewpoints[view], id=f"v{place:03d}") for place, view in enumerate(ordered, start=1))
     figures = {
@@ -150,7 +158,7 @@ def plan_views(
         "version": importlib.metadata.version("viewcov"),
         "seed": options.seed,
         "options": {**asdict(options), "overlap": limits.views_per_element, "edge_mm": surface.max_edge_mm},
-        "candidates": len(pool.viewpoints),
+        "candidates": num_candidates,
         "given_up_mm2": pool.given_up_mm2,
         "findings": [asdict(finding) for finding in part.findings],
         # Without the time taken, so that the same seed writes the same file.
@@ -241,13 +249,38 @@ def _nothing_coverable(part: Part, rig: Rig) -> InputError:
     )
 
 
-def _chosen(problem: CoverProblem, options: PlanningOptions) -> tuple[Cover, float]:
+def _refined(
+    pool: CandidatePool,
+    problem: CoverProblem,
+    tester: VisibilityTester,
+    clearance: Clearance,
+    options: PlanningOptions,
+) -> RefinedViews:
+    """A first choice moved to poses from which it sees more, and the pool with these added.
+
+    The final choice and its proof are then made among all of them, so that the proof speaks of them too.
+    """
+    cover, _ = _chosen(problem, None, replace(options, max_nodes=0))
+    return refine_views(
+        pool,
+        cover.views,
+        tester,
+        clearance,
+        weight=problem.weight,
+        demand=problem.demand,
+        target=None if options.num_views is not None else options.coverage * problem.coverable_weight,
+        seed=options.seed,
+        max_tests=max(1000, 20 * len(cover.views)) if options.refine is None else options.refine,
+    )
+
+
+def _chosen(problem: CoverProblem, start: Ints | None, options: PlanningOptions) -> tuple[Cover, float]:
     """The views, and the weight that no choice of so many views exceeds."""
     if options.num_views is not None:
-        return fullest_cover(problem, num_views=options.num_views, seed=options.seed)
+        return fullest_cover(problem, num_views=options.num_views, start=start, seed=options.seed)
     target = options.coverage * problem.coverable_weight
     budget = Budget(max_nodes=options.max_nodes, time_limit_s=options.time_limit_s)
-    cover = smallest_cover(problem, target=target, budget=budget, seed=options.seed)
+    cover = smallest_cover(problem, target=target, start=start, budget=budget, seed=options.seed)
     return cover, problem.coverable_weight
 
 

@@ -53,6 +53,7 @@ def refine_views(
     tester: VisibilityTester,
     clearance: Clearance,
     *,
+    weight: Floats | None = None,
     demand: int = 1,
     target: float | None = None,
     seed: int = 0,
@@ -79,10 +80,12 @@ def refine_views(
         Of the same surface, rig and requirements.
     clearance
         Views that are moved keep clear; candidates are taken for clear.
+    weight
+        Shape (E,): what each element counts; its area in mm2 if not given.
     demand
         An element is covered when so many views see it.
     target
-        Area in mm2 to be covered, of what enough candidates see; nothing else counts. If not given, no view is
+        Weight to be covered, of what enough candidates see; nothing else counts. If not given, no view is
         left out and the views are moved to cover as much as they can.
     seed
         Of the random steps.
@@ -94,10 +97,11 @@ def refine_views(
     ValueError
         If the chosen views do not reach the target.
     """
-    problem = CoverProblem(visible=pool.visible, weight=tester.surface.area_mm2, demand=demand)
-    weight = np.where(problem.coverable, problem.weight, 0.0)
+    area_mm2 = tester.surface.area_mm2 if weight is None else weight
+    problem = CoverProblem(visible=pool.visible, weight=area_mm2, demand=demand)
+    counted = np.where(problem.coverable, problem.weight, 0.0)
     views = [_View(pool.viewpoints[row].world_from_camera, problem.rows_seen(row), int(row)) for row in chosen]
-    start = _Choice(weight, demand, views)
+    start = _Choice(counted, demand, views)
     if target is not None and start.covered < target * (1.0 - TOLERANCE):
         raise ValueError(f"chosen must cover the target {target:g}, covers {start.covered:g}")
     search = _Search(pool, tester, clearance, rng=np.random.default_rng(seed), max_tests=max_tests)

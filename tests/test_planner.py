@@ -117,7 +117,7 @@ def test_moving_the_part_moves_the_views_with_it(box_result: PlanningResult) -> 
 
 def test_coverage_grows_with_the_views_asked_for_up_to_the_bound() -> None:
     part = bored_part()
-    options = {"edge_mm": 5.0, "num_candidates": 120}
+    options = {"edge_mm": 5.0, "num_candidates": 120, "refine": 0}
     results = [plan_views(part, RIG, options=PlanningOptions(num_views=num, **options)) for num in (1, 3, 8)]
     shares = [result.figures["coverage"] for result in results]
     assert shares == sorted(shares)
@@ -180,6 +180,18 @@ def test_a_part_far_too_large_is_refused_unless_candidates_are_given() -> None:
         plan_views(cube, RIG)
     few = plan_views(cube, RIG, options=PlanningOptions(num_views=2, num_candidates=12, edge_mm=300.0))
     assert few.figures["viewpoints"] == 2
+
+
+def test_refined_poses_take_fewer_views_and_the_proof_counts_them_in() -> None:
+    part, options = bored_part(), PlanningOptions(coverage=0.97, edge_mm=5.0, num_candidates=120)
+    plain = plan_views(part, RIG, options=replace(options, refine=0)).figures
+    refined = plan_views(part, RIG, options=options)
+    figures = refined.figures
+    assert figures["viewpoints"] < plain["viewpoints"]
+    assert figures["lower_bound"] <= figures["viewpoints"]
+    assert figures["coverage"] >= 0.97 - 1e-9
+    again = evaluate_viewpoints(refined.surface, RIG, RIG.requirements, refined.plan.viewpoints, gather=False)
+    assert again.covered_area_mm2 == pytest.approx(figures["covered_area_mm2"])
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import pytest
 import trimesh
 
 from viewcov.coverage.screening import Lens
+from viewcov.coverage.sightings import Watch
 from viewcov.coverage.visibility import VisibilityTester
 from viewcov.inspection.arrays import Floats, Ints
 from viewcov.inspection.part import Part, PartSource
@@ -22,7 +23,6 @@ from viewcov.planning.pool import CandidatePool, gather_candidates
 from viewcov.planning.proposals import Proposer
 from viewcov.planning.refinement import RefinedViews, refine_views
 from viewcov.planning.selection import CoverProblem, greedy_cover
-from viewcov.planning.sightings import Watch
 
 # From its plane in focus, 250 mm away, the rig sees 76 x 63.6 mm, less a border of 1 mm.
 RIG = load_rig("paper-quarter")
