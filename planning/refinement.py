@@ -15,7 +15,7 @@ from viewcov.planning.pool import CandidatePool
 from viewcov.planning.proposals import Proposer
 from viewcov.planning.selection import TOLERANCE, CoverProblem
 
-MAX_TESTS = 1000
+MAX_TESTS = 1500
 """Visibility tests that a refinement may make by default."""
 
 _SCALES = (1.0, 0.6, 0.35, 0.2)
@@ -185,18 +185,18 @@ class _Search:
         self._proposer = Proposer(tester.surface, tester.rig, tester.requirements)
         self._rng, self._max_tests = rng, max_tests
 
-    @property
     def spent(self) -> bool:
+        """Whether no more tests may be made."""
         return self.num_tests >= self._max_tests
 
     def raise_to(self, choice: _Choice, target: float) -> bool:
         """Improve the views in turn, in place, until they reach the target or nothing helps any more."""
         idle = turn = 0
         patience = max(_PATIENCE, _LEAST_TRIES // max(len(choice.views), 1))
-        while idle < patience and not self.spent and choice.views:
+        while idle < patience and not self.spent() and choice.views:
             better = 0
             for place in self._rng.permutation(len(choice.views)):
-                if self.spent:
+                if self.spent():
                     break
                 if self._improve(choice, int(place), _SCALES[turn % len(_SCALES)]):
                     better += 1
