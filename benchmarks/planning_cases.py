@@ -80,8 +80,8 @@ SIX = (
         file="turbine-cover.off",
         scale_mm=300.0,
         rig="paper-quarter",
-        why="comes without a unit; scaled to 300 mm, a cover as a turbocharger or pump of 100 kW has it, so that the "
-        "disc is four fields wide and each ring of holes takes several views",
+        why="comes without a unit; at 300 mm, a choice, the disc is four fields wide, so that rim, ring of holes and "
+        "funnel take tens of views even at 95 %",
     ),
     Case(
         name="nist-ctc-05-hub",

@@ -13,11 +13,13 @@ from typing import Any
 import numpy as np
 import pytest
 import trimesh
+from scipy.sparse import csr_array
 
 from viewcov.coverage.evaluation import evaluate_viewpoints
 from viewcov.inspection.part import Part, PartSource
 from viewcov.inspection.rig import load_rig
 from viewcov.inspection.surface import Surface, cut_surface
+from viewcov.planning.selection import CoverProblem
 
 BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
 FEW = ("--parts", "clutch-half", "--edge-mm", "8", "--candidates", "30", "--max-nodes", "0", "--time-limit", "5")
@@ -242,3 +244,11 @@ def test_region_wise_cover_searches_where_the_normal_view_is_blocked(
     unlucky = regions.region_cover(surface, rig, rng=np.random.default_rng(0))
     fewer = evaluate_viewpoints(surface, rig, rig.requirements, unlucky)
     assert fewer.covered_area_mm2 < evaluated.covered_area_mm2
+
+
+def test_redundant_views_of_a_region_go_the_last_first(regions: ModuleType) -> None:
+    # Each sample has two of the three views, so that any one of these is redundant.
+    sees = np.array([[1.0, 1.0, 0.0], [0.0, 1.0, 1.0], [1.0, 0.0, 1.0]])
+    problem = CoverProblem(visible=csr_array(sees), weight=np.ones(3))
+    for order in ([0, 1, 2], [2, 1, 0], [1, 0, 2]):
+        assert list(regions._without_redundant(problem, np.array(order))) == order[:2]
