@@ -8,9 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.sparse import csr_array
 
+from viewcov.planning.cover import smallest_cover
 from viewcov.planning.cycle import _Cycle, _Places, cycle_time_s, shorten_cycle
 from viewcov.planning.route import short_route
-from viewcov.planning.selection import CoverProblem, greedy_cover, is_cover, shrink_cover
+from viewcov.planning.selection import CoverProblem, is_cover
 
 
 def random_task(
@@ -88,7 +89,7 @@ def test_cycles_are_shorter_than_those_of_few_views_in_a_short_order() -> None:
     seen = np.abs(points[:, :1] - np.arange(60.0)[None]) <= 2.0
     problem = CoverProblem(visible=csr_array(seen.astype(np.float64)), weight=np.ones(60))
     times = np.linalg.norm(points[:, None] - points[None], axis=2)
-    few = shrink_cover(problem, greedy_cover(problem, target=60.0), target=60.0)
+    few = smallest_cover(problem, target=60.0).views
     before = few[short_route(times[np.ix_(few, few)])]
     after = shorten_cycle(problem, few, times, 1.0, target=60.0, seed=1)
     assert is_cover(problem, after, target=60.0)
