@@ -66,10 +66,15 @@ def certified_bound(problem: CoverProblem, *, target: float, price: Floats) -> f
     return float(level * target * (1.0 - TOLERANCE) - unpaid - excess)
 
 
-def relaxed_bound(problem: CoverProblem, *, target: float, relaxation: CoverRelaxation) -> LowerBound:
-    """The bound of the linear relaxation, its prices turned into a proof by `certified_bound`; merge rows first."""
+def relaxed_bound(
+    problem: CoverProblem, *, target: float, relaxation: CoverRelaxation, until: float = np.inf
+) -> LowerBound:
+    """The bound of the linear relaxation, its prices turned into a proof by `certified_bound`; merge rows first.
+
+    The relaxation is no longer tightened once the monotonic clock reads ``until``.
+    """
     best = LowerBound(num_views=largest_views_bound(problem, target=target), name="largest views")
-    if best.num_views == 0 or relaxation.fewest(target / problem.coverable_weight) is None:
+    if best.num_views == 0 or relaxation.fewest(target / problem.coverable_weight, until=until) is None:
         return best
     certified = math.ceil(certified_bound(problem, target=target, price=relaxation.prices()) - 1e-6)
     return LowerBound(num_views=certified, name="linear program") if certified >= best.num_views else best

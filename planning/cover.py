@@ -114,7 +114,8 @@ def fullest_cover(
 
 def _partial_cover(problem: CoverProblem, start: Ints, *, target: float, budget: Budget, seed: int) -> Cover:
     relaxation = CoverRelaxation(problem, seed=seed)
-    bound = relaxed_bound(problem, target=target, relaxation=relaxation)
+    until = budget.started + budget.time_limit_s
+    bound = relaxed_bound(problem, target=target, relaxation=relaxation, until=until)
     views = start
     for run in range(_ANNEALING_RUNS):
         if len(views) <= bound.num_views:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -49,9 +50,6 @@ class RelaxedCover:
     chosen: Floats
     """Shape (V,): how much of each view is chosen, in [0, 1]."""
 
-    reduced_cost: Floats
-    """Shape (V,): how much worse the value gets at least when the view is chosen wholly."""
-
 
 class CoverRelaxation:
     """Views may be chosen in part: x_v in [0, 1], and row r is covered min(1, sum_v a_vr x_v / k).
@@ -96,18 +94,12 @@ class CoverRelaxation:
         self._model = highspy.Highs()
         self._optimal, self._infinity = highspy.HighsModelStatus.kOptimal, highspy.kHighsInf
         self._extra: list[_Row] = []
-        self._effort = 0
         self._build()
 
     @property
     def num_views(self) -> int:
         """Number of views, V."""
         return self.problem.num_views
-
-    @property
-    def effort(self) -> int:
-        """Simplex steps so far: a measure of work that does not depend on the machine."""
-        return self._effort
 
     def _build(self) -> None:
         model, num_views, num_groups = self._model, self.num_views, len(self._group_share)
@@ -121,12 +113,14 @@ class CoverRelaxation:
         model.addRow(-np.inf, np.inf, num_views, everything[:num_views], np.ones(num_views))
         self._cut(np.zeros(len(self._share), dtype=bool), np.arange(num_groups))
 
-    def fewest(self, share: float, *, max_rounds: int = 400) -> RelaxedCover | None:
+    def fewest(self, share: float, *, max_rounds: int = 400, until: float = np.inf) -> RelaxedCover | None:
         """Smallest sum of views that cover the ``share`` of the coverable weight; None if nothing does.
 
-        Any number of rounds gives a valid bound.
+        Any number of rounds gives a valid bound; the last one begins before the monotonic clock reads ``until``.
         """
-        return self._goal(views_cost=1.0, share_cost=0.0, least_share=share, most_views=np.inf, max_rounds=max_rounds)
+        return self._goal(
+            views_cost=1.0, share_cost=0.0, least_share=share, most_views=np.inf, max_rounds=max_rounds, until=until
+        )
 
     def most(self, num_views: float, *, enough: float = np.inf, max_rounds: int = 400) -> RelaxedCover | None:
         """Largest share that ``num_views`` views cover, or the first upper bound below ``enough``; None if nothing.
@@ -151,6 +145,7 @@ class CoverRelaxation:
         most_views: float,
         max_rounds: int,
         enough: float = -np.inf,
+        until: float = np.inf,
     ) -> RelaxedCover | None:
         model, num_views, num_groups = self._model, self.num_views, len(self._group_share)
         cost = np.concatenate([np.full(num_views, views_cost), share_cost * self._group_share])
@@ -163,10 +158,10 @@ class CoverRelaxation:
             if found is None:
                 return None
             if share_cost:
-                found = RelaxedCover(value=-found.value, chosen=found.chosen, reduced_cost=found.reduced_cost)
+                found = RelaxedCover(value=-found.value, chosen=found.chosen)
                 if found.value < enough:
                     return found
-            if not self._add_cuts(found.chosen, covered):
+            if time.monotonic() >= until or not self._add_cuts(found.chosen, covered):
                 return found
         return found
 
@@ -174,17 +169,14 @@ class CoverRelaxation:
         """The optimum with the cuts so far, and the covered share of each group that it believes in."""
         model = self._model
         model.run()
-        info = model.getInfo()
-        self._effort += max(int(info.simplex_iteration_count), 0)
         if model.getModelStatus() != self._optimal:
             return None, self._group_share
         solution = model.getSolution()
         values = np.array(solution.col_value)
         self._note_idle(np.array(solution.row_dual))
         found = RelaxedCover(
-            value=float(info.objective_function_value),
+            value=float(model.getInfo().objective_function_value),
             chosen=np.clip(values[: self.num_views], 0.0, 1.0),
-            reduced_cost=np.array(solution.col_dual)[: self.num_views],
         )
         return found, values[self.num_views :] * self._group_share
 
@@ -241,10 +233,6 @@ class CoverRelaxation:
             return
         self._model.deleteRows(len(places), (places + 2).astype(np.int32))
         self._extra = [row for row, drop in zip(self._extra, stale, strict=True) if not drop]
-
-    def forbid(self, views: Ints) -> None:
-        """Leave views out for good."""
-        self._model.changeColsBounds(len(views), views.astype(np.int32), np.zeros(len(views)), np.zeros(len(views)))
 
     def prices(self) -> Floats:
         """What the last solution of ``fewest`` pays for each row of the problem, shape (R,), at least 0."""

@@ -131,6 +131,13 @@ def test_relaxation_by_cuts_equals_the_whole_linear_program(demand: int) -> None
     assert relaxation.most(whole.fun, enough=1.0 + 1e-9).value >= most.value - 1e-9
 
 
+def test_a_relaxation_cut_short_is_still_a_bound() -> None:
+    problem = patchy(50, 400, 7)
+    loose = CoverRelaxation(problem, num_groups=10).fewest(0.93, until=0.0)
+    tight = CoverRelaxation(problem, num_groups=10).fewest(0.93)
+    assert 0 < loose.value < tight.value
+
+
 def test_limits_on_sets_hold_and_are_lifted_again() -> None:
     problem = patchy(30, 200, 2)
     relaxation = CoverRelaxation(problem, num_groups=6)
