@@ -54,9 +54,16 @@ class _State(NamedTuple):
 def _annealed(problem: CoverProblem, chosen: Ints, *, target: float, num_moves: int, seed: int) -> Ints:
     if not problem.coverable_weight > 0:
         return np.empty(0, dtype=np.int64)
+    rng = np.random.default_rng(seed)
+    share = target / problem.coverable_weight
+    return np.flatnonzero(_anneal(_state_of(problem), chosen.astype(np.int64), share, num_moves, rng))
+
+
+def _state_of(problem: CoverProblem) -> _State:
+    """The state of the empty set."""
     share = np.where(problem.coverable, problem.weight, 0.0) / problem.coverable_weight
     by_row = problem.visible.tocsc()
-    state = _State(
+    return _State(
         view_start=problem.visible.indptr.astype(np.int64),
         view_rows=problem.visible.indices.astype(np.int64),
         row_start=by_row.indptr.astype(np.int64),
@@ -67,9 +74,6 @@ def _annealed(problem: CoverProblem, chosen: Ints, *, target: float, num_moves: 
         gain=np.asarray(problem.visible @ (share * (problem.demand == 1)), dtype=np.float64),
         loss=np.zeros(problem.num_views),
     )
-    rng = np.random.default_rng(seed)
-    best = _anneal(state, chosen.astype(np.int64), target / problem.coverable_weight, num_moves, rng)
-    return np.flatnonzero(best)
 
 
 @nb.njit(cache=True)

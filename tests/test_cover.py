@@ -2,14 +2,15 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from scipy.linalg import block_diag
 from scipy.optimize import Bounds, LinearConstraint, linprog, milp
 from scipy.sparse import csr_array, eye_array, hstack
 
-from viewcov.planning.annealing import anneal_best, anneal_cover
+from viewcov.planning.annealing import _change, _state_of, anneal_best, anneal_cover
 from viewcov.planning.cover import Budget, fullest_cover, smallest_cover
-from viewcov.planning.proof import view_sets
+from viewcov.planning.proof import _Search, prove_cover, view_sets
 from viewcov.planning.relaxation import CoverRelaxation
 from viewcov.planning.selection import CoverProblem, greedy_best, greedy_cover, is_cover, prune_cover
 
@@ -95,6 +96,57 @@ def test_branch_and_bound_proves_more_than_the_relaxation() -> None:
     assert len(proven.views) == 8
     assert proven.nodes > 0
     assert proven.gap == 0.0
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.floats(0.5, 0.99))
+def test_branch_and_bound_is_right_where_the_relaxation_is_loose(seed: int, share: float) -> None:
+    # Rings of odd length, whose views by halves cover what whole ones cannot, weighted and tied together.
+    rng = np.random.default_rng(seed)
+    rings = [np.eye(n) + np.roll(np.eye(n), 1, axis=1) for n in (3, 5, 5)]
+    matrix = block_diag(*rings) > 0
+    matrix[rng.integers(13, size=3), rng.integers(13, size=3)] = True
+    problem = CoverProblem(visible=csr_array(matrix.astype(np.float64)), weight=rng.integers(1, 4, 13).astype(float))
+    target = share * problem.coverable_weight
+    size, covered = subsets(matrix, problem)
+    fewest = int(size[covered >= target * (1 - 1e-9)].min())
+    # From a cover of all views and no bound, so that both the covers and the proof are the search's own.
+    relaxation = CoverRelaxation(problem, num_groups=3)
+    found, bound = prove_cover(
+        problem, np.arange(13), target=target, relaxation=relaxation, num_views=1, budget=Budget()
+    )
+    assert is_cover(problem, found, target=target)
+    assert len(found) == fewest == bound
+
+
+def test_the_cases_of_a_split_leave_nothing_out() -> None:
+    problem = patchy(30, 200, 2)
+    search = _Search(problem, CoverRelaxation(problem), view_sets(problem), 1.0, 0.5, 5, 0)
+    for limits in ({}, {3: (1.0, 4.0)}):
+        for total in (1.0, 1.3, 2.999):
+            ranges = [case[3] for case in search._cases(limits, 3, total)]
+            low, high = limits.get(3, (-np.inf, np.inf))
+            for number in range(6):
+                inside = sum(first <= number <= last for first, last in ranges)
+                assert inside == (low <= number <= high)
+
+
+@settings(deadline=None)
+@given(tiny_problems(max_demand=3), st.integers(0, 2**32 - 1))
+def test_gains_and_losses_follow_every_change(tiny, seed: int) -> None:
+    matrix, problem = tiny
+    assume(problem.coverable_weight > 0)
+    state, rng = _state_of(problem), np.random.default_rng(seed)
+    share = np.where(problem.coverable, problem.weight, 0.0) / problem.coverable_weight
+    inside: set[int] = set()
+    for view in rng.integers(len(matrix), size=12):
+        before = share[matrix[sorted(inside)].sum(axis=0) >= problem.demand].sum()
+        change = _change(state, int(view), -1 if view in inside else 1)
+        inside ^= {int(view)}
+        times = matrix[sorted(inside)].sum(axis=0)
+        assert before + change == pytest.approx(share[times >= problem.demand].sum())
+        np.testing.assert_allclose(state.gain, matrix @ (share * (times == problem.demand - 1)), atol=1e-12)
+        np.testing.assert_allclose(state.loss, matrix @ (share * (times == problem.demand)), atol=1e-12)
 
 
 @pytest.mark.parametrize("share", [0.9, 1.0])
