@@ -19,8 +19,8 @@ from viewcov.planning.selection import TOLERANCE, CoverProblem, greedy_best, gre
 
 log = logging.getLogger(__name__)
 
-_SEARCH_WORK = 1.5e9
-"""Updates of gains that one annealing run may make: about two seconds."""
+_SEARCH_WORK = 5e9
+"""Updates of gains that one annealing run may make: about five seconds."""
 
 _ANNEALING_RUNS = 3
 

@@ -294,7 +294,9 @@ def _ordered(
     """The views in the order of the route; exchanged for others where the cycle is to be short."""
     if options.objective == "views":
         times_s = motion_times_s([viewpoints[view] for view in cover.views], motion)
-        return cover.views[short_route(times_s, closed=options.closed, seed=options.seed)]
+        order = short_route(times_s, closed=options.closed, seed=options.seed)
+        # There and back take the same time: rounding errors shall not decide.
+        return cover.views[order if options.closed or order[0] <= order[-1] else order[::-1]]
     merged, _ = merge_rows(problem)
     target = problem.covered_weight(cover.views)
     if options.num_views is None:

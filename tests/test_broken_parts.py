@@ -44,8 +44,9 @@ def test_broken_parts_are_planned(
         ("cray-float-max.obj", [], "coordinates are not those of a part"),
         ("unreadable-huge-count.off", [], "cannot read the mesh"),
         ("unreadable-index-out-of-range.obj", [], "cannot read the mesh"),
-        ("as1-assembly-mislabelled-inch.stp", [], "too many surface elements"),
+        ("as1-assembly-mislabelled-inch.stp", [], "the part is too large for the rig"),
         ("terrain-utm-offset.stl", ["--units", "m"], "coordinates are not those of a part"),
+        ("units-cube-mm.step", [], "the part is too large for the rig"),
         ("units-cube-inch.step", ["--units", "inch"], "states its own unit"),
     ],
 )

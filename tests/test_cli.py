@@ -149,9 +149,12 @@ def test_output_is_finite_json(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 WITHOUT_EXTRAS = """
-import sys
-for name in ("torch", "torchvision", "segmentation_models_pytorch", "safetensors", "mitsuba", "drjit"):
-    sys.modules[name] = None  # What `import` finds when a package is not installed.
+import importlib.machinery
+HIDDEN = ("torch", "torchvision", "segmentation_models_pytorch", "safetensors", "mitsuba", "drjit")
+find = importlib.machinery.PathFinder.find_spec
+def find_others(name, path=None, target=None):
+    return None if name.split(".")[0] in HIDDEN else find(name, path, target)
+importlib.machinery.PathFinder.find_spec = find_others
 from viewcov.cli import main
 if __name__ == "__main__":
     main()

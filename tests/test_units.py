@@ -12,6 +12,7 @@ import trimesh
 from viewcov.inspection.part import Part
 from viewcov.inspection.part_files import MM_PER_UNIT, load_part
 from viewcov.inspection.rig import Rig, load_rig
+from viewcov.planning.options import PlanningOptions
 from viewcov.planning.planner import PlanningResult, plan_views
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
@@ -44,7 +45,8 @@ def test_step_cubes_in_three_units_give_one_plan() -> None:
     # The cubes are 1 m large: a rig that sees 0.76 m at once, and elements to match.
     cubes = [load_part(DATA / "nasty" / f"units-cube-{unit}.step") for unit in ("mm", "inch", "m")]
     rig = _ten_times_as_large(RIG)
-    results = [plan_views(cube, rig, coverage=0.95, edge_mm=120.0, num_candidates=150) for cube in cubes]
+    options = PlanningOptions(coverage=0.95, edge_mm=120.0, num_candidates=150)
+    results = [plan_views(cube, rig, options=options) for cube in cubes]
     assert results[0].figures["coverage"] >= 0.95
     assert results[0].figures["viewpoints"] >= 6
     for result in results[1:]:
@@ -70,6 +72,7 @@ def test_stl_files_in_three_units_give_one_plan(tmp_path: Path, shape: str) -> N
         block = load_part(DATA / "parts" / "machined-block-127mm-inch.stl", units="inch")
         mesh = trimesh.Trimesh(block.vertices_mm, block.faces, process=False)
     parts = _in_three_units(tmp_path, mesh)
-    results = [plan_views(part, RIG, coverage=0.95, edge_mm=8.0, num_candidates=150) for part in parts]
+    options = PlanningOptions(coverage=0.95, edge_mm=8.0, num_candidates=150)
+    results = [plan_views(part, RIG, options=options) for part in parts]
     for result in results[1:]:
         _assert_same_plan(results[0], result, atol_mm=1e-2)
