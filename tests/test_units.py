@@ -62,17 +62,23 @@ def _in_three_units(tmp_path: Path, mesh: trimesh.Trimesh) -> list[Part]:
     return parts
 
 
-@pytest.mark.parametrize("shape", ["ring", "block"])
-def test_stl_files_in_three_units_give_one_plan(tmp_path: Path, shape: str) -> None:
-    if shape == "ring":
-        mesh = trimesh.creation.annulus(r_min=12, r_max=35, height=25, sections=32)
-    else:
-        if not DATA.is_dir():
-            pytest.skip("the folder of public test data is not there")
-        block = load_part(DATA / "parts" / "machined-block-127mm-inch.stl", units="inch")
-        mesh = trimesh.Trimesh(block.vertices_mm, block.faces, process=False)
-    parts = _in_three_units(tmp_path, mesh)
+def test_stl_files_in_three_units_give_one_plan(tmp_path: Path) -> None:
+    mesh = trimesh.creation.annulus(r_min=12, r_max=35, height=25, sections=32)
     options = PlanningOptions(coverage=0.95, edge_mm=8.0, num_candidates=150)
-    results = [plan_views(part, RIG, options=options) for part in parts]
+    results = [plan_views(part, RIG, options=options) for part in _in_three_units(tmp_path, mesh)]
     for result in results[1:]:
         _assert_same_plan(results[0], result, atol_mm=1e-2)
+
+
+@pytest.mark.skipif(not DATA.is_dir(), reason="the folder of public test data is not there")
+def test_a_block_in_three_units_takes_as_many_views(tmp_path: Path) -> None:
+    # STL keeps seven digits: a few of the block's vertices differ by a hundred-thousandth of its size, and among
+    # sets of views that are equally good those decide. What is seen and how few views do is the same.
+    block = load_part(DATA / "parts" / "machined-block-127mm-inch.stl", units="inch")
+    parts = _in_three_units(tmp_path, trimesh.Trimesh(block.vertices_mm, block.faces, process=False))
+    options = PlanningOptions(coverage=0.95, edge_mm=8.0, num_candidates=150, refine=0)
+    first, *others = [plan_views(part, RIG, options=options).figures for part in parts]
+    for figures in others:
+        assert figures["elements"] == first["elements"]
+        assert figures["coverable_area_mm2"] == pytest.approx(first["coverable_area_mm2"], rel=1e-5)
+        assert (figures["viewpoints"], figures["lower_bound"]) == (first["viewpoints"], first["lower_bound"])
