@@ -55,6 +55,7 @@ def smallest_cover(
     target: float,
     start: Ints | None = None,
     budget: Budget | None = None,
+    effort: float = 1.0,
     seed: int = 0,
 ) -> Cover:
     """Few views that cover the weight ``target``, and a proof of how few could.
@@ -63,7 +64,8 @@ def smallest_cover(
     less, annealing finds a small cover, and branch and bound over the relaxation tells how far it is from the
     smallest or finds that; for demands above 1 the bound is that of the relaxation.
 
-    If ``start`` reaches the target, the cover is no larger than that.
+    If ``start`` reaches the target, the cover is no larger than that. ``effort`` is the share of the usual
+    annealing that is done.
 
     The views depend on the seed and the budget's number of nodes; only where the time limit ends the search
     can they depend on the machine.
@@ -80,15 +82,15 @@ def smallest_cover(
     if len(start) == 0:
         return Cover(views=start, bound=LowerBound(num_views=0, name="largest views"))
     if target >= merged.coverable_weight * (1.0 - TOLERANCE):
-        cover = _full_cover(merged, start, target=target, budget=budget, seed=seed)
+        cover = _full_cover(merged, start, target=target, budget=budget, effort=effort, seed=seed)
     else:
-        cover = _partial_cover(merged, start, target=target, budget=budget, seed=seed)
+        cover = _partial_cover(merged, start, target=target, budget=budget, effort=effort, seed=seed)
     assert is_cover(problem, cover.views, target=target)
     return cover
 
 
 def fullest_cover(
-    problem: CoverProblem, *, num_views: int, start: Ints | None = None, seed: int = 0
+    problem: CoverProblem, *, num_views: int, start: Ints | None = None, effort: float = 1.0, seed: int = 0
 ) -> tuple[Cover, float]:
     """At most ``num_views`` views that cover much weight, and the weight that no such views exceed.
 
@@ -103,7 +105,7 @@ def fullest_cover(
     if merged.covered_weight(views) >= everything * (1.0 - TOLERANCE):
         return smallest_cover(problem, target=everything, seed=seed), everything
     for run in range(_ANNEALING_RUNS):
-        views = anneal_best(merged, views, num_moves=_num_moves(merged), seed=seed + run)
+        views = anneal_best(merged, views, num_moves=_num_moves(merged, effort), seed=seed + run)
     relaxation = CoverRelaxation(merged, seed=seed)
     relaxed = relaxation.most(num_views)
     assert relaxed is not None
@@ -112,7 +114,9 @@ def fullest_cover(
     return Cover(views=np.sort(views), bound=bound), max(min(relaxed.value, 1.0) * everything, covered)
 
 
-def _partial_cover(problem: CoverProblem, start: Ints, *, target: float, budget: Budget, seed: int) -> Cover:
+def _partial_cover(
+    problem: CoverProblem, start: Ints, *, target: float, budget: Budget, effort: float, seed: int
+) -> Cover:
     relaxation = CoverRelaxation(problem, seed=seed)
     until = budget.started + budget.time_limit_s
     bound = relaxed_bound(problem, target=target, relaxation=relaxation, until=until)
@@ -120,7 +124,7 @@ def _partial_cover(problem: CoverProblem, start: Ints, *, target: float, budget:
     for run in range(_ANNEALING_RUNS):
         if len(views) <= bound.num_views:
             break
-        views = anneal_cover(problem, views, target=target, num_moves=_num_moves(problem), seed=seed + run)
+        views = anneal_cover(problem, views, target=target, num_moves=_num_moves(problem, effort), seed=seed + run)
     if problem.demand > 1 or len(views) <= bound.num_views:
         return Cover(views=np.sort(views), bound=bound)
     views, num_views = prove_cover(
@@ -131,13 +135,15 @@ def _partial_cover(problem: CoverProblem, start: Ints, *, target: float, budget:
     return Cover(views=np.sort(views), bound=bound, nodes=budget.nodes)
 
 
-def _num_moves(problem: CoverProblem) -> int:
+def _num_moves(problem: CoverProblem, effort: float) -> int:
     """Moves of one annealing run: an exchange changes three views, and each of their rows all views of the row."""
     updates = 3.0 * float(problem.visible.sum(axis=0) ** 2 @ np.ones(len(problem.weight))) / problem.num_views
-    return int(np.clip(_SEARCH_WORK / max(updates, 1.0), 4_000, 50 * problem.num_views + 4_000))
+    return int(effort * np.clip(_SEARCH_WORK / max(updates, 1.0), 4_000, 50 * problem.num_views + 4_000))
 
 
-def _full_cover(problem: CoverProblem, start: Ints, *, target: float, budget: Budget, seed: int) -> Cover:
+def _full_cover(
+    problem: CoverProblem, start: Ints, *, target: float, budget: Budget, effort: float, seed: int
+) -> Cover:
     """A smallest cover of everything coverable, by integer programming on the reduced problem."""
     reduced = reduce_cover(problem)
     num_rows = len(reduced.problem.weight)
@@ -149,7 +155,7 @@ def _full_cover(problem: CoverProblem, start: Ints, *, target: float, budget: Bu
     if chosen is not None:
         start = min(start, np.concatenate([reduced.forced, reduced.views[chosen]]), key=len)
     if chosen is None or len(start) > fixed + least:
-        moves = _num_moves(problem)
+        moves = _num_moves(problem, effort)
         start = min(
             (anneal_cover(problem, start, target=target, num_moves=moves, seed=seed + run) for run in range(3)), key=len
         )

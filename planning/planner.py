@@ -260,7 +260,7 @@ def _refined(
 
     The final choice and its proof are then made among all of them, so that the proof speaks of them too.
     """
-    cover, _ = _chosen(problem, None, replace(options, max_nodes=0))
+    cover, _ = _chosen(problem, None, replace(options, max_nodes=0), effort=0.2)
     return refine_views(
         pool,
         cover.views,
@@ -274,13 +274,15 @@ def _refined(
     )
 
 
-def _chosen(problem: CoverProblem, start: Ints | None, options: PlanningOptions) -> tuple[Cover, float]:
+def _chosen(
+    problem: CoverProblem, start: Ints | None, options: PlanningOptions, *, effort: float = 1.0
+) -> tuple[Cover, float]:
     """The views, and the weight that no choice of so many views exceeds."""
     if options.num_views is not None:
-        return fullest_cover(problem, num_views=options.num_views, start=start, seed=options.seed)
+        return fullest_cover(problem, num_views=options.num_views, start=start, effort=effort, seed=options.seed)
     target = options.coverage * problem.coverable_weight
     budget = Budget(max_nodes=options.max_nodes, time_limit_s=options.time_limit_s)
-    cover = smallest_cover(problem, target=target, start=start, budget=budget, seed=options.seed)
+    cover = smallest_cover(problem, target=target, start=start, budget=budget, effort=effort, seed=options.seed)
     return cover, problem.coverable_weight
 
 
