@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from viewcov.inspection.arrays import Bools, Floats, Floats32, Ints
 from viewcov.inspection.fixture import Fixture, Obstacles, obstacles_of
 from viewcov.inspection.part import Part
+from viewcov.inspection.poses import tangents
 
 RELATIVE_OFFSET = 1e-5
 """How far rays start off the surface, as a share of the part's largest extent.
@@ -267,9 +268,5 @@ def _rays(origins: Floats, directions: Floats) -> Floats32:
 
 def _across(directions: Floats, turn: int) -> Floats:
     """Unit vectors at right angles to directions, shape (N, 3), turned about them by a number of quarters."""
-    x, y, z = directions.T
-    sign = np.where(z >= 0, 1.0, -1.0)
-    a = -1.0 / (sign + z)
-    first = np.column_stack([1.0 + sign * x * x * a, sign * x * y * a, -sign * x])
-    vector = first if turn % 2 == 0 else np.cross(directions, first)
+    vector = tangents(directions)[turn % 2]
     return vector if turn < 2 else -vector

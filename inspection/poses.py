@@ -71,3 +71,14 @@ def look_at(center_mm: ArrayLike, target_mm: ArrayLike, *, roll_deg: float = 0.0
     world_from_camera[:3, 2] = forward
     world_from_camera[:3, 3] = center
     return world_from_camera
+
+
+def tangents(normals: Floats) -> tuple[Floats, Floats]:
+    """Two unit vectors, shapes (N, 3), that complete each normal to a right-handed basis (Duff et al. 2017)."""
+    x, y, z = normals.T
+    sign = np.where(z >= 0, 1.0, -1.0)
+    a = -1.0 / (sign + z)
+    b = x * y * a
+    first = np.column_stack([1.0 + sign * x * x * a, sign * b, -sign * x])
+    second = np.column_stack([b, sign + y * y * a, -y])
+    return first, second

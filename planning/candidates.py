@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 from viewcov.coverage.raycasting import RayCaster
 from viewcov.inspection.arrays import Bools, Floats, Ints
 from viewcov.inspection.errors import InputError
+from viewcov.inspection.poses import tangents
 from viewcov.inspection.requirements import Requirements
 from viewcov.inspection.rig import Rig
 from viewcov.inspection.surface import Surface
@@ -262,14 +263,3 @@ def _cone(normals: Floats, max_deg: float, rng: np.random.Generator) -> tuple[Fl
         directions.append(np.cos(tilt) * normals[:, None] + np.sin(tilt) * aside)
         ring_of += [ring] * num
     return np.concatenate(directions, axis=1), np.array(ring_of)
-
-
-def tangents(normals: Floats) -> tuple[Floats, Floats]:
-    """Two unit vectors, shapes (N, 3), that complete each normal to a right-handed basis (Duff et al. 2017)."""
-    x, y, z = normals.T
-    sign = np.where(z >= 0, 1.0, -1.0)
-    a = -1.0 / (sign + z)
-    b = x * y * a
-    first = np.column_stack([1.0 + sign * x * x * a, sign * b, -sign * x])
-    second = np.column_stack([b, sign + y * y * a, -y])
-    return first, second

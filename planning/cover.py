@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 from dataclasses import dataclass
 
@@ -16,8 +15,6 @@ from viewcov.planning.proof import Budget, prove_cover
 from viewcov.planning.reduction import merge_rows, reduce_cover
 from viewcov.planning.relaxation import CoverRelaxation
 from viewcov.planning.selection import TOLERANCE, CoverProblem, greedy_best, greedy_cover, is_cover, prune_cover
-
-log = logging.getLogger(__name__)
 
 _SEARCH_WORK = 5e9
 """Updates of gains that one annealing run may make: about five seconds."""
@@ -103,7 +100,7 @@ def fullest_cover(
         views = max(views, start, key=merged.covered_weight)
     everything = merged.coverable_weight
     if merged.covered_weight(views) >= everything * (1.0 - TOLERANCE):
-        return smallest_cover(problem, target=everything, seed=seed), everything
+        return smallest_cover(problem, target=everything, start=views, effort=effort, seed=seed), everything
     for run in range(_ANNEALING_RUNS):
         views = anneal_best(merged, views, num_moves=_num_moves(merged, effort), seed=seed + run)
     relaxation = CoverRelaxation(merged, seed=seed)

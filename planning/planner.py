@@ -119,12 +119,7 @@ def plan_views(
     limits = rig.requirements if requirements is None else requirements
     if options.overlap is not None:
         limits = replace(limits, views_per_element=options.overlap)
-    for finding in size_findings(part, rig.camera):
-        log.warning("%s: %s: %s", part.source.path, finding.name, finding.remedy)
-    wanted = left_out(part, limits)
-    if options.num_candidates is None:
-        _refuse_far_too_large(wanted, rig)
-    surface = planning_surface(wanted, rig, limits, edge_mm=options.edge_mm)
+    surface = _surface_asked_for(part, rig, limits, options)
     pool = gather_candidates(
         surface,
         rig,
@@ -218,6 +213,16 @@ def planning_surface(part: Part, rig: Rig, requirements: Requirements, *, edge_m
         factor = max(1.1, np.sqrt(surface.num_elements / wanted))
         surface = cut_surface(part, min(float(factor * surface.max_edge_mm), longest_mm))
     return surface
+
+
+def _surface_asked_for(part: Part, rig: Rig, limits: Requirements, options: PlanningOptions) -> Surface:
+    """What is to be inspected of the part as elements; a size that does not fit the rig is told or refused."""
+    for finding in size_findings(part, rig.camera):
+        log.warning("%s: %s: %s", part.source.path, finding.name, finding.remedy)
+    wanted = left_out(part, limits)
+    if options.num_candidates is None:
+        _refuse_far_too_large(wanted, rig)
+    return planning_surface(wanted, rig, limits, edge_mm=options.edge_mm)
 
 
 def _refuse_far_too_large(part: Part, rig: Rig) -> None:

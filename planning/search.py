@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 
 from viewcov.coverage.raycasting import RayCaster
 from viewcov.inspection.arrays import Bools, Floats, Ints
+from viewcov.inspection.poses import tangents
 from viewcov.inspection.requirements import Requirements
 from viewcov.inspection.rig import Rig
 from viewcov.inspection.surface import Surface
-from viewcov.planning.candidates import tangents, working_range
+from viewcov.planning.candidates import working_range
 from viewcov.planning.clearance import Clearance
 
 Defeat = Literal["no sight", "no room", "no light", "not seen"]

@@ -9,11 +9,12 @@ from numpy.typing import ArrayLike
 
 from viewcov.inspection.arrays import Floats, checked_number, locked_floats
 from viewcov.inspection.part import Part
+from viewcov.inspection.poses import tangents
 from viewcov.inspection.requirements import Requirements
 from viewcov.inspection.rig import Rig
 from viewcov.inspection.surface import Surface
 from viewcov.inspection.viewpoint import Viewpoint
-from viewcov.planning.candidates import spread_elements, tangents, working_range
+from viewcov.planning.candidates import spread_elements, working_range
 
 
 def view_sphere(
