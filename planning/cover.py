@@ -115,8 +115,7 @@ def _partial_cover(
     problem: CoverProblem, start: Ints, *, target: float, budget: Budget, effort: float, seed: int
 ) -> Cover:
     relaxation = CoverRelaxation(problem, seed=seed)
-    until = budget.started + budget.time_limit_s
-    bound = relaxed_bound(problem, target=target, relaxation=relaxation, until=until)
+    bound = relaxed_bound(problem, target=target, relaxation=relaxation, until=budget.until)
     views = start
     for run in range(_ANNEALING_RUNS):
         if len(views) <= bound.num_views:

@@ -12,7 +12,7 @@ from scipy.sparse import csr_array
 
 from viewcov.inspection.arrays import Floats, Ints
 from viewcov.planning.annealing import anneal_cover
-from viewcov.planning.relaxation import CoverRelaxation, RelaxedCover
+from viewcov.planning.relaxation import CoverRelaxation, OutOfTimeError, RelaxedCover
 from viewcov.planning.selection import CoverProblem, is_cover
 
 log = logging.getLogger(__name__)
@@ -46,9 +46,14 @@ class Budget:
     """Reading of the monotonic clock."""
 
     @property
+    def until(self) -> float:
+        """Reading of the monotonic clock when the time is up."""
+        return self.started + self.time_limit_s
+
+    @property
     def spent(self) -> bool:
         """Whether it is time to stop."""
-        return self.nodes >= self.max_nodes or time.monotonic() - self.started >= self.time_limit_s
+        return self.nodes >= self.max_nodes or time.monotonic() >= self.until
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -92,7 +97,10 @@ def prove_cover(
     share = target / problem.coverable_weight
     while num_views < len(chosen) and not budget.spent:
         search = _Search(problem, relaxation, sets, target, share, num_views, seed)
-        found, closed = search.run(budget)
+        try:
+            found, closed = search.run(budget)
+        except OutOfTimeError:
+            break
         if found is not None:
             return found, num_views
         if not closed:
@@ -117,6 +125,7 @@ class _Search:
     ) -> None:
         self._problem, self._relaxation, self._sets = problem, relaxation, sets
         self._target, self._share, self._num_views, self._seed = target, share, num_views, seed
+        self._until = np.inf
         starts = np.concatenate([[0], np.cumsum([len(members) for members in sets])])
         columns = np.concatenate(sets) if sets else np.empty(0, dtype=np.int64)
         self._sum_of = csr_array((np.ones(len(columns)), columns, starts), shape=(len(sets), problem.num_views))
@@ -124,6 +133,7 @@ class _Search:
 
     def run(self, budget: Budget) -> tuple[Ints | None, bool]:
         """A cover, if one was found, and whether all cases were closed."""
+        self._until = budget.until
         root = self._solve({}, max_rounds=200)
         if root is None:
             return None, True
@@ -144,7 +154,8 @@ class _Search:
     def _solve(self, limits: dict[int, tuple[float, float]], *, max_rounds: int) -> RelaxedCover | None:
         """The relaxation with those limits, None if it falls short of the target."""
         self._relaxation.limit(limits, self._sets)
-        found = self._relaxation.most(self._num_views, enough=self._share - _MARGIN, max_rounds=max_rounds)
+        enough = self._share - _MARGIN
+        found = self._relaxation.most(self._num_views, enough=enough, max_rounds=max_rounds, until=self._until)
         return None if found is None or found.value < self._share - _MARGIN else found
 
     def _rounded(self, chosen: Floats) -> Ints | None:

@@ -51,6 +51,10 @@ class RelaxedCover:
     """Shape (V,): how much of each view is chosen, in [0, 1]."""
 
 
+class OutOfTimeError(Exception):
+    """The time was up before the linear program was solved once."""
+
+
 class CoverRelaxation:
     """Views may be chosen in part: x_v in [0, 1], and row r is covered min(1, sum_v a_vr x_v / k).
 
@@ -93,7 +97,10 @@ class CoverRelaxation:
         self._group_share = np.asarray(self._members @ self._share)
         self._model = highspy.Highs()
         self._optimal, self._infinity = highspy.HighsModelStatus.kOptimal, highspy.kHighsInf
+        self._time_is_up = highspy.HighsModelStatus.kTimeLimit
         self._extra: list[_Row] = []
+        # Rows after the first two with their duals, as of the last optimum.
+        self._priced: tuple[list[_Row], Floats] = ([], np.empty(0))
         self._build()
 
     @property
@@ -116,16 +123,24 @@ class CoverRelaxation:
     def fewest(self, share: float, *, max_rounds: int = 400, until: float = np.inf) -> RelaxedCover | None:
         """Smallest sum of views that cover the ``share`` of the coverable weight; None if nothing does.
 
-        Any number of rounds gives a valid bound; the last one begins before the monotonic clock reads ``until``.
+        Any number of rounds gives a valid bound. The first is always finished; those after it end when the monotonic
+        clock reads ``until``.
         """
         return self._goal(
             views_cost=1.0, share_cost=0.0, least_share=share, most_views=np.inf, max_rounds=max_rounds, until=until
         )
 
-    def most(self, num_views: float, *, enough: float = np.inf, max_rounds: int = 400) -> RelaxedCover | None:
+    def most(
+        self, num_views: float, *, enough: float = np.inf, max_rounds: int = 400, until: float = np.inf
+    ) -> RelaxedCover | None:
         """Largest share that ``num_views`` views cover, or the first upper bound below ``enough``; None if nothing.
 
-        Any number of rounds gives a valid bound.
+        Any number of rounds gives a valid bound. They end when the monotonic clock reads ``until``.
+
+        Raises
+        ------
+        OutOfTimeError
+            If that is before the first is finished.
         """
         return self._goal(
             views_cost=0.0,
@@ -134,6 +149,7 @@ class CoverRelaxation:
             most_views=num_views,
             max_rounds=max_rounds,
             enough=enough,
+            until=until,
         )
 
     def _goal(
@@ -154,9 +170,16 @@ class CoverRelaxation:
         model.changeRowBounds(1, -np.inf, most_views)
         found: RelaxedCover | None = None
         for _ in range(max_rounds):
-            found, covered = self._solved()
-            if found is None:
+            # The first linear program of a smallest sum is small, and without it there would be no bound at all.
+            try:
+                better, covered = self._solved(np.inf if found is None and views_cost else until)
+            except OutOfTimeError:
+                if found is None:
+                    raise
+                return found
+            if better is None:
                 return None
+            found = better
             if share_cost:
                 found = RelaxedCover(value=-found.value, chosen=found.chosen)
                 if found.value < enough:
@@ -165,15 +188,22 @@ class CoverRelaxation:
                 return found
         return found
 
-    def _solved(self) -> tuple[RelaxedCover | None, Floats]:
+    def _solved(self, until: float) -> tuple[RelaxedCover | None, Floats]:
         """The optimum with the cuts so far, and the covered share of each group that it believes in."""
         model = self._model
+        # HiGHS counts its seconds from the model's making.
+        left_s = max(until - time.monotonic(), 0.0)
+        model.setOptionValue("time_limit", model.getRunTime() + left_s if np.isfinite(left_s) else self._infinity)
         model.run()
-        if model.getModelStatus() != self._optimal:
+        status = model.getModelStatus()
+        if status == self._time_is_up:
+            raise OutOfTimeError
+        if status != self._optimal:
             return None, self._group_share
         solution = model.getSolution()
         values = np.array(solution.col_value)
-        self._note_idle(np.array(solution.row_dual))
+        self._priced = list(self._extra), np.array(solution.row_dual)[2:]
+        self._note_idle(self._priced[1])
         found = RelaxedCover(
             value=float(model.getInfo().objective_function_value),
             chosen=np.clip(values[: self.num_views], 0.0, 1.0),
@@ -220,9 +250,9 @@ class CoverRelaxation:
             np.concatenate(values).astype(np.float64),
         )
 
-    def _note_idle(self, row_dual: Floats) -> None:
+    def _note_idle(self, cut_dual: Floats) -> None:
         for place, row in enumerate(self._extra):
-            row.idle = 0 if row_dual[place + 2] != 0.0 else row.idle + 1
+            row.idle = 0 if cut_dual[place] != 0.0 else row.idle + 1
 
     def _drop_stale(self) -> None:
         if len(self._extra) <= _MAX_CUTS:
@@ -236,9 +266,9 @@ class CoverRelaxation:
 
     def prices(self) -> Floats:
         """What the last solution of ``fewest`` pays for each row of the problem, shape (R,), at least 0."""
-        dual = -np.array(self._model.getSolution().row_dual)[2:]
+        extra, dual = self._priced
         price = np.zeros(len(self._share))
-        for row, value in zip(self._extra, dual, strict=True):
+        for row, value in zip(extra, -dual, strict=True):
             if row.group >= 0 and value > 0:
                 assert row.open_rows is not None
                 price[row.open_rows] += value / self._group_share[row.group]

@@ -1,5 +1,7 @@
 """Smallest covers with their proof: brute force, an independent integer program, and the linear relaxation."""
 
+from unittest.mock import patch
+
 import numpy as np
 import pytest
 from hypothesis import assume, given, settings
@@ -11,7 +13,7 @@ from scipy.sparse import csr_array, eye_array, hstack
 from viewcov.planning.annealing import _change, _state_of, anneal_best, anneal_cover
 from viewcov.planning.cover import Budget, fullest_cover, smallest_cover
 from viewcov.planning.proof import _Search, prove_cover, view_sets
-from viewcov.planning.relaxation import CoverRelaxation
+from viewcov.planning.relaxation import CoverRelaxation, OutOfTimeError
 from viewcov.planning.selection import CoverProblem, greedy_best, greedy_cover, is_cover, prune_cover
 
 
@@ -188,6 +190,24 @@ def test_a_relaxation_cut_short_is_still_a_bound() -> None:
     loose = CoverRelaxation(problem, num_groups=10).fewest(0.93, until=0.0)
     tight = CoverRelaxation(problem, num_groups=10).fewest(0.93)
     assert 0 < loose.value < tight.value
+
+
+def test_a_proof_out_of_time_claims_nothing() -> None:
+    problem = patchy(50, 400, 7)
+    relaxation = CoverRelaxation(problem, num_groups=10)
+    with pytest.raises(OutOfTimeError):
+        relaxation.most(5.0, until=0.0)
+    # Time to spare when the search begins, none when its first linear program does.
+    with patch.object(relaxation, "most", side_effect=OutOfTimeError):
+        chosen, bound = prove_cover(
+            problem,
+            np.arange(50),
+            target=0.93 * problem.coverable_weight,
+            relaxation=relaxation,
+            num_views=3,
+            budget=Budget(),
+        )
+    assert (len(chosen), bound) == (50, 3)
 
 
 def test_limits_on_sets_hold_and_are_lifted_again() -> None:
