@@ -12,7 +12,7 @@ from scipy.sparse import csr_array
 from tqdm import tqdm
 
 from viewcov.coverage.visibility import VisibilityTester
-from viewcov.inspection.arrays import Ints32
+from viewcov.inspection.arrays import Ints, Ints32
 from viewcov.inspection.requirements import Requirements
 from viewcov.inspection.rig import Rig
 from viewcov.inspection.surface import Surface
@@ -67,6 +67,26 @@ class Watch:
         columns = np.concatenate(seen) if seen else np.empty(0, dtype=np.int32)
         shape = (len(viewpoints), self._surface.num_elements)
         return csr_array((np.ones(len(columns)), columns, ends), shape=shape)
+
+
+def seen_among(
+    surface: Surface,
+    elements: Ints,
+    rig: Rig,
+    requirements: Requirements,
+    viewpoints: Sequence[Viewpoint],
+    *,
+    jobs: int = 1,
+    progress: bool = False,
+) -> csr_array:
+    """Which of the ``elements`` each view sees, shape (V, E), sparse, with nothing at the others.
+
+    Takes as long as what there is to see of them.
+    """
+    with Watch(surface.only(elements), rig, requirements, jobs=jobs) as watch:
+        seen = watch.seen_from(viewpoints, progress=progress)
+    shape = (len(viewpoints), surface.num_elements)
+    return csr_array((seen.data, np.asarray(elements)[seen.indices], seen.indptr), shape=shape)
 
 
 def _start_worker(surface: Surface, rig: Rig, requirements: Requirements, gather: bool) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -65,6 +65,17 @@ class Surface:
     def corners_mm(self) -> Floats:
         """Shape (E, 3, 3)."""
         return self.vertices_mm[self.faces]
+
+    def only(self, elements: Ints) -> Surface:
+        """Some of the elements; the part stays whole."""
+        return replace(
+            self,
+            faces=self.faces[elements],
+            source_face_idx=self.source_face_idx[elements],
+            area_mm2=self.area_mm2[elements],
+            centroid_mm=self.centroid_mm[elements],
+            normal=self.normal[elements],
+        )
 
     def neighbours(self) -> Ints:
         """Pairs of elements that share an edge, shape (P, 2), each pair once, lower index first."""

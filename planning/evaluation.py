@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
+
+import numpy as np
 
 from viewcov.coverage.contributions import contributions
 from viewcov.coverage.evaluation import GeometricCoverage, evaluate_viewpoints
 from viewcov.coverage.robustness import PoseNoise, Robustness, robustness
-from viewcov.coverage.truth import locate
+from viewcov.coverage.sightings import seen_among
 from viewcov.inspection.errors import InputError
+from viewcov.inspection.part import snapped
 from viewcov.inspection.plan import InspectionPlan
 from viewcov.inspection.surface import cut_surface
 from viewcov.planning.planner import planning_surface
 from viewcov.planning.pool import gather_candidates
 from viewcov.planning.repairs import Repairs, find_repairs
-from viewcov.planning.selection import CoverProblem
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -66,7 +68,8 @@ def evaluate_plan(
 ) -> PlanEvaluation:
     """What a plan inspects, what would mend it, and how well it bears errors of its poses.
 
-    What is coverable, and what would mend the plan, comes from the same search for candidates as planning makes.
+    Coverable is what the plan covers and what enough candidates see of the rest; they come from the same search as
+    those of planning. What would mend the plan is chosen from them.
 
     Parameters
     ----------
@@ -92,22 +95,15 @@ def evaluate_plan(
     """
     noise = _pose_noise(num_draws, noise_mm, noise_deg, noise_seed)
     rig, limits = plan.rig, plan.requirements
-    surface = cut_surface(plan.load_part(), limits.element_edge_mm)
+    surface = cut_surface(snapped(plan.load_part()), limits.element_edge_mm)
     coarse = planning_surface(surface.part, rig, limits)
-    seed = int(plan.made.get("seed", 0))
-    pool = gather_candidates(coarse, rig, limits, seed=seed, jobs=jobs, progress=progress)
-    coarse_idx = locate(coarse, surface.source_face_idx, surface.centroid_mm)
-    problem = CoverProblem(visible=pool.visible, weight=coarse.area_mm2, demand=limits.views_per_element)
-    coverage = evaluate_viewpoints(
-        surface,
-        rig,
-        limits,
-        plan.viewpoints,
-        coverable=problem.coverable[coarse_idx],
-        progress=progress,
-        jobs=jobs,
-    )
-    repairs = find_repairs(coverage, rig, pool, coarse_idx)
+    pool = gather_candidates(coarse, rig, limits, seed=int(plan.made.get("seed", 0)), jobs=jobs, progress=progress)
+    alone = evaluate_viewpoints(surface, rig, limits, plan.viewpoints, progress=progress, jobs=jobs)
+    left = np.flatnonzero(surface.inspected & ~alone.covered)
+    seen = seen_among(surface, left, rig, limits, pool.viewpoints, jobs=jobs, progress=progress)
+    coverable = alone.covered | (np.asarray(seen.sum(axis=0)) >= limits.views_per_element)
+    coverage = replace(alone, coverable=coverable)
+    repairs = find_repairs(coverage, rig, pool.viewpoints, seen)
     stays = None
     if num_draws > 0:
         stays = robustness(coverage, rig, num_draws=num_draws, noise=noise, jobs=jobs, progress=progress)

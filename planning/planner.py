@@ -26,6 +26,7 @@ from viewcov.inspection.viewpoint import Viewpoint
 from viewcov.planning.clearance import Clearance
 from viewcov.planning.cover import Cover, fullest_cover, smallest_cover
 from viewcov.planning.cycle import shorten_cycle
+from viewcov.planning.finer import MeasuredViews, completed, measure_views
 from viewcov.planning.options import PlanningOptions, out_of_range
 from viewcov.planning.pool import CandidatePool, gather_candidates, images_filled
 from viewcov.planning.proof import Budget
@@ -39,8 +40,9 @@ log = logging.getLogger(__name__)
 DEFAULTS = PlanningOptions()
 """A plan for 99 % of the coverable area with the fewest views."""
 
-PLANNING_ELEMENTS = 25_000
-"""Elements that planning aims at, unless the edge is given, or the part's triangles or its size ask for more."""
+PLANNING_ELEMENTS = 100_000
+"""Elements that planning aims at where the requirements' edge makes more, unless the edge is given, or the part's
+triangles or its size ask for more."""
 
 MAX_IMAGES = 1000
 """A surface that fills more images than this is refused unless the number of candidates is given."""
@@ -57,7 +59,8 @@ class PlanningResult:
     """Viewpoints in the order of the route, with ids v001, v002, ..."""
 
     surface: Surface
-    """The E elements that were planned on."""
+    """The E elements that the plan is measured on: those of the requirements' edge, which are the elements planned
+    on or finer ones, or those of the edge asked for."""
 
     coverable: Bools
     """Shape (E,): elements that enough candidates see."""
@@ -84,7 +87,9 @@ def plan_views(
 
     Candidates are made and tested, those chosen first are moved to where they see more, and a small cover of all
     of them is found with a proof of how few of them could do (see `smallest_cover`); a short route gives the
-    order. The same seed gives the same viewpoints, whatever ``jobs``, unless the time limit ends the proof.
+    order. Where the elements planned on are coarser than the requirements' own, the plan is measured on those and
+    views are added until it reaches its target there too; the bound speaks of the elements planned on. The same
+    seed gives the same viewpoints, whatever ``jobs``, unless the time limit ends the proof.
 
     Parameters
     ----------
@@ -141,10 +146,14 @@ def plan_views(
         problem = CoverProblem(visible=pool.visible, weight=weight, demand=limits.views_per_element)
     cover, most = _chosen(problem, start_views, options)
     ordered = _ordered(problem, pool.viewpoints, cover, rig.motion, options)
+    measured = MeasuredViews(surface=surface, problem=problem, views=ordered)
+    if options.edge_mm is None and surface.max_edge_mm > limits.element_edge_mm:
+        measured = _measured_finely(measured, rig, limits, pool, options, jobs=jobs, progress=progress)
+    ordered = measured.views
     views = tuple(replace(pool.viewpoints[view], id=f"v{place:03d}") for place, view in enumerate(ordered, start=1))
     figures = {
-        **_areas(surface, problem, ordered),
-        "most_coverage": most / problem.coverable_weight,
+        **_areas(measured),
+        "most_coverage": max(most / problem.coverable_weight, measured.coverage),
         **_proof(cover, len(views)),
         **_route(views, rig.motion, options),
     }
@@ -162,33 +171,11 @@ def plan_views(
     figures["seconds"] = round(time.monotonic() - start, 3)
     return PlanningResult(
         plan=InspectionPlan(part=part.source, rig=rig, requirements=limits, viewpoints=views, made=made),
-        surface=surface,
-        coverable=problem.coverable & surface.inspected,
-        num_views=problem.counts(ordered).astype(np.int32),
+        surface=measured.surface,
+        coverable=measured.problem.coverable & measured.surface.inspected,
+        num_views=measured.problem.counts(ordered).astype(np.int32),
         figures=figures,
     )
-
-
-def coverable_elements(
-    surface: Surface,
-    rig: Rig,
-    requirements: Requirements,
-    *,
-    seed: int = 0,
-    num_candidates: int | None = None,
-    jobs: int = 1,
-    progress: bool = False,
-) -> Bools:
-    """Which elements enough candidate viewpoints see, shape (E,).
-
-    A lower estimate of what can be covered at all: an element that no candidate sees might be seen from a
-    viewpoint that was not tried.
-    """
-    pool = gather_candidates(
-        surface, rig, requirements, num_candidates=num_candidates, seed=seed, jobs=jobs, progress=progress
-    )
-    demand = requirements.views_per_element
-    return CoverProblem(visible=pool.visible, weight=surface.area_mm2, demand=demand).coverable
 
 
 def planning_surface(part: Part, rig: Rig, requirements: Requirements, *, edge_mm: float | None = None) -> Surface:
@@ -300,10 +287,7 @@ def _ordered(
 ) -> Ints:
     """The views in the order of the route; exchanged for others where the cycle is to be short."""
     if options.objective == "views":
-        times_s = motion_times_s([viewpoints[view] for view in cover.views], motion)
-        order = short_route(times_s, closed=options.closed, seed=options.seed)
-        # There and back take the same time: rounding errors shall not decide.
-        return cover.views[order if options.closed or order[0] <= order[-1] else order[::-1]]
+        return _short_way(viewpoints, cover.views, motion, options)
     merged, _ = merge_rows(problem)
     target = problem.covered_weight(cover.views)
     if options.num_views is None:
@@ -314,7 +298,39 @@ def _ordered(
     )
 
 
-def _areas(surface: Surface, problem: CoverProblem, chosen: Ints) -> dict[str, Any]:
+def _short_way(viewpoints: Sequence[Viewpoint], views: Ints, motion: MotionModel, options: PlanningOptions) -> Ints:
+    """The views in the order of a short route."""
+    views = np.sort(views)
+    times_s = motion_times_s([viewpoints[view] for view in views], motion)
+    order = short_route(times_s, closed=options.closed, seed=options.seed)
+    # There and back take the same time: rounding errors shall not decide.
+    return views[order if options.closed or order[0] <= order[-1] else order[::-1]]
+
+
+def _measured_finely(
+    planned: MeasuredViews,
+    rig: Rig,
+    limits: Requirements,
+    pool: CandidatePool,
+    options: PlanningOptions,
+    *,
+    jobs: int,
+    progress: bool,
+) -> MeasuredViews:
+    """The views in their order, and as many more as the requirements' own elements show to be needed."""
+    fine = cut_surface(planned.surface.part, limits.element_edge_mm)
+    measured = measure_views(fine, rig, limits, pool.viewpoints, planned.views, jobs=jobs, progress=progress)
+    if options.num_views is not None:
+        return measured
+    whole = completed(measured, rig, limits, pool.viewpoints, share=options.coverage)
+    if whole is measured:
+        return measured
+    log.info("%d views instead of %d on %d elements", len(whole.views), len(planned.views), fine.num_elements)
+    return replace(whole, views=_short_way(pool.viewpoints, whole.views, rig.motion, options))
+
+
+def _areas(measured: MeasuredViews) -> dict[str, Any]:
+    surface, problem, chosen = measured.surface, measured.problem, measured.views
     area = np.where(surface.inspected, surface.area_mm2, 0.0)
     return {
         "part": surface.part.name,
@@ -323,7 +339,7 @@ def _areas(surface: Surface, problem: CoverProblem, chosen: Ints) -> dict[str, A
         "coverable_area_mm2": float(area[problem.coverable].sum()),
         "covered_area_mm2": float(area[problem.counts(chosen) >= problem.demand].sum()),
         # Of the weighted area, which is the area itself unless CAD faces weigh more or less than others.
-        "coverage": problem.covered_weight(chosen) / problem.coverable_weight,
+        "coverage": measured.coverage,
     }
 
 

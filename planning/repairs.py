@@ -14,13 +14,12 @@ from viewcov.coverage.visibility import TESTS, VisibilityTester
 from viewcov.inspection.arrays import Bools, Floats, Ints, Ints32
 from viewcov.inspection.rig import Rig
 from viewcov.inspection.viewpoint import Viewpoint
-from viewcov.planning.pool import CandidatePool
 
 LEAST_GAIN = 1e-4
 """Share of the coverable area for which it is worth to name a viewpoint."""
 
 _TRIES_EACH = 3
-"""Candidates tried at most for each fix: one may show less on fine elements than it promises on coarse ones."""
+"""Candidates tried at most for each fix: with light by way of other surfaces one may show less than it promises."""
 
 _SAME_MM, _SAME_DEG = 1e-6, 1e-5
 
@@ -129,17 +128,16 @@ def moves_from(viewpoints: Sequence[Viewpoint], others: Sequence[Viewpoint]) -> 
 def find_repairs(
     coverage: GeometricCoverage,
     rig: Rig,
-    pool: CandidatePool,
-    pool_element_idx: Ints,
+    candidates: Sequence[Viewpoint],
+    seen: csr_array,
     *,
     max_fixes: int = 10,
     gather: bool = True,
 ) -> Repairs:
-    """Viewpoints out of a pool of candidates that cover what a plan leaves out.
+    """Viewpoints out of C candidates that cover what a plan leaves out.
 
     ``fixes`` are chosen greedily by the area that they cover of what is coverable and not covered, the nearest
-    to the plan among equals, until one more would gain less than ``LEAST_GAIN`` of the coverable area. What a fix
-    gains is then measured on the elements of the coverage itself, as the pool may know coarser ones only.
+    to the plan among equals, until one more would gain less than ``LEAST_GAIN`` of the coverable area.
 
     Parameters
     ----------
@@ -147,22 +145,20 @@ def find_repairs(
         Of the plan.
     rig
         What it was measured with.
-    pool
-        Candidates and what they see, of other or the same elements.
-    pool_element_idx
-        Shape (E,): the pool's element at each element of the coverage.
+    candidates, seen
+        Candidates and what they see at least of the elements that are not covered, shape (C, E).
     max_fixes
         Most fixes.
     gather
         As for ``evaluate_viewpoints``.
     """
-    moves = moves_from(pool.viewpoints, coverage.viewpoints)
-    # A view that the plan has already mends nothing, although on coarser elements it may seem so.
+    moves = moves_from(candidates, coverage.viewpoints)
+    # A view that the plan has already mends nothing, although where views are to overlap it may seem so.
     new = np.flatnonzero((moves.distance_mm > _SAME_MM) | (moves.angle_deg > _SAME_DEG))
     nearest_first = new[np.lexsort((moves.angle_deg[new], moves.distance_mm[new]))]
-    visible = csr_array(pool.visible[nearest_first])
+    visible = csr_array(seen[nearest_first])
     lacking = coverage.coverable & ~coverage.covered
-    nearest = np.where(lacking, _first_rows(visible)[pool_element_idx], -1)
+    nearest = np.where(lacking, _first_rows(visible), -1)
     used, nearest_idx = np.unique(nearest[nearest >= 0], return_inverse=True)
     nearest[nearest >= 0] = nearest_idx
     ranked = Moves(
@@ -170,9 +166,9 @@ def find_repairs(
         distance_mm=moves.distance_mm[nearest_first],
         angle_deg=moves.angle_deg[nearest_first],
     )
-    viewpoints = [pool.viewpoints[row] for row in nearest_first]
+    viewpoints = [candidates[row] for row in nearest_first]
     search = _FixSearch(coverage, rig, viewpoints, ranked, gather=gather)
-    search.run(visible, pool_element_idx, max_fixes=max_fixes)
+    search.run(visible, max_fixes=max_fixes)
     return Repairs(
         fixes=tuple(search.fixes),
         fix_idx=search.fix_idx,
@@ -210,17 +206,15 @@ class _FixSearch:
     def _lacking(self) -> Bools:
         return self._coverage.coverable & (self._num_views < self._coverage.requirements.views_per_element)
 
-    def run(self, visible: csr_array, pool_element_idx: Ints, *, max_fixes: int) -> None:
-        """Add fixes, greedily by what candidates (C,) see by ``visible``, shape (C, pool's elements)."""
+    def run(self, visible: csr_array, *, max_fixes: int) -> None:
+        """Add fixes, greedily by what candidates (C,) see by ``visible``, shape (C, E)."""
         area = self._coverage.surface.area_mm2
         least_mm2 = LEAST_GAIN * self._coverage.coverable_area_mm2
         left = np.ones(len(self._viewpoints), dtype=bool)
         for _ in range(_TRIES_EACH * max_fixes):
             if not left.any() or len(self.fixes) == max_fixes:
                 return
-            lacking = np.flatnonzero(self._lacking)
-            weight = np.bincount(pool_element_idx[lacking], weights=area[lacking], minlength=visible.shape[1])
-            gain = np.where(left, visible @ weight, -np.inf)
+            gain = np.where(left, visible @ np.where(self._lacking, area, 0.0), -np.inf)
             if gain.max() <= least_mm2:
                 return
             # Sums in another order may differ in the last digit: the first of those is the nearest.
@@ -229,7 +223,7 @@ class _FixSearch:
             self._try(row, least_mm2)
 
     def _try(self, row: int, least_mm2: float) -> None:
-        """Add a candidate if it shows on the coverage's own elements, too, what it is wanted for."""
+        """Add a candidate if it shows what it is wanted for in light by way of other surfaces, too."""
         coverage, viewpoint = self._coverage, self._viewpoints[row]
         area, demand = coverage.surface.area_mm2, coverage.requirements.views_per_element
         seen = self._tester.seen_elements(viewpoint)

@@ -108,8 +108,8 @@ class Tally:
         self._counts[self._problem.rows_seen(view)] -= 1
 
 
-def greedy_cover(problem: CoverProblem, *, target: float) -> Ints:
-    """Views that cover at least the weight ``target``, in the order of their choice.
+def greedy_cover(problem: CoverProblem, *, target: float, start: ArrayLike = ()) -> Ints:
+    """Views that cover at least the weight ``target``, in the order of their choice, after those of ``start``.
 
     Each step takes the view with the largest weight of rows that are still seen too seldom; ties go to the
     lower index. For demand 1 that is at most 1 + ln(target / rest) times the fewest possible, where ``rest``
@@ -123,7 +123,8 @@ def greedy_cover(problem: CoverProblem, *, target: float) -> Ints:
     """
     if target > problem.coverable_weight * (1.0 + TOLERANCE):
         raise ValueError(f"target must be at most the coverable {problem.coverable_weight:g}, got {target:g}")
-    tally, chosen = Tally(problem), []
+    chosen = [int(view) for view in np.asarray(start, dtype=np.int64)]
+    tally = Tally(problem, chosen)
     best_next = _lazy_greedy(problem, tally)
     while tally.covered < target * (1.0 - TOLERANCE):
         chosen.append(next(best_next))

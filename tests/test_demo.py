@@ -142,7 +142,7 @@ def test_killed_in_every_stage_it_ends_alike(demo: tuple[Path, dict[str, Any]], 
     _, undisturbed = demo
     out = tmp_path / "out"
     first_files = [
-        "coverable.parquet",
+        "plan-figures.json",
         "dataset/defective-001/images/*.png",
         "dataset/defective-001/predictions/plain/*.png",
         "dataset/defective-001/predictions/stack/*.png",

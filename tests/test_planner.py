@@ -11,14 +11,15 @@ import trimesh
 
 from viewcov.coverage.evaluation import evaluate_viewpoints
 from viewcov.inspection.errors import InputError
-from viewcov.inspection.part import Part, PartSource
+from viewcov.inspection.part import Part, PartSource, snapped
 from viewcov.inspection.plan import read_plan, write_plan
 from viewcov.inspection.rig import load_rig
+from viewcov.inspection.surface import cut_surface
+from viewcov.planning import planner
 from viewcov.planning.options import PlanningOptions
 from viewcov.planning.planner import (
     PLANNING_ELEMENTS,
     PlanningResult,
-    coverable_elements,
     plan_views,
     planning_surface,
 )
@@ -75,12 +76,55 @@ def test_box_is_covered_whole_and_measured_again(box_result: PlanningResult) -> 
 
 
 def test_finer_elements_confirm_the_coverage(box_result: PlanningResult) -> None:
-    from viewcov.inspection.surface import cut_surface
-
     fine = cut_surface(box_part(), 1.5)
     again = evaluate_viewpoints(fine, RIG, RIG.requirements, box_result.plan.viewpoints)
     # Planned at centroids of 4 mm elements: what is missed lies within half an element of the borders of views.
     assert again.coverage > 0.98
+
+
+@pytest.mark.parametrize("objective", ["views", "cycle"])
+def test_a_plan_made_on_coarse_elements_reaches_its_target_on_fine_ones(
+    monkeypatch: pytest.MonkeyPatch, objective: str
+) -> None:
+    part, share = bored_part(), 0.97
+    limits = replace(RIG.requirements, max_mm_per_px=0.3)
+    options = PlanningOptions(coverage=share, num_candidates=150, refine=0, max_nodes=0, objective=objective)
+    monkeypatch.setattr(planner, "PLANNING_ELEMENTS", 1500)
+    coarse = planning_surface(part, RIG, limits)
+    fine = cut_surface(snapped(part), limits.element_edge_mm)
+    assert coarse.num_elements < fine.num_elements / 3
+    # Only as good as it looks on its own elements, the plan falls short: views are added.
+    monkeypatch.setattr(planner, "completed", lambda measured, *_, **__: measured)
+    short = plan_views(part, RIG, limits, options)
+    assert short.figures["coverage"] < share
+    monkeypatch.undo()
+    monkeypatch.setattr(planner, "PLANNING_ELEMENTS", 1500)
+    result = plan_views(part, RIG, limits, options)
+    if objective == "views":
+        assert result.figures["viewpoints"] > short.figures["viewpoints"]
+    assert result.figures["coverage"] >= share * (1 - 1e-9)
+    assert result.figures["lower_bound"] == short.figures["lower_bound"]
+    assert result.surface.num_elements == result.figures["elements"] == fine.num_elements
+    # Brute force: coverable is what any candidate or view sees of the fine elements.
+    pool = gather_candidates(coarse, RIG, limits, num_candidates=150)
+    anything = evaluate_viewpoints(fine, RIG, limits, pool.viewpoints, gather=False)
+    np.testing.assert_array_equal(result.coverable, anything.covered)
+    again = evaluate_viewpoints(fine, RIG, limits, result.plan.viewpoints, coverable=anything.covered, gather=False)
+    np.testing.assert_array_equal(again.num_views, result.num_views)
+    assert again.coverage == pytest.approx(result.figures["coverage"])
+    # No view is left that the target does not need.
+    needless = [
+        evaluate_viewpoints(
+            fine,
+            RIG,
+            limits,
+            [v for v in result.plan.viewpoints if v.id != view.id],
+            coverable=anything.covered,
+            gather=False,
+        ).covered_area_mm2
+        for view in result.plan.viewpoints
+    ]
+    assert max(needless) < share * again.coverable_area_mm2
 
 
 def test_ids_follow_the_route_and_the_file_is_read_back(box_result: PlanningResult, tmp_path: Path) -> None:
@@ -144,7 +188,8 @@ def test_bore_is_seen_as_deep_as_the_incidence_limit_allows() -> None:
     # end is seen. Elements are up to 2 mm high and count by their centroids: 1 mm more at either end.
     limits = replace(RIG.requirements, max_incidence_deg=45.0)
     surface = planning_surface(bored_part(6.0), RIG, limits, edge_mm=2.0)
-    coverable = coverable_elements(surface, RIG, limits, num_candidates=400)
+    pool = gather_candidates(surface, RIG, limits, num_candidates=400)
+    coverable = np.asarray(pool.visible.sum(axis=0)) > 0
     inside = np.linalg.norm(surface.centroid_mm[:, :2], axis=1) < 3.1
     inside &= np.abs(surface.normal[:, 2]) < 0.1
     deepest_mm = (12.5 - np.abs(surface.centroid_mm[:, 2]))[inside & coverable].max()
@@ -226,12 +271,12 @@ def test_implausible_sizes_are_warned_of(caplog: pytest.LogCaptureFixture) -> No
 
 
 def test_planning_surface_keeps_to_its_limits() -> None:
-    sphere = part_of(trimesh.creation.icosphere(subdivisions=3, radius=40))
+    sphere = part_of(trimesh.creation.icosphere(subdivisions=3, radius=80))
     surface = planning_surface(sphere, RIG, RIG.requirements)
     assert surface.num_elements <= PLANNING_ELEMENTS
     assert surface.max_edge_mm > RIG.requirements.element_edge_mm
     assert planning_surface(sphere, RIG, RIG.requirements, edge_mm=2.0).max_edge_mm == 2.0
     # A part of many images keeps elements small beside an image, however many that takes.
-    large = planning_surface(part_of(trimesh.creation.box(extents=[300, 200, 150])), RIG, RIG.requirements)
+    large = planning_surface(part_of(trimesh.creation.box(extents=[600, 400, 300])), RIG, RIG.requirements)
     assert large.num_elements > PLANNING_ELEMENTS
     assert large.max_edge_mm == pytest.approx(512 * RIG.camera.mm_per_px_at_focus / 16)

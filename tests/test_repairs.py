@@ -22,7 +22,6 @@ from viewcov.inspection.rig import Rig
 from viewcov.inspection.ringlight import RingLight
 from viewcov.inspection.surface import Surface, cut_surface
 from viewcov.inspection.viewpoint import Viewpoint
-from viewcov.planning.pool import CandidatePool
 from viewcov.planning.repairs import LEAST_GAIN, Repairs, find_repairs, moves_from
 
 CAMERA = Camera(
@@ -66,11 +65,9 @@ def mended(
     if visible is None:
         with Watch(surface, RIG, limits) as watch:
             visible = watch.seen_from(candidates)
-    pool = CandidatePool(viewpoints=tuple(candidates), visible=visible, given_up_mm2={})
     coverable = np.asarray(visible.sum(axis=0)) >= limits.views_per_element
     coverage = evaluate_viewpoints(surface, RIG, limits, plan, coverable=coverable, gather=False)
-    every = np.arange(surface.num_elements)
-    return find_repairs(coverage, RIG, pool, every, max_fixes=max_fixes, gather=False)
+    return find_repairs(coverage, RIG, candidates, visible, max_fixes=max_fixes, gather=False)
 
 
 @pytest.mark.parametrize("removed", list(SIDES))

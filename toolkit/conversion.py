@@ -34,7 +34,7 @@ def convert_file(
     jobs
         Processes for evaluating the plan, which a workbook needs for its reasons.
     """
-    from viewcov.loop import geometric_coverage
+    from viewcov.planning.evaluation import evaluate_plan
     from viewcov.planning.exchange import export_plan
 
     found, place = locate(source, source_format)
@@ -46,7 +46,7 @@ def convert_file(
         plan = _own_plan(place, part=part, rig=rig, units=units, scale_mm=scale_mm)
     else:
         plan = _foreign_plan(place, found, part=part, rig=rig, units=units, scale_mm=scale_mm)
-    evaluation = geometric_coverage(plan, jobs=jobs, progress=True) if to == "xlsx" else None
+    evaluation = evaluate_plan(plan, jobs=jobs, progress=True).coverage if to == "xlsx" else None
     export_plan(plan, out, to=to, evaluation=evaluation)
     return {"from": found, "to": to, "out": str(out), "viewpoints": len(plan.viewpoints)}
 

@@ -148,7 +148,6 @@ def _claim(options: DemoOptions, out: Path) -> None:
 
 
 def _plan(options: DemoOptions, part: Part, out: Path, *, jobs: int, progress: bool) -> InspectionPlan:
-    from viewcov.loop import store_coverable
     from viewcov.planning.options import PlanningOptions
     from viewcov.planning.planner import plan_views
 
@@ -163,7 +162,6 @@ def _plan(options: DemoOptions, part: Part, out: Path, *, jobs: int, progress: b
         jobs=jobs,
         progress=progress,
     )
-    store_coverable(out / "coverable.parquet", result.plan, result.surface, result.coverable)
     write_json(out / "plan-figures.json", result.figures)
     write_plan(path, result.plan)
     return read_plan(path)
@@ -253,14 +251,12 @@ def _train(options: DemoOptions, plan: InspectionPlan, out: Path, *, progress: b
 
 
 def _evaluate(plan: InspectionPlan, out: Path, *, jobs: int, progress: bool) -> None:
-    from viewcov.loop import geometric_coverage
-    from viewcov.planning.evaluation import PlanEvaluation
+    from viewcov.planning.evaluation import evaluate_plan
     from viewcov.results import write_geometric
 
     # The figures are written last, so they vouch for the other files.
     if not (out / "results" / "geometric.json").is_file():
-        result = geometric_coverage(plan, cache=out / "coverable.parquet", jobs=jobs, progress=progress)
-        write_geometric(out / "results", PlanEvaluation(coverage=result))
+        write_geometric(out / "results", evaluate_plan(plan, jobs=jobs, progress=progress))
 
 
 def _cover(options: DemoOptions, folders: list[InspectionFolder], out: Path, *, jobs: int, progress: bool) -> None:

@@ -1,86 +1,15 @@
-"""Steps of the loop that join two rooms: geometry with its coverable area, and models with their thresholds."""
+"""Steps of the loop that join two rooms: models with their thresholds and figures on the surface."""
 
 from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
-import numpy as np
-
-from viewcov.inspection.arrays import Bools
-from viewcov.inspection.files import read_json, read_table, sha256_of, write_json, write_table
+from viewcov.inspection.files import read_json, write_json
 from viewcov.inspection.folder import Dataset
-from viewcov.inspection.plan import InspectionPlan
-from viewcov.inspection.surface import Surface, cut_surface
-
-if TYPE_CHECKING:
-    from viewcov.coverage.evaluation import GeometricCoverage
 
 log = logging.getLogger(__name__)
-
-
-def geometric_coverage(
-    plan: InspectionPlan, *, cache: Path | None = None, jobs: int = 1, progress: bool = False
-) -> GeometricCoverage:
-    """What a plan inspects, as a share of what the rig could inspect from anywhere.
-
-    Parameters
-    ----------
-    cache
-        File that keeps which elements are coverable, so that the search is not done twice.
-    """
-    from viewcov.coverage.evaluation import evaluate_viewpoints
-
-    surface = cut_surface(plan.load_part(), plan.requirements.element_edge_mm)
-    coverable = coverable_by_rig(plan, surface, cache=cache, jobs=jobs, progress=progress)
-    return evaluate_viewpoints(
-        surface, plan.rig, plan.requirements, plan.viewpoints, coverable=coverable, progress=progress, jobs=jobs
-    )
-
-
-def coverable_by_rig(
-    plan: InspectionPlan, surface: Surface, *, cache: Path | None = None, jobs: int = 1, progress: bool = False
-) -> Bools:
-    """Which elements of a surface the rig could inspect from some candidate viewpoint, shape (E,).
-
-    The search is done on the coarser elements that planning uses; a fine element takes the answer of the
-    nearest coarse one of its triangle.
-    """
-    from viewcov.coverage.truth import locate
-    from viewcov.planning.planner import coverable_elements, planning_surface
-
-    coarse = planning_surface(surface.part, plan.rig, plan.requirements)
-    key = _coverable_key(plan, coarse)
-    mask = _cached(cache, key)
-    if mask is None:
-        seed = int(plan.made.get("seed", 0))
-        mask = coverable_elements(coarse, plan.rig, plan.requirements, seed=seed, jobs=jobs, progress=progress)
-        if cache is not None:
-            store_coverable(cache, plan, coarse, mask)
-    return mask[locate(coarse, surface.source_face_idx, surface.centroid_mm)]
-
-
-def store_coverable(cache: Path, plan: InspectionPlan, coarse: Surface, coverable: Bools) -> None:
-    """Keep which planning elements are coverable, shape (E,), for ``coverable_by_rig``."""
-    write_table(cache, {"coverable": coverable}, metadata={"key": _coverable_key(plan, coarse)})
-
-
-def _coverable_key(plan: InspectionPlan, coarse: Surface) -> str:
-    """Changes with anything that the coverable area depends on."""
-    said = f"{plan.part} {plan.rig} {plan.requirements} {plan.made.get('seed', 0)} {coarse.num_elements}"
-    return sha256_of(said.encode())
-
-
-def _cached(cache: Path | None, key: str) -> Bools | None:
-    if cache is None or not cache.is_file():
-        return None
-    import pyarrow.parquet as pq
-
-    metadata = pq.read_schema(cache).metadata or {}
-    if metadata.get(b"key", b"").decode() != key:
-        return None
-    return np.asarray(read_table(cache)["coverable"], dtype=bool)
 
 
 def train_and_calibrate(

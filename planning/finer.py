@@ -1,0 +1,106 @@
+"""Plans measured on finer elements than they were made on, and completed where those show them to fall short."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.sparse import csr_array, vstack
+
+from viewcov.coverage.sightings import Watch, seen_among
+from viewcov.inspection.arrays import Ints
+from viewcov.inspection.priority import weighted_areas_mm2
+from viewcov.inspection.requirements import Requirements
+from viewcov.inspection.rig import Rig
+from viewcov.inspection.surface import Surface
+from viewcov.inspection.viewpoint import Viewpoint
+from viewcov.planning.selection import TOLERANCE, CoverProblem, greedy_cover, prune_cover
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class MeasuredViews:
+    """Views of a pool of V candidates, measured on E elements."""
+
+    surface: Surface
+    """The elements."""
+
+    problem: CoverProblem
+    """What is coverable, and what the views cover of it.
+
+    Rows of the views are complete; those of other candidates leave out what the views cover.
+    """
+
+    views: Ints
+    """Shape (M,): which of the candidates."""
+
+    @property
+    def coverage(self) -> float:
+        """Share of the coverable weight that the views cover."""
+        return self.problem.covered_weight(self.views) / self.problem.coverable_weight
+
+
+def measure_views(
+    surface: Surface,
+    rig: Rig,
+    requirements: Requirements,
+    candidates: Sequence[Viewpoint],
+    views: Ints,
+    *,
+    jobs: int = 1,
+    progress: bool = False,
+) -> MeasuredViews:
+    """The views measured on a surface, and what it shows to be coverable by all candidates.
+
+    An element that the views leave out is coverable if enough candidates see it. Only the views are tested on all
+    of the surface, the candidates on what the views leave.
+    """
+    own = _seen(surface, rig, requirements, [candidates[view] for view in views], jobs=jobs, progress=progress)
+    times = np.asarray(own.sum(axis=0))
+    left = np.flatnonzero(surface.inspected & (times < requirements.views_per_element))
+    others = seen_among(surface, left, rig, requirements, candidates, jobs=jobs, progress=progress)
+    problem = CoverProblem(
+        visible=_with_rows(others, views, own),
+        weight=weighted_areas_mm2(surface, requirements),
+        demand=requirements.views_per_element,
+    )
+    return MeasuredViews(surface=surface, problem=problem, views=views)
+
+
+def completed(
+    measured: MeasuredViews, rig: Rig, requirements: Requirements, candidates: Sequence[Viewpoint], *, share: float
+) -> MeasuredViews:
+    """The views with as many others as it takes to cover the ``share`` of what is coverable; the same if none.
+
+    Others are added greedily by what they newly cover; views that are no longer needed are left out again.
+    """
+    problem, views = measured.problem, measured.views
+    target = share * problem.coverable_weight
+    if problem.covered_weight(views) >= target * (1.0 - TOLERANCE):
+        return measured
+    grown = greedy_cover(problem, target=target, start=views)
+    added = grown[len(views) :]
+    rows = _seen(measured.surface, rig, requirements, [candidates[view] for view in added])
+    whole = CoverProblem(visible=_with_rows(problem.visible, added, rows), weight=problem.weight, demand=problem.demand)
+    return MeasuredViews(surface=measured.surface, problem=whole, views=prune_cover(whole, grown, target=target))
+
+
+def _seen(
+    surface: Surface,
+    rig: Rig,
+    requirements: Requirements,
+    viewpoints: Sequence[Viewpoint],
+    *,
+    jobs: int = 1,
+    progress: bool = False,
+) -> csr_array:
+    with Watch(surface, rig, requirements, jobs=jobs) as watch:
+        return watch.seen_from(viewpoints, progress=progress)
+
+
+def _with_rows(visible: csr_array, places: Ints, rows: csr_array) -> csr_array:
+    """The matrix with the rows at some places exchanged."""
+    num = visible.shape[0]
+    order = np.arange(num)
+    order[places] = num + np.arange(len(places))
+    return csr_array(csr_array(vstack([visible, rows], format="csr"))[order])
