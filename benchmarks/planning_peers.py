@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from typing import TypeVar
 
@@ -18,7 +18,10 @@ from region_cover import region_cover
 from viewcov.inspection.arrays import Ints
 from viewcov.inspection.surface import Surface, cut_surface
 from viewcov.inspection.viewpoint import Viewpoint
+from viewcov.planning.choice import choose_views
 from viewcov.planning.cover import fullest_cover, smallest_cover
+from viewcov.planning.options import PlanningOptions
+from viewcov.planning.pool import CandidatePool
 from viewcov.planning.proof import Budget
 from viewcov.planning.reduction import merge_rows
 from viewcov.planning.selection import greedy_best, greedy_cover, prune_cover
@@ -136,7 +139,7 @@ class Sequenced:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Targeted:
-    """Candidates, with which the gallery begins, chosen to cover a share of the surface that is planned on."""
+    """Views chosen to cover a share of the surface that is planned on, from the gallery's first or near them."""
 
     method: str
     gallery: Gallery
@@ -221,8 +224,9 @@ def _regions(gallery: Gallery, *, seed: int) -> Sequenced:
 
 def _choices(
     gallery: Gallery, *, time_limit_s: float, max_nodes: int, seed: int
-) -> tuple[Sequenced, Targeted, Targeted]:
-    problem = gallery.pool.problem
+) -> tuple[Sequenced, Targeted, Targeted, Targeted]:
+    pool, problem = gallery.pool, gallery.pool.problem
+    candidates = CandidatePool(viewpoints=pool.viewpoints, visible=pool.visible, given_up_mm2={})
     merged, _ = merge_rows(problem, seed=seed)
     order, seconds = _timed(lambda: greedy_cover(merged, target=problem.coverable_weight))
 
@@ -251,11 +255,31 @@ def _choices(
     def planned_best(num: int) -> Ints:
         return fullest_cover(problem, num_views=num, seed=seed)[0].views
 
+    def moved(options: PlanningOptions) -> Ints:
+        options = replace(options, seed=seed, max_nodes=max_nodes, time_limit_s=time_limit_s)
+        found = choose_views(candidates, pool.surface, pool.rig, pool.rig.requirements, options)
+        assert found is not None
+        views, num = found.cover.views, pool.problem.num_views
+        new = views[views >= num]
+        # The gallery begins with the candidates.
+        return np.concatenate([views[views < num], gallery.add([found.pool.viewpoints[view] for view in new])])
+
     greedy = Choice(views=order, seconds=gallery.pool.gathering_s + seconds)
     return (
         Sequenced(method="greedy", gallery=gallery, order=greedy),
         Targeted(method="greedy with prune", gallery=gallery, choose=partial(chosen, pruned), best=pruned_best),
-        Targeted(method="this planner", gallery=gallery, choose=partial(chosen, planned), best=planned_best),
+        Targeted(
+            method="this planner, without moved poses",
+            gallery=gallery,
+            choose=partial(chosen, planned),
+            best=planned_best,
+        ),
+        Targeted(
+            method="this planner",
+            gallery=gallery,
+            choose=partial(chosen, lambda share: moved(PlanningOptions(coverage=share))),
+            best=lambda num: moved(PlanningOptions(num_views=num)),
+        ),
     )
 
 
@@ -304,7 +328,8 @@ def markdown(compared: Sequence[Comparison], *, made_by: str, machine: str) -> s
         "- *one view per sample*: straight above samples of the surface thinned to blue noise.",
         "- *region-wise cover*: the way of cacton77/ViewpointGeneration, see `benchmarks/region_cover.py`. Its views",
         "  are taken in the order that serves it best.",
-        "- *greedy*, *greedy with prune* and *this planner* choose among the same candidates.",
+        "- *greedy*, *greedy with prune* and *this planner, without moved poses* choose among the same candidates;",
+        "  *this planner* also moves what it chooses to poses between them, as `viewcov plan` does.",
     ]
     for one in compared:
         lines += [

@@ -11,27 +11,24 @@ from typing import Any
 
 import numpy as np
 
-from viewcov.coverage.visibility import VisibilityTester
 from viewcov.inspection.arrays import Bools, Ints, Ints32
 from viewcov.inspection.check import size_findings
 from viewcov.inspection.errors import InputError
 from viewcov.inspection.motion import MotionModel
 from viewcov.inspection.part import Part, snapped, triangle_areas
 from viewcov.inspection.plan import InspectionPlan
-from viewcov.inspection.priority import left_out, weighted_areas_mm2
+from viewcov.inspection.priority import left_out
 from viewcov.inspection.requirements import Requirements
 from viewcov.inspection.rig import Rig
 from viewcov.inspection.surface import Surface, cut_surface
 from viewcov.inspection.viewpoint import Viewpoint
-from viewcov.planning.clearance import Clearance
-from viewcov.planning.cover import Cover, fullest_cover, smallest_cover
+from viewcov.planning.choice import choose_views
+from viewcov.planning.cover import Cover
 from viewcov.planning.cycle import shorten_cycle
 from viewcov.planning.finer import MeasuredViews, completed, measure_views
 from viewcov.planning.options import PlanningOptions, out_of_range
 from viewcov.planning.pool import CandidatePool, gather_candidates, images_filled
-from viewcov.planning.proof import Budget
 from viewcov.planning.reduction import merge_rows
-from viewcov.planning.refinement import RefinedViews, refine_views
 from viewcov.planning.route import motion_times_s, route_bound, route_cost, short_route
 from viewcov.planning.selection import CoverProblem
 
@@ -125,7 +122,7 @@ def plan_views(
     if options.overlap is not None:
         limits = replace(limits, views_per_element=options.overlap)
     surface = _surface_asked_for(part, rig, limits, options)
-    pool = gather_candidates(
+    candidates = gather_candidates(
         surface,
         rig,
         limits,
@@ -135,16 +132,10 @@ def plan_views(
         jobs=jobs,
         progress=progress,
     )
-    weight = weighted_areas_mm2(surface, limits)
-    problem = CoverProblem(visible=pool.visible, weight=weight, demand=limits.views_per_element)
-    if not problem.coverable_weight > 0:
+    chosen = choose_views(candidates, surface, rig, limits, options)
+    if chosen is None:
         raise _nothing_coverable(part, rig)
-    num_candidates, start_views = len(pool.viewpoints), None
-    if options.refine != 0:
-        refined = _refined(pool, problem, VisibilityTester(surface, rig, limits), Clearance(surface, rig), options)
-        pool, start_views = refined.pool, refined.views
-        problem = CoverProblem(visible=pool.visible, weight=weight, demand=limits.views_per_element)
-    cover, most = _chosen(problem, start_views, options)
+    pool, problem, cover = chosen.pool, chosen.problem, chosen.cover
     ordered = _ordered(problem, pool.viewpoints, cover, rig.motion, options)
     measured = MeasuredViews(surface=surface, problem=problem, views=ordered)
     if options.edge_mm is None and surface.max_edge_mm > limits.element_edge_mm:
@@ -153,7 +144,7 @@ def plan_views(
     views = tuple(replace(pool.viewpoints[view], id=f"v{place:03d}") for place, view in enumerate(ordered, start=1))
     figures = {
         **_areas(measured),
-        "most_coverage": max(most / problem.coverable_weight, measured.coverage),
+        "most_coverage": max(chosen.most_coverage, measured.coverage),
         **_proof(cover, len(views)),
         **_route(views, rig.motion, options),
     }
@@ -162,7 +153,7 @@ def plan_views(
         "version": importlib.metadata.version("viewcov"),
         "seed": options.seed,
         "options": {**asdict(options), "overlap": limits.views_per_element, "edge_mm": surface.max_edge_mm},
-        "candidates": num_candidates,
+        "candidates": len(candidates.viewpoints),
         "given_up_mm2": pool.given_up_mm2,
         "findings": [asdict(finding) for finding in part.findings],
         # Without the time taken, so that the same seed writes the same file.
@@ -241,43 +232,6 @@ def _nothing_coverable(part: Part, rig: Rig) -> InputError:
     )
 
 
-def _refined(
-    pool: CandidatePool,
-    problem: CoverProblem,
-    tester: VisibilityTester,
-    clearance: Clearance,
-    options: PlanningOptions,
-) -> RefinedViews:
-    """A first choice moved to poses from which it sees more, and the pool with these added.
-
-    The final choice and its proof are then made among all of them, so that the proof speaks of them too.
-    """
-    cover, _ = _chosen(problem, None, replace(options, max_nodes=0), effort=0.2)
-    return refine_views(
-        pool,
-        cover.views,
-        tester,
-        clearance,
-        weight=problem.weight,
-        demand=problem.demand,
-        target=None if options.num_views is not None else options.coverage * problem.coverable_weight,
-        seed=options.seed,
-        max_tests=max(1000, 20 * len(cover.views)) if options.refine is None else options.refine,
-    )
-
-
-def _chosen(
-    problem: CoverProblem, start: Ints | None, options: PlanningOptions, *, effort: float = 1.0
-) -> tuple[Cover, float]:
-    """The views, and the weight that no choice of so many views exceeds."""
-    if options.num_views is not None:
-        return fullest_cover(problem, num_views=options.num_views, start=start, effort=effort, seed=options.seed)
-    target = options.coverage * problem.coverable_weight
-    budget = Budget(max_nodes=options.max_nodes, time_limit_s=options.time_limit_s)
-    cover = smallest_cover(problem, target=target, start=start, budget=budget, effort=effort, seed=options.seed)
-    return cover, problem.coverable_weight
-
-
 def _ordered(
     problem: CoverProblem,
     viewpoints: Sequence[Viewpoint],
@@ -344,11 +298,13 @@ def _areas(measured: MeasuredViews) -> dict[str, Any]:
 
 
 def _proof(cover: Cover, num_views: int) -> dict[str, Any]:
+    # After an exchange on finer elements there may be fewer than the bound, which speaks of those planned on.
+    bound = min(cover.bound.num_views, num_views)
     return {
         "viewpoints": num_views,
-        "lower_bound": cover.bound.num_views,
+        "lower_bound": bound,
         "bound": cover.bound.name,
-        "gap": (num_views - cover.bound.num_views) / num_views,
+        "gap": (num_views - bound) / num_views,
         "status": cover.bound.status(num_views),
     }
 

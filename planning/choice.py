@@ -1,0 +1,90 @@
+"""The views of a plan, chosen from a pool of candidates and moved to where they see more."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from viewcov.coverage.visibility import VisibilityTester
+from viewcov.inspection.arrays import Ints
+from viewcov.inspection.priority import weighted_areas_mm2
+from viewcov.inspection.requirements import Requirements
+from viewcov.inspection.rig import Rig
+from viewcov.inspection.surface import Surface
+from viewcov.planning.clearance import Clearance
+from viewcov.planning.cover import Cover, fullest_cover, smallest_cover
+from viewcov.planning.options import PlanningOptions
+from viewcov.planning.pool import CandidatePool
+from viewcov.planning.proof import Budget
+from viewcov.planning.refinement import refine_views
+from viewcov.planning.selection import CoverProblem
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ChosenViews:
+    """A cover by views of a pool."""
+
+    pool: CandidatePool
+    """The candidates, and after them the poses that views were moved to."""
+
+    problem: CoverProblem
+    """Of all of them: the weight is the area to be inspected, times the weight of its CAD face."""
+
+    cover: Cover
+    """The views, and the proof of how few could do, which speaks of the moved poses too."""
+
+    most_coverage: float
+    """Share of the coverable weight that no choice of so many views exceeds."""
+
+
+def choose_views(
+    pool: CandidatePool, surface: Surface, rig: Rig, requirements: Requirements, options: PlanningOptions
+) -> ChosenViews | None:
+    """The views that the options ask for, of those in the pool and poses near them; None if nothing is coverable.
+
+    A first choice is moved to where it sees more, and the final one made among the candidates and these poses, so
+    that its proof speaks of both.
+
+    Parameters
+    ----------
+    pool
+        Candidates with what they see of the surface.
+    surface, rig, requirements
+        What is inspected with what; see `Requirements.views_per_element` for overlap.
+    options
+        What is asked. That of the candidates, the elements and the route is not used.
+    """
+    weight = weighted_areas_mm2(surface, requirements)
+    demand = requirements.views_per_element
+    problem = CoverProblem(visible=pool.visible, weight=weight, demand=demand)
+    if not problem.coverable_weight > 0:
+        return None
+    start = None
+    if options.refine != 0:
+        first, _ = _chosen(problem, None, replace(options, max_nodes=0), effort=0.2)
+        refined = refine_views(
+            pool,
+            first.views,
+            VisibilityTester(surface, rig, requirements),
+            Clearance(surface, rig),
+            weight=weight,
+            demand=demand,
+            target=None if options.num_views is not None else options.coverage * problem.coverable_weight,
+            seed=options.seed,
+            max_tests=max(1000, 20 * len(first.views)) if options.refine is None else options.refine,
+        )
+        pool, start = refined.pool, refined.views
+        problem = CoverProblem(visible=pool.visible, weight=weight, demand=demand)
+    cover, most = _chosen(problem, start, options)
+    return ChosenViews(pool=pool, problem=problem, cover=cover, most_coverage=most / problem.coverable_weight)
+
+
+def _chosen(
+    problem: CoverProblem, start: Ints | None, options: PlanningOptions, *, effort: float = 1.0
+) -> tuple[Cover, float]:
+    """The views, and the weight that no choice of so many views exceeds."""
+    if options.num_views is not None:
+        return fullest_cover(problem, num_views=options.num_views, start=start, effort=effort, seed=options.seed)
+    target = options.coverage * problem.coverable_weight
+    budget = Budget(max_nodes=options.max_nodes, time_limit_s=options.time_limit_s)
+    cover = smallest_cover(problem, target=target, start=start, budget=budget, effort=effort, seed=options.seed)
+    return cover, problem.coverable_weight
