@@ -19,6 +19,9 @@ from viewcov.planning.selection import TOLERANCE, CoverProblem, greedy_best, gre
 _SEARCH_WORK = 5e9
 """Updates of gains that one annealing run may make: about five seconds."""
 
+_MOVES_A_VIEW = 2000
+"""Moves of one annealing run for each view of the set: two views are soon exchanged for all others."""
+
 _ANNEALING_RUNS = 3
 
 
@@ -102,7 +105,7 @@ def fullest_cover(
     if merged.covered_weight(views) >= everything * (1.0 - TOLERANCE):
         return smallest_cover(problem, target=everything, start=views, effort=effort, seed=seed), everything
     for run in range(_ANNEALING_RUNS):
-        views = anneal_best(merged, views, num_moves=_num_moves(merged, effort), seed=seed + run)
+        views = anneal_best(merged, views, num_moves=_num_moves(merged, num_views, effort), seed=seed + run)
     relaxation = CoverRelaxation(merged, seed=seed)
     relaxed = relaxation.most(num_views)
     assert relaxed is not None
@@ -116,11 +119,11 @@ def _partial_cover(
 ) -> Cover:
     relaxation = CoverRelaxation(problem, seed=seed)
     bound = relaxed_bound(problem, target=target, relaxation=relaxation, until=budget.until)
-    views = start
+    views, moves = start, _num_moves(problem, len(start), effort)
     for run in range(_ANNEALING_RUNS):
         if len(views) <= bound.num_views:
             break
-        views = anneal_cover(problem, views, target=target, num_moves=_num_moves(problem, effort), seed=seed + run)
+        views = anneal_cover(problem, views, target=target, num_moves=moves, seed=seed + run)
     if problem.demand > 1 or len(views) <= bound.num_views:
         return Cover(views=np.sort(views), bound=bound)
     views, num_views = prove_cover(
@@ -131,10 +134,14 @@ def _partial_cover(
     return Cover(views=np.sort(views), bound=bound, nodes=budget.nodes)
 
 
-def _num_moves(problem: CoverProblem, effort: float) -> int:
-    """Moves of one annealing run: an exchange changes three views, and each of their rows all views of the row."""
+def _num_moves(problem: CoverProblem, size: int, effort: float) -> int:
+    """Moves of one annealing run on a set of that size.
+
+    An exchange changes three views, and each of their rows all views of the row.
+    """
     updates = 3.0 * float(problem.visible.sum(axis=0) ** 2 @ np.ones(len(problem.weight))) / problem.num_views
-    return int(effort * np.clip(_SEARCH_WORK / max(updates, 1.0), 4_000, 50 * problem.num_views + 4_000))
+    most = min(50 * problem.num_views + 4_000, _MOVES_A_VIEW * size)
+    return int(effort * min(max(_SEARCH_WORK / max(updates, 1.0), 4_000), most))
 
 
 def _full_cover(
@@ -151,7 +158,7 @@ def _full_cover(
     if chosen is not None:
         start = min(start, np.concatenate([reduced.forced, reduced.views[chosen]]), key=len)
     if chosen is None or len(start) > fixed + least:
-        moves = _num_moves(problem, effort)
+        moves = _num_moves(problem, len(start), effort)
         start = min(
             (anneal_cover(problem, start, target=target, num_moves=moves, seed=seed + run) for run in range(3)), key=len
         )
