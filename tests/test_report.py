@@ -48,6 +48,27 @@ SUMMARY: dict[str, Any] = {
         "waterfall": {"in_frame": 20000.0, "facing": 19800.0, "lit": 18832.8},
         "uncovered": {"facing": 200.0, "lit": 967.2, "resolved": 0.0},
         "k_coverage": [20000.0, 18832.8, 12345.0],
+        "redundant_views": ["v004", "v031"],
+        "fixes": [
+            {
+                "id": "s00017",
+                "world_from_camera": [[1.0, 0, 0, 10.24], [0, 1.0, 0, -20.51], [0, 0, 1.0, 251.0], [0, 0, 0, 1.0]],
+                "gained_area_mm2": 57.03,
+                "repairs": {"unoccluded": 50.0, "lit": 7.03},
+                "nearest_view": "v004",
+                "distance_mm": 12.34,
+                "angle_deg": 5.67,
+            }
+        ],
+        "robustness": {
+            "draws": 37,
+            "noise_mm": 0.55,
+            "noise_deg": 0.12,
+            "mean_coverage": 0.9851,
+            "quantile_5_coverage": 0.9812,
+            "least_coverage": 0.9793,
+            "share_by_probability": {"1": 0.9634, "0.5": 0.9899},
+        },
     },
     "segmentation": {"plain": {"threshold": 0.42, "precision": 0.7111, "recall": 0.62, "f1": 0.66}},
     "effective": {
@@ -143,7 +164,9 @@ def test_all_figures_are_shown_with_units_and_intervals(tmp_path: Path) -> None:
         "only plain found: 7; only stack: 29", "240", "151", "1.25", "77.7 %", "61.7 %", "0.711", "0.805",
         "10.2, −3.1, 22.0", "2.31", "0.973", "unknown", "closed", "33.2", "0.1.0", "12345",
         "No real image was used.", "seen too obliquely", "967 mm²", "94.2 %", "−967",
-        "no plan from these candidates has fewer views",
+        "no plan from these candidates has fewer views", "s00017", "10.2, −20.5, 251.0", "57", "99.4 %",
+        "hidden by the part itself, not lit", "12.3 mm, 5.67° from v004", "2 views could be left out", "v004, v031",
+        "37 draws", "0.55 mm and 0.12°", "98.5 %", "98.1 %", "97.9 %", "96.3 %", "99.0 %",
     ):  # fmt: skip
         assert expected in text, expected
 

@@ -13,7 +13,7 @@ from tqdm import tqdm
 from viewcov.inspection.files import finite, read_grey, read_json, read_mask, write_json
 from viewcov.inspection.folder import InspectionFolder
 from viewcov.summary import inspections_under, plan_under, summarise
-from viewcov.viewer.charts import PodCurve, pod_chart
+from viewcov.viewer.charts import PodCurve, coverage_chart, pod_chart
 from viewcov.viewer.heatmaps import heatmap, panel_size
 from viewcov.viewer.image_sheets import SheetImage, image_sheet
 from viewcov.viewer.markers import Marker, marker
@@ -69,7 +69,7 @@ def _pictures(root: Path, summary: Mapping[str, Any], folder: Path) -> Iterator[
     views = _ViewsOf()
     results = root / "results"
     if (results / "geometric.vtp").is_file():
-        yield from _geometric(results / "geometric.vtp", plan_under(root), folder, views)
+        yield from _geometric(results / "geometric.vtp", summary, plan_under(root), folder, views)
     if (results / "effective.vtp").is_file():
         yield from _effective(results / "effective.vtp", summary, folder, views)
     models = list(summary.get("fusion", {}))
@@ -104,7 +104,7 @@ class _ViewsOf:
         return self._views
 
 
-def _geometric(vtp: Path, plan: Any, folder: Path, views: _ViewsOf) -> Iterator[Draw]:
+def _geometric(vtp: Path, summary: Mapping[str, Any], plan: Any, folder: Path, views: _ViewsOf) -> Iterator[Draw]:
     mesh = read_vtp(vtp)
     num = len(plan.viewpoints)
     yield (
@@ -138,6 +138,31 @@ def _geometric(vtp: Path, plan: Any, folder: Path, views: _ViewsOf) -> Iterator[
             colours=("#7a5fc0", "#c8504b", "#3a3f4a", "#3b6fb6", "#64b5e6", "#e0903a", "#d9c84a", "#cfe6d8"),
         ),
     )  # fmt: skip
+    by_views = summary["geometric"]["coverage_by_views"]
+    curves = {
+        "best view next": [0.0, *by_views["greedily"]],
+        "in the order of the route": [0.0, *by_views["in_order"]],
+    }
+    yield (
+        Picture(
+            path=folder / "coverage-by-views.png", title="Coverage against the number of views", section="geometric",
+            caption="What a part of the plan covers. The last views add little: where the curve flattens, fewer views "
+            "cost hardly any area.",
+        ),
+        lambda: coverage_chart(folder / "coverage-by-views.png", curves),
+    )  # fmt: skip
+    if "covered_probability" in mesh.arrays:
+        path = folder / "covered-probability.png"
+        yield (
+            Picture(
+                path=path, title="Coverage under pose noise", section="geometric",
+                caption="Share of the draws in which each element is covered.",
+            ),
+            views.heatmap(
+                mesh, mesh.arrays["covered_probability"], path, limits=(0.0, 1.0), title="Coverage under pose noise",
+                label="share of draws",
+            ),
+        )  # fmt: skip
 
 
 def _effective(vtp: Path, summary: Mapping[str, Any], folder: Path, views: _ViewsOf) -> Iterator[Draw]:

@@ -8,13 +8,13 @@ from typing import Any
 
 from viewcov.inspection.files import write_text
 from viewcov.viewer.report_cards import cards, mapping, of
+from viewcov.viewer.report_geometry import geometric
 from viewcov.viewer.report_html import Picture, Table, escape, figure, percent, table
 from viewcov.viewer.report_sections import (
     about,
     defects,
     effective,
     fusion,
-    geometric,
     notes,
     part,
     plan,

@@ -28,15 +28,6 @@ Summary = Mapping[str, Any]
 MAX_DEFECTS = 200
 """More rows than this are left to the result files."""
 
-_REASONS = {
-    "in_frame": "outside every image",
-    "facing": "seen too obliquely",
-    "unoccluded": "hidden by the part itself",
-    "in_focus": "out of focus",
-    "resolved": "sampled too coarsely",
-    "lit": "not lit",
-    "exposed": "too dark, too bright, or not in the light asked for",
-}
 _SHARES = ("coverage", "most_coverage", "gap")
 _STATUS = {
     "optimal": "no plan with fewer views reaches this coverage with the candidates tried",
@@ -137,76 +128,6 @@ def _curves(variants: Mapping[str, Any]) -> str:
     ]
     header = ["probability of detection", *curves]
     return '<h3 class="sub">Share of the surface by probability of detection</h3>' + table(header, rows)
-
-
-def geometric(summary: Summary) -> str:
-    """Waterfall, reasons, and how many views see the surface."""
-    values = mapping(summary.get("geometric"))
-    inspected = values.get("inspected_area_mm2") or of(summary, "part", "inspected_area_mm2")
-    parts = []
-    covered, coverable = values.get("covered_area_mm2"), values.get("coverable_area_mm2")
-    if covered is not None and coverable is not None:
-        total = f" The surface to be inspected has {_mm2(inspected)}." if inspected else ""
-        parts.append(
-            f"<p>{_mm2(covered)} of {_mm2(coverable)} that any allowed view could cover are "
-            f"covered ({escape(percent(values.get('coverage')))}).{total}</p>"
-        )
-    waterfall = mapping(values.get("waterfall"))
-    if waterfall and inspected:
-        parts.append('<h3 class="sub">Area that survives each test</h3>' + bars(_waterfall(waterfall, inspected)))
-    uncovered = {name: area for name, area in mapping(values.get("uncovered")).items() if area}
-    if uncovered and inspected:
-        longest = max(uncovered.values())
-        lines = [
-            Bar(
-                name=_REASONS.get(name, label(name)), share=area / longest, text=f"{number(area)} mm²",
-                detail=percent(area / inspected), colour="var(--orange)",
-            )
-            for name, area in sorted(uncovered.items(), key=lambda item: -item[1])
-        ]  # fmt: skip
-        parts.append('<h3 class="sub">Why the rest stays uncovered</h3>' + bars(lines))
-        parts.append('<p class="note">The test that the most promising view of each place failed.</p>')
-    views = values.get("k_coverage") or []
-    if len(views) > 1 and inspected:
-        lines = [
-            Bar(
-                name=f"{k} or more",
-                share=area / inspected,
-                text=percent(area / inspected),
-                detail=f"{number(area)} mm²",
-            )
-            for k, area in list(enumerate(views))[1:9]
-        ]
-        parts.append('<h3 class="sub">Area by the number of views that see it</h3>' + bars(lines))
-    return "".join(parts)
-
-
-def _mm2(area: float) -> str:
-    return f'<span class="keep">{escape(number(area))} mm²</span>'
-
-
-def _waterfall(waterfall: Mapping[str, float], inspected: float) -> list[Bar]:
-    lines = [
-        Bar(
-            name="to be inspected",
-            share=1.0,
-            text="100 %",
-            detail=f"{number(inspected)} mm²",
-            colour="#9aa3ae",
-        )
-    ]
-    before = inspected
-    for k, (name, area) in enumerate(waterfall.items()):
-        lost = f", −{number(before - area)}" if before - area >= 0.5 else ""
-        lines.append(
-            Bar(
-                name=label(name), share=area / inspected, text=percent(area / inspected),
-                detail=f"{number(area)} mm²{lost}", before=before / inspected,
-                colour="var(--teal)" if k == len(waterfall) - 1 else "var(--blue)",
-            )
-        )  # fmt: skip
-        before = area
-    return lines
 
 
 def segmentation(summary: Summary) -> str:
