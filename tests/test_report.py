@@ -165,7 +165,7 @@ def test_all_figures_are_shown_with_units_and_intervals(tmp_path: Path) -> None:
         "10.2, −3.1, 22.0", "2.31", "0.973", "unknown", "closed", "33.2", "0.1.0", "12345",
         "No real image was used.", "seen too obliquely", "967 mm²", "94.2 %", "−967",
         "no plan from these candidates has fewer views", "s00017", "10.2, −20.5, 251.0", "57", "99.4 %",
-        "hidden by the part itself, not lit", "12.3 mm, 5.67° from v004", "2 views could be left out", "v004, v031",
+        "hidden by the part itself, not lit", "12.3 mm, 5.67°, v004", "2 views could be left out", "v004, v031",
         "37 draws", "0.55 mm and 0.12°", "98.5 %", "98.1 %", "97.9 %", "96.3 %", "99.0 %",
     ):  # fmt: skip
         assert expected in text, expected

@@ -73,7 +73,7 @@ def _fixes(values: Mapping[str, Any]) -> str:
         place = None if pose is None else ", ".join(f"{row[3]:.1f}" for row in pose[:3]).replace("-", "−")
         moved = None
         if nearest is not None:
-            moved = f"{number(of(fix, 'distance_mm'))} mm, {number(of(fix, 'angle_deg'))}° from {nearest}"
+            moved = f"{number(of(fix, 'distance_mm'))} mm, {number(of(fix, 'angle_deg'))}°, {nearest}"
         rows.append(
             [
                 of(fix, "id"),
@@ -86,7 +86,7 @@ def _fixes(values: Mapping[str, Any]) -> str:
         )
     if not rows:
         return ""
-    header = ["viewpoint", "camera centre, mm", "gains, mm²", "coverage with it", "what it mends", "moved by"]
+    header = ["viewpoint", "camera centre, mm", "gains, mm²", "coverage with it", "what it mends", "from the nearest view"]
     caption = "Each after those above it. Poses are in geometric.json, the nearest for each element in nearest.parquet."
     return '<h3 class="sub">Viewpoints that would cover more</h3>' + table(header, rows, caption=caption)
 
