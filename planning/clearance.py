@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numba import njit
 
 from viewcov.inspection.arrays import Bools, Floats
 from viewcov.inspection.fixture import obstacles_of
@@ -10,11 +11,8 @@ from viewcov.inspection.part import Part
 from viewcov.inspection.rig import Rig
 from viewcov.inspection.surface import Surface, cut_surface
 
-_CHUNK = 4_000_000
-"""Distances computed at a time, which bounds the memory."""
-
-_CELLS = 48
-"""Cells along a mesh's longest side, each of which one point stands for at first."""
+_CELLS = 24
+"""Cells along a mesh's longest side that its points are put into."""
 
 _FIXTURE_ELEMENTS = 50_000
 """Elements that a fixture's mesh is cut into, where its own triangles are not more."""
@@ -73,57 +71,65 @@ class Clearance:
 
 
 class _Cloud:
-    """The corners of one surface's elements."""
+    """The corners of one surface's elements, in cells of a ball each."""
 
     def __init__(self, surface: Surface, tubes: list[_Tube], clearance_mm: float) -> None:
         points = surface.vertices_mm[np.unique(surface.faces)]
         low, high = points.min(axis=0), points.max(axis=0)
-        # Moved to their middle, because squared distances are subtracted below.
-        self._center_mm = (low + high) / 2
-        self._points = points - self._center_mm
-        self._half_mm = (high - low) / 2
+        self._middle_mm, self._half_mm = (low + high) / 2, (high - low) / 2
         cell_mm = max(float((high - low).max()), 1e-9) / _CELLS
-        cells = np.floor(self._points / cell_mm).astype(np.int64)
-        self._thinned = np.unique(cells, axis=0, return_index=True)[1]
-        self._diagonal_mm = np.sqrt(3.0) * cell_mm
+        cell = np.unique(np.floor((points - low) / cell_mm).astype(np.int64), axis=0, return_inverse=True)[1].ravel()
+        order = np.argsort(cell, kind="stable")
+        self._points = points[order]
+        self._starts = np.append(0, np.cumsum(np.bincount(cell)))
+        first = self._starts[:-1]
+        corners = [extreme.reduceat(self._points, first) for extreme in (np.minimum, np.maximum)]
+        self._ball_middle_mm = (corners[0] + corners[1]) / 2
+        self._ball_radius_mm = np.linalg.norm(corners[1] - corners[0], axis=1) / 2
         self._needed_mm = clearance_mm + surface.max_edge_mm / np.sqrt(3.0)
-        self._tubes = tubes
+        self._tubes = np.array(tubes)
 
     def clear(self, center_mm: Floats, forward: Floats) -> Bools:
         """Whether each camera keeps clear of the surface, shape (C,)."""
-        center = center_mm - self._center_mm
         # Most cameras have the whole bounding box ahead of their front.
-        nearest = -np.einsum("ij,ij->i", center, forward) - np.abs(forward) @ self._half_mm
-        clear = nearest >= max(front for *_, front in self._tubes) + self._needed_mm
-        unsure = np.flatnonzero(~clear)
-        # One point of each cell tells most of the others: the rest of the cell is at most its diagonal away.
-        coarse_mm = self._distance_mm(self._points[self._thinned], center[unsure], forward[unsure])
-        clear[unsure[coarse_mm >= self._needed_mm + self._diagonal_mm]] = True
-        unsure = unsure[(coarse_mm >= self._needed_mm) & (coarse_mm < self._needed_mm + self._diagonal_mm)]
-        clear[unsure] = self._distance_mm(self._points, center[unsure], forward[unsure]) >= self._needed_mm
+        nearest = np.einsum("ij,ij->i", self._middle_mm - center_mm, forward) - np.abs(forward) @ self._half_mm
+        clear = nearest >= self._tubes[:, 3].max() + self._needed_mm
+        for camera in np.flatnonzero(~clear):
+            clear[camera] = _keeps_off(
+                self._points, self._starts, self._ball_middle_mm, self._ball_radius_mm,
+                center_mm[camera], forward[camera], self._tubes, self._needed_mm,
+            )  # fmt: skip
         return clear
 
-    def _distance_mm(self, points: Floats, center: Floats, forward: Floats) -> Floats:
-        """Distance of the nearest of the points from the tubes of each camera, shape (C,)."""
-        distance = np.empty(len(center))
-        size = max(1, _CHUNK // len(points))
-        for start in range(0, len(center), size):
-            some = slice(start, start + size)
-            distance[some] = _nearest_mm(points, center[some], forward[some], self._tubes)
-        return distance
+
+@njit(cache=True, nogil=True)
+def _keeps_off(  # type: ignore[no-untyped-def]
+    points, starts, ball_middle, ball_radius, center, forward, tubes, needed
+):
+    """Whether no point is nearer to the tubes than needed; points in a ball that is far enough are not looked at."""
+    for cell in range(len(ball_radius)):
+        if _off_tubes(ball_middle[cell], center, forward, tubes) - ball_radius[cell] >= needed:
+            continue
+        for place in range(starts[cell], starts[cell + 1]):
+            if _off_tubes(points[place], center, forward, tubes) < needed:
+                return False
+    return True
 
 
-def _nearest_mm(points: Floats, center: Floats, forward: Floats, tubes: list[_Tube]) -> Floats:
-    along = points @ forward.T - np.einsum("ij,ij->i", center, forward)
-    square = (
-        np.einsum("ij,ij->i", points, points)[:, None] - 2.0 * points @ center.T + np.einsum("ij,ij->i", center, center)
-    )
-    from_axis = np.sqrt(np.maximum(square - along**2, 0.0))
-    nearest = np.full(len(center), np.inf)
-    for inner, outer, back, front in tubes:
-        aside = np.maximum(np.maximum(from_axis - outer, inner - from_axis), 0.0)
-        ahead = np.maximum(np.maximum(along - front, back - along), 0.0)
-        nearest = np.minimum(nearest, (aside**2 + ahead**2).min(axis=0))
+@njit(cache=True, nogil=True)
+def _off_tubes(point, center, forward, tubes):  # type: ignore[no-untyped-def]
+    """Distance of a point from the nearest of the tubes around a camera's axis."""
+    along = square = 0.0
+    for axis in range(3):
+        offset = point[axis] - center[axis]
+        along += offset * forward[axis]
+        square += offset * offset
+    from_axis = np.sqrt(max(square - along * along, 0.0))
+    nearest = np.inf
+    for tube in range(len(tubes)):
+        aside = max(from_axis - tubes[tube, 1], tubes[tube, 0] - from_axis, 0.0)
+        ahead = max(along - tubes[tube, 3], tubes[tube, 2] - along, 0.0)
+        nearest = min(nearest, aside * aside + ahead * ahead)
     return np.sqrt(nearest)
 
 

@@ -184,6 +184,7 @@ class _Search:
         self._pool, self._tester, self._clearance = pool, tester, clearance
         self._proposer = Proposer(tester.surface, tester.rig, tester.requirements)
         self._rng, self._max_tests = rng, max_tests
+        self._by_element = pool.visible.tocsc()
 
     def spent(self) -> bool:
         """Whether no more tests may be made."""
@@ -210,7 +211,9 @@ class _Search:
         """Exchange or move one view if that covers more; whether it did."""
         view, worth = choice.views[place], choice.worth(place)
         enough = worth[view.seen].sum() + TOLERANCE * choice.weight.sum()
-        gains = self._pool.visible @ worth
+        # Hardly any element is worth anything: those that no other view sees.
+        some = np.flatnonzero(worth)
+        gains = self._by_element[:, some] @ worth[some]
         best = int(np.argmax(gains))
         if gains[best] > enough:
             seen = self._pool.visible.indices[slice(*self._pool.visible.indptr[best : best + 2])]

@@ -86,7 +86,14 @@ def _fixes(values: Mapping[str, Any]) -> str:
         )
     if not rows:
         return ""
-    header = ["viewpoint", "camera centre, mm", "gains, mm²", "coverage with it", "what it mends", "from the nearest view"]
+    header = [
+        "viewpoint",
+        "camera centre, mm",
+        "gains, mm²",
+        "coverage with it",
+        "what it mends",
+        "from the nearest view",
+    ]
     caption = "Each after those above it. Poses are in geometric.json, the nearest for each element in nearest.parquet."
     return '<h3 class="sub">Viewpoints that would cover more</h3>' + table(header, rows, caption=caption)
 
