@@ -17,7 +17,7 @@ import viewcov.coverage
 import viewcov.inspection
 import viewcov.planning
 from viewcov.coverage.sightings import Watch
-from viewcov.inspection.part import Part
+from viewcov.inspection.part import Part, snapped
 from viewcov.inspection.part_files import load_part
 from viewcov.inspection.rig import PRESETS, Rig, load_rig
 from viewcov.inspection.surface import Surface
@@ -44,9 +44,9 @@ class Case:
     scale_mm: float | None = None
 
     def load(self, data: Path) -> tuple[Part, Rig]:
-        """The part in millimetres, and the rig."""
+        """The part in millimetres, as plans are made on it, and the rig."""
         part = load_part(self.file if self.file.startswith("builtin:") else data / self.file, scale_mm=self.scale_mm)
-        return part, load_rig(self.rig if self.rig in PRESETS else RIGS / f"{self.rig}.toml")
+        return snapped(part), load_rig(self.rig if self.rig in PRESETS else RIGS / f"{self.rig}.toml")
 
 
 SIX = (

@@ -122,13 +122,14 @@ class Part:
 
 
 def snapped(part: Part) -> Part:
-    """The part with its vertices on a decimal grid of at most a hundred-thousandth of its size.
+    """The part with its vertices on a decimal grid of at most about a hundred-thousandth of its size.
 
     Files of the same part in other units differ in their last digits, and where two choices are equally good
     those would decide: what is computed from the snapped part is the same for all of them. Vertices of triangles
     that are not much larger than the grid stay where they are.
     """
-    grid_mm = 10.0 ** np.floor(np.log10(1e-5 * part.largest_extent_mm))
+    # Not exactly 1e-5: parts have extents of 10 or 100 mm, and the last digits shall not decide on the grid either.
+    grid_mm = 10.0 ** np.floor(np.log10(1.03e-5 * part.largest_extent_mm))
     longest = np.linalg.norm(part.corners_mm - np.roll(part.corners_mm, 1, axis=1), axis=2).max(axis=1)
     height_mm = 2 * triangle_areas(part.corners_mm) / longest
     free = np.ones(len(part.vertices_mm), dtype=bool)

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from viewcov.inspection.errors import InputError
 from viewcov.inspection.files import read_json, write_json
-from viewcov.inspection.part import Part, PartSource
+from viewcov.inspection.part import Part, PartSource, snapped
 from viewcov.inspection.part_files import load_part
 from viewcov.inspection.priority import left_out
 from viewcov.inspection.requirements import Requirements
@@ -49,7 +49,10 @@ class InspectionPlan:
             raise ValueError(f"viewpoint ids must be unique, got {twice[0]!r} more than once")
 
     def load_part(self) -> Part:
-        """The plan's part, with the CAD faces that its requirements leave out not to be inspected.
+        """The plan's part as it was planned on.
+
+        Its vertices are on a grid (see `snapped`), and CAD faces that the requirements leave out are not to be
+        inspected.
 
         Raises
         ------
@@ -65,7 +68,7 @@ class InspectionPlan:
                 found=f"{part.source.sha256[:12]}...",
                 remedy="restore the file or plan again",
             )
-        return left_out(part, self.requirements)
+        return left_out(snapped(part), self.requirements)
 
 
 class _Strict(BaseModel):

@@ -70,7 +70,7 @@ def choose_views(
             demand=demand,
             target=None if options.num_views is not None else options.coverage * problem.coverable_weight,
             seed=options.seed,
-            max_tests=max(1000, 20 * len(first.views)) if options.refine is None else options.refine,
+            max_tests=min(max(1000, 20 * len(first.views)), 6000) if options.refine is None else options.refine,
         )
         pool, start = refined.pool, refined.views
         problem = CoverProblem(visible=pool.visible, weight=weight, demand=demand)

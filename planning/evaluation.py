@@ -12,7 +12,6 @@ from viewcov.coverage.evaluation import GeometricCoverage, evaluate_viewpoints
 from viewcov.coverage.robustness import PoseNoise, Robustness, robustness
 from viewcov.coverage.sightings import seen_among
 from viewcov.inspection.errors import InputError
-from viewcov.inspection.part import snapped
 from viewcov.inspection.plan import InspectionPlan
 from viewcov.inspection.surface import cut_surface
 from viewcov.planning.planner import planning_surface
@@ -95,7 +94,7 @@ def evaluate_plan(
     """
     noise = _pose_noise(num_draws, noise_mm, noise_deg, noise_seed)
     rig, limits = plan.rig, plan.requirements
-    surface = cut_surface(snapped(plan.load_part()), limits.element_edge_mm)
+    surface = cut_surface(plan.load_part(), limits.element_edge_mm)
     coarse = planning_surface(surface.part, rig, limits)
     pool = gather_candidates(coarse, rig, limits, seed=int(plan.made.get("seed", 0)), jobs=jobs, progress=progress)
     alone = evaluate_viewpoints(surface, rig, limits, plan.viewpoints, progress=progress, jobs=jobs)

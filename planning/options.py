@@ -41,7 +41,7 @@ class PlanningOptions:
 
     refine: int | None = None
     """Poses tried, at most, to make the chosen views see more and so do with fewer; twenty for each view, but no
-    fewer than a thousand, if not given. 0 leaves the candidates' poses."""
+    fewer than a thousand and no more than six thousand, if not given. 0 leaves the candidates' poses."""
 
     time_limit_s: float = 120.0
     """Seconds for the proof that no fewer views will do."""

@@ -177,7 +177,6 @@ def planning_surface(part: Part, rig: Rig, requirements: Requirements, *, edge_m
     ``MIN_EDGES_PER_IMAGE``-th of the image's shorter side: on large parts more elements are needed, because
     each view would see too few to tell what it covers.
     """
-    part = snapped(part)
     if edge_mm is not None:
         return cut_surface(part, edge_mm)
     camera = rig.camera
@@ -197,7 +196,7 @@ def _surface_asked_for(part: Part, rig: Rig, limits: Requirements, options: Plan
     """What is to be inspected of the part as elements; a size that does not fit the rig is told or refused."""
     for finding in size_findings(part, rig.camera):
         log.warning("%s: %s: %s", part.source.path, finding.name, finding.remedy)
-    wanted = left_out(part, limits)
+    wanted = left_out(snapped(part), limits)
     if options.num_candidates is None:
         _refuse_far_too_large(wanted, rig)
     return planning_surface(wanted, rig, limits, edge_mm=options.edge_mm)

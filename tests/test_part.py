@@ -90,6 +90,18 @@ def test_a_snapped_part_has_lost_the_last_digits_of_its_unit() -> None:
         np.testing.assert_array_equal(moved.vertices_mm, plain.vertices_mm)
 
 
+def test_the_grid_of_a_part_of_100_mm_does_not_hang_on_its_last_digit() -> None:
+    vertices = _box().vertices_mm * (100.0 / _box().largest_extent_mm)
+    inside = np.array([[33.33337, 12.34567, 8.76543], [40.0, 12.0, 8.0], [35.0, 15.0, 8.0]])
+    grids = []
+    for noise in (1 - 1e-7, 1.0, 1 + 1e-7):
+        points = np.concatenate([vertices * noise, inside])
+        faces = [*_box().faces.tolist(), [8, 9, 10]]
+        grids.append(snapped(_box(vertices_mm=points, faces=faces, cad_face_idx=np.zeros(13))).vertices_mm[8])
+    np.testing.assert_array_equal(grids[0], grids[1])
+    np.testing.assert_array_equal(grids[2], grids[1])
+
+
 def test_triangles_of_the_size_of_the_grid_are_not_snapped() -> None:
     part = _box()
     small = np.array([[100.0, 0, 0], [100.00013, 0, 0], [100.0, 0.00017, 0]])

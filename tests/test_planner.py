@@ -90,7 +90,7 @@ def test_a_plan_made_on_coarse_elements_reaches_its_target_on_fine_ones(
     limits = replace(RIG.requirements, max_mm_per_px=0.3)
     options = PlanningOptions(coverage=share, num_candidates=150, refine=0, max_nodes=0, objective=objective)
     monkeypatch.setattr(planner, "PLANNING_ELEMENTS", 1500)
-    coarse = planning_surface(part, RIG, limits)
+    coarse = planning_surface(snapped(part), RIG, limits)
     fine = cut_surface(snapped(part), limits.element_edge_mm)
     assert coarse.num_elements < fine.num_elements / 3
     # Only as good as it looks on its own elements, the plan falls short: views are added.
