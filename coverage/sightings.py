@@ -69,24 +69,25 @@ class Watch:
         return csr_array((np.ones(len(columns)), columns, ends), shape=shape)
 
 
-def seen_among(
+def seen_by(
+    viewpoints: Sequence[Viewpoint],
     surface: Surface,
-    elements: Ints,
     rig: Rig,
     requirements: Requirements,
-    viewpoints: Sequence[Viewpoint],
     *,
+    among: Ints | None = None,
     jobs: int = 1,
     progress: bool = False,
 ) -> csr_array:
-    """Which of the ``elements`` each view sees, shape (V, E), sparse, with nothing at the others.
+    """Which elements each view sees, shape (V, E), sparse.
 
-    Takes as long as what there is to see of them.
+    If some elements are given, only those are tested, which takes as long as what there is to see of them.
     """
-    with Watch(surface.only(elements), rig, requirements, jobs=jobs) as watch:
+    tested = surface if among is None else surface.only(among)
+    with Watch(tested, rig, requirements, jobs=jobs) as watch:
         seen = watch.seen_from(viewpoints, progress=progress)
-    shape = (len(viewpoints), surface.num_elements)
-    return csr_array((seen.data, np.asarray(elements)[seen.indices], seen.indptr), shape=shape)
+    columns = seen.indices if among is None else among[seen.indices]
+    return csr_array((seen.data, columns, seen.indptr), shape=(len(viewpoints), surface.num_elements))
 
 
 def _start_worker(surface: Surface, rig: Rig, requirements: Requirements, gather: bool) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.sparse import csr_array, vstack
 
-from viewcov.coverage.sightings import Watch, seen_among
+from viewcov.coverage.sightings import seen_by
 from viewcov.inspection.arrays import Ints
 from viewcov.inspection.priority import weighted_areas_mm2
 from viewcov.inspection.requirements import Requirements
@@ -55,10 +55,11 @@ def measure_views(
     An element that the views leave out is coverable if enough candidates see it. Only the views are tested on all
     of the surface, the candidates on what the views leave.
     """
-    own = _seen(surface, rig, requirements, [candidates[view] for view in views], jobs=jobs, progress=progress)
+    chosen = [candidates[view] for view in views]
+    own = seen_by(chosen, surface, rig, requirements, jobs=jobs, progress=progress)
     times = np.asarray(own.sum(axis=0))
     left = np.flatnonzero(surface.inspected & (times < requirements.views_per_element))
-    others = seen_among(surface, left, rig, requirements, candidates, jobs=jobs, progress=progress)
+    others = seen_by(candidates, surface, rig, requirements, among=left, jobs=jobs, progress=progress)
     problem = CoverProblem(
         visible=_with_rows(others, views, own),
         weight=weighted_areas_mm2(surface, requirements),
@@ -80,22 +81,9 @@ def completed(
         return measured
     grown = greedy_cover(problem, target=target, start=views)
     added = grown[len(views) :]
-    rows = _seen(measured.surface, rig, requirements, [candidates[view] for view in added])
+    rows = seen_by([candidates[view] for view in added], measured.surface, rig, requirements)
     whole = CoverProblem(visible=_with_rows(problem.visible, added, rows), weight=problem.weight, demand=problem.demand)
     return MeasuredViews(surface=measured.surface, problem=whole, views=prune_cover(whole, grown, target=target))
-
-
-def _seen(
-    surface: Surface,
-    rig: Rig,
-    requirements: Requirements,
-    viewpoints: Sequence[Viewpoint],
-    *,
-    jobs: int = 1,
-    progress: bool = False,
-) -> csr_array:
-    with Watch(surface, rig, requirements, jobs=jobs) as watch:
-        return watch.seen_from(viewpoints, progress=progress)
 
 
 def _with_rows(visible: csr_array, places: Ints, rows: csr_array) -> csr_array:

@@ -66,6 +66,23 @@ def test_no_point_of_the_part_comes_closer_than_the_clearance() -> None:
     assert min(nearest) < 60.0
 
 
+def test_clearance_is_that_of_every_corner_by_brute_force() -> None:
+    surface = well_surface()
+    needed_mm = RIG.body.clearance_mm + surface.max_edge_mm / np.sqrt(3.0)
+    rng = np.random.default_rng(5)
+    low, high = surface.part.bounds_mm
+    views = [
+        Viewpoint.looking_at(center, center + axis, id="any")
+        for center, axis in zip(rng.uniform(low - 60, high + 160, (400, 3)), rng.normal(size=(400, 3)), strict=True)
+    ]
+    nearest = np.array([body_distance_mm(surface.vertices_mm, view.world_from_camera, RIG).min() for view in views])
+    clear = Clearance(surface, RIG).clear(
+        np.stack([view.center_mm for view in views]), np.stack([view.forward for view in views])
+    )
+    np.testing.assert_array_equal(clear, nearest >= needed_mm)
+    assert 40 < clear.sum() < 360
+
+
 def test_well_too_narrow_for_the_body_is_looked_into_from_above_only() -> None:
     surface = well_surface()
     wide = replace(RIG, body=Body(radius_mm=160.0))
