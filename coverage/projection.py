@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from viewcov.inspection.arrays import Floats, Floats32, Ints32
+from viewcov.inspection.arrays import Floats, Floats32, Ints, Ints32
 from viewcov.inspection.camera import Camera
 from viewcov.inspection.fixture import Obstacles, joined_triangles
 from viewcov.inspection.poses import transform_points
@@ -88,17 +88,35 @@ def correspond(
     >>> seen = correspond(surface, plan.rig.camera, plan.viewpoints[0])  # doctest: +SKIP
     >>> pool(seen, read_grey("probability.png")).mean  # doctest: +SKIP
     """
+    ids, depth_mm = triangles_in_view(
+        surface.vertices_mm,
+        surface.faces,
+        camera,
+        viewpoint,
+        obstacles=Obstacles() if obstacles is None else obstacles,
+        tolerance_mm=1e-5 * surface.max_edge_mm,
+    )
+    return elements_of_buffer(surface, camera, viewpoint, ids, depth_mm)
+
+
+def triangles_in_view(
+    vertices_mm: Floats, faces: Ints, camera: Camera, viewpoint: Viewpoint, *, obstacles: Obstacles, tolerance_mm: float
+) -> tuple[Ints32, Floats32]:
+    """The triangle of a mesh at each pixel's centre, -1 where there is none or an obstacle in front, and its depth.
+
+    Both of shape (height, width). A triangle with its centroid deeper than ``tolerance_mm`` in the table is not
+    seen, and a camera inside the table sees nothing.
+    """
     from viewcov.coverage.raster import id_buffer
 
-    hiding = Obstacles() if obstacles is None else obstacles
-    vertices_mm, faces = joined_triangles([(surface.vertices_mm, surface.faces), hiding.triangles()])
-    ids, depth_mm = id_buffer(vertices_mm, faces, camera, viewpoint.camera_from_world)
-    # With one more for the background, whose number -1 is the last of these. A camera inside sees nothing.
-    hidden = np.ones(len(faces) + 1, dtype=bool)
-    hidden[: surface.num_elements] = hiding.below_table(surface.centroid_mm, tolerance_mm=1e-5 * surface.max_edge_mm)
-    hidden |= hiding.below_table(viewpoint.center_mm)
+    both_mm, joined = joined_triangles([(vertices_mm, faces), obstacles.triangles()])
+    ids, depth_mm = id_buffer(both_mm, joined, camera, viewpoint.camera_from_world)
+    # With one more for the background, whose number -1 is the last of these.
+    hidden = np.ones(len(joined) + 1, dtype=bool)
+    hidden[: len(faces)] = obstacles.below_table(vertices_mm[faces].mean(axis=1), tolerance_mm=tolerance_mm)
+    hidden |= obstacles.below_table(viewpoint.center_mm)
     ids[hidden[ids]] = -1
-    return elements_of_buffer(surface, camera, viewpoint, ids, depth_mm)
+    return ids, depth_mm
 
 
 def elements_of_buffer(

@@ -238,7 +238,7 @@ def _make_instance(
     scene = open_scene(made, lays, finish, plan.rig, num_samples=options.num_samples) if todo else None
     for view in carried_out.viewpoints:
         if scene is not None and view.id in todo:
-            labels = label_image(made, plan.rig.camera, view.camera_from_world)
+            labels = label_image(made, plan.rig.camera, view, fixture=plan.rig.fixture)
             seed = int(_entropy(options.seed, folder.name, view.id).generate_state(1)[0])
             image = render_view(
                 scene, view.world_from_camera, seed=seed, exposure=options.exposure, sensor=options.sensor

@@ -9,13 +9,23 @@ from numpy.typing import NDArray
 
 from viewcov.inspection.arrays import Floats, Floats32
 from viewcov.inspection.camera import Camera
+from viewcov.inspection.fixture import Fixture, obstacles_of
 from viewcov.inspection.lay import PROCESSES, FaceLay, lay_coordinates
+from viewcov.inspection.material import Material
 from viewcov.inspection.normals import cad_corner_normals, unit
-from viewcov.inspection.part import Part
+from viewcov.inspection.part import Part, triangle_areas, triangle_normals
+from viewcov.inspection.poses import tangents
 from viewcov.inspection.rig import Rig
+from viewcov.inspection.viewpoint import Viewpoint
 from viewcov.synthesis.imprint import Imprint, refined_for
 from viewcov.synthesis.scene import PATH_DEPTH, InspectionScene, SceneSurface
 from viewcov.synthesis.textures import Finish, Texture, height_tile
+
+FIXTURE_METAL = Material(eta=1.5, k=0.5, roughness_along=0.6, roughness_across=0.6)
+"""Of clamps and table: dark and dull like black anodised aluminium, with 8 % reflectance head-on."""
+
+_TABLE_REACH = 4.0
+"""Half the side of the piece of table that is rendered, in extents of the part and focus distances together."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +48,7 @@ class Sensor:
 def open_scene(
     imprint: Imprint, lays: tuple[FaceLay, ...], finish: Finish, rig: Rig, *, num_samples: int = 16
 ) -> InspectionScene:
-    """The imprinted part with its machining textures, loaded for rendering many views.
+    """The imprinted part with its machining textures, on its fixture, loaded for rendering many views.
 
     Each process is a mesh of its own. The grooves of a scratch are another without texture, because a scratch
     destroys it; a dent bends it.
@@ -84,6 +94,7 @@ def open_scene(
                 material=smooth,
             )
         )
+    surfaces += fixture_surfaces(rig, imprint.vertices_mm)
     return InspectionScene(surfaces, rig.camera, rig.ring_light, num_samples=num_samples)
 
 
@@ -102,7 +113,40 @@ def open_smooth_scene(
         for name, rows, material in (("machined", ~is_plain, rig.material), ("plain", is_plain, plain))
         if rows.any()
     ]
+    surfaces += fixture_surfaces(rig, part.vertices_mm)
     return InspectionScene(surfaces, rig.camera, rig.ring_light, num_samples=num_samples, path_depth=path_depth)
+
+
+def fixture_surfaces(rig: Rig, part_mm: Floats) -> list[SceneSurface]:
+    """What holds a part with these vertices, shape (N, 3): clamps, and the table as far as it is of any account.
+
+    Raises
+    ------
+    InputError
+        If the rig's fixture cannot be loaded.
+    """
+    obstacles = obstacles_of(rig.fixture)
+    bodies = [clamp.corners_mm for clamp in obstacles.parts]
+    if obstacles.table_height_mm is not None:
+        normal = obstacles.table_normal
+        middle = (part_mm.min(axis=0) + part_mm.max(axis=0)) / 2
+        middle = middle + (obstacles.table_height_mm - middle @ normal) * normal
+        half_mm = _TABLE_REACH * (float(np.ptp(part_mm, axis=0).max()) + rig.camera.focus_distance_mm)
+        first, second = (half_mm * side[0] for side in tangents(normal[None]))
+        square = middle + np.array([-first - second, first - second, first + second, second - first])
+        bodies.append(square[[[0, 1, 2], [0, 2, 3]]])
+    # Any chart will do for a metal without a lay.
+    chart = np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
+    return [
+        SceneSurface(
+            name=f"fixture-{number}",
+            corners_mm=corners,
+            normals=np.repeat(triangle_normals(corners)[:, None], 3, axis=1),
+            uv=np.tile(chart, (len(corners), 1, 1)),
+            material=FIXTURE_METAL,
+        )
+        for number, corners in enumerate(body[triangle_areas(body) > 0] for body in bodies)
+    ]
 
 
 def _tile_mm(texture: Texture, lay: FaceLay) -> tuple[float, float]:
@@ -140,9 +184,13 @@ def render_view(
     return (sensor or Sensor()).read_out(light, np.random.default_rng(seed))
 
 
-def label_image(imprint: Imprint, camera: Camera, camera_from_world: Floats) -> NDArray[np.uint16]:
-    """Number of the defect at each pixel's centre, 0 for none, shape (height, width)."""
-    from viewcov.coverage.raster import id_buffer
+def label_image(
+    imprint: Imprint, camera: Camera, viewpoint: Viewpoint, *, fixture: Fixture | None = None
+) -> NDArray[np.uint16]:
+    """Number of the defect at each pixel's centre, 0 for none or with a fixture in front, shape (height, width)."""
+    from viewcov.coverage.projection import triangles_in_view
 
-    ids, _ = id_buffer(imprint.vertices_mm, imprint.mesh.faces, camera, camera_from_world)
+    ids, _ = triangles_in_view(
+        imprint.vertices_mm, imprint.mesh.faces, camera, viewpoint, obstacles=obstacles_of(fixture), tolerance_mm=0.0
+    )
     return np.where(ids >= 0, imprint.defect_id[ids], 0).astype(np.uint16)

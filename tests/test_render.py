@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ import trimesh
 
 from viewcov.inspection.camera import Camera
 from viewcov.inspection.errors import InputError, MissingExtraError
+from viewcov.inspection.fixture import Fixture
 from viewcov.inspection.lay import face_lays
 from viewcov.inspection.material import Material
 from viewcov.inspection.part import Part, PartSource, triangle_areas, triangle_normals
@@ -160,7 +162,7 @@ def test_twin_without_displacement_is_the_same_image_and_dents_change_it_where_t
     np.testing.assert_array_equal(clean, light(imprint(part, defects, mesh, scale=0.0)))
     pressed = imprint(part, defects, mesh)
     difference = np.abs(light(pressed) - clean)
-    labelled = label_image(pressed, camera, view.camera_from_world) == 1
+    labelled = label_image(pressed, camera, view) == 1
     assert difference[labelled].mean() > 0.05
     # The rim and the blur reach a little further than the label. Elsewhere the ray caster may sort triangles
     # otherwise, which shows in the last bits of single precision; light from the dent meets nothing.
@@ -179,7 +181,7 @@ def test_labels_lie_where_the_defects_project_and_name_the_visible_ones() -> Non
     )
     made = imprint(part, defects, refined_for(part, defects, mm_per_px=0.5))
     view = Viewpoint.looking_at([30.0, -20.0, 250.0], [0, 0, 5.0], id="v")
-    labels = label_image(made, camera, view.camera_from_world)
+    labels = label_image(made, camera, view)
     assert labels.dtype == np.uint16
     assert set(np.unique(labels).tolist()) == {0, 1, 2}
     for defect in defects[:2]:
@@ -187,6 +189,57 @@ def test_labels_lie_where_the_defects_project_and_name_the_visible_ones() -> Non
         assert labels[int(row), int(column)] == defect.id
         # Seen at 8 degrees: pi r^2 less about a percent, and half a pixel of border either way.
         assert (labels == defect.id).sum() == pytest.approx(np.pi * 2.5**2 / 0.5**2, rel=0.1)
+
+
+def test_a_clamp_hides_the_part_and_its_defects_and_the_table_lies_behind(tmp_path: Path) -> None:
+    part, camera = box_part(), small_camera()
+    defects = (dent(1, (12.0, 6.0, 5.0), (0, 0, 1)), dent(2, (-9.0, -7.0, 5.0), (0, 0, 1)))
+    made = imprint(part, defects, refined_for(part, defects, mm_per_px=0.5))
+    # Over the first dent, 20 mm above: a plate of 10 x 10 mm.
+    clamp = tmp_path / "clamp.stl"
+    trimesh.creation.box(extents=[10, 10, 2]).apply_translation([12.0, 6.0, 25.0]).export(clamp)
+    fixture = Fixture(meshes=(str(clamp),), table_height_mm=-5.0)
+    # The right side of the box, with what is beside it.
+    view = Viewpoint.looking_at([14.0, 0.0, 255.0], [14.0, 0, 5.0], id="v")
+    labels = label_image(made, camera, view, fixture=fixture)
+    assert set(np.unique(labels).tolist()) == {0, 2}
+    np.testing.assert_array_equal(labels == 2, label_image(made, camera, view) == 2)
+    # Where the rays through the pixels' centres meet the planes of the clamp's and of the box's top.
+    column, row = np.meshgrid(np.arange(96) + 0.5, np.arange(80) + 0.5)
+    toward = camera.rays(np.stack([column, row], axis=-1)) @ view.world_from_camera[:3, :3].T
+    toward /= -toward[..., 2:]
+    aside = np.abs((view.center_mm + (255.0 - 26.0) * toward)[..., :2] - (12.0, 6.0)).max(axis=-1)
+    x_mm, y_mm = np.moveaxis((view.center_mm + 250.0 * toward)[..., :2], -1, 0)
+    lays, finish = face_lays(part), sample_finish(np.random.default_rng(1), mm_per_px=0.5)
+    bare, held = (
+        open_scene(made, lays, finish, replace(rig_with(camera), fixture=some), num_samples=16).render(
+            view.world_from_camera, seed=1
+        )
+        for some in (None, fixture)
+    )
+    # Dark metal is in front where the clamp is; where there was nothing, the table.
+    clamped, beside, plain = aside < 4.0, x_mm > 33.0, (y_mm < -12.0) & (x_mm < 26.0)
+    assert min(clamped.sum(), beside.sum(), plain.sum()) > 100
+    assert held[clamped].mean() < 0.3 * bare[clamped].mean()
+    assert bare[beside].std() == 0.0
+    assert held[beside].std() > 0.0
+    # Far from both, the part looks as it did, but for the light that the clamp keeps off.
+    assert 0.85 < held[plain].mean() / bare[plain].mean() < 1.02
+
+
+def test_a_table_covers_what_lies_in_it() -> None:
+    part, camera = box_part(), small_camera()
+    # On the side of the box; the table is level with its middle.
+    defects = (dent(1, (10.0, 25.0, 0.0), (0, 1, 0)),)
+    made = imprint(part, defects, refined_for(part, defects, mm_per_px=0.5))
+    view = Viewpoint.looking_at([0.0, 275.0, 3.0], [0, 25.0, 3.0], id="v")
+    whole = label_image(made, camera, view) == 1
+    assert whole.any()
+    held = label_image(made, camera, view, fixture=Fixture(table_height_mm=0.0)) == 1
+    assert held.any()
+    assert not (held & ~whole).any()
+    assert held.sum() == pytest.approx(whole.sum() / 2, rel=0.25)
+    assert not label_image(made, camera, view, fixture=Fixture(table_height_mm=6.0)).any()
 
 
 def test_a_height_ramp_shades_like_a_tilted_normal() -> None:
