@@ -19,8 +19,9 @@ from viewcov.planning.selection import TOLERANCE, CoverProblem, greedy_best, gre
 _SEARCH_WORK = 5e9
 """Updates of gains that one annealing run may make: about five seconds."""
 
-_MOVES_A_VIEW = 2000
-"""Moves of one annealing run for each view of the set: two views are soon exchanged for all others."""
+_LEAST_MOVES, _MOST_MOVES = 100, 100
+"""Moves of one annealing run, whatever their work: at least for each view of the set, at most for each pair of its
+views. Few views are soon exchanged for all others, and are the ones that see most, which makes their moves dear."""
 
 _ANNEALING_RUNS = 3
 
@@ -140,8 +141,8 @@ def _num_moves(problem: CoverProblem, size: int, effort: float) -> int:
     An exchange changes three views, and each of their rows all views of the row.
     """
     updates = 3.0 * float(problem.visible.sum(axis=0) ** 2 @ np.ones(len(problem.weight))) / problem.num_views
-    most = min(50 * problem.num_views + 4_000, _MOVES_A_VIEW * size)
-    return int(effort * min(max(_SEARCH_WORK / max(updates, 1.0), 4_000), most))
+    least, most = min(_LEAST_MOVES * size, 4_000), min(_MOST_MOVES * size**2, 50 * problem.num_views + 4_000)
+    return int(effort * np.clip(_SEARCH_WORK / max(updates, 1.0), least, most))
 
 
 def _full_cover(
