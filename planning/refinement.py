@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.sparse import csr_array, vstack
 
 from viewcov.coverage.visibility import VisibilityTester
@@ -17,6 +18,10 @@ from viewcov.planning.selection import TOLERANCE, CoverProblem
 
 MAX_TESTS = 1500
 """Visibility tests that a refinement may make by default."""
+
+_TRIES_PER_TEST = 8
+"""Tries to better a view, for each test allowed: most need none, where no step promises enough, and take a tenth of
+a test's time or more, so that tests alone would not bound a refinement."""
 
 _SCALES = (1.0, 0.6, 0.35, 0.2)
 """Sizes of the steps, pass by pass over the views, again and again."""
@@ -31,6 +36,9 @@ _HOPELESS = 6
 _UNKNOWN, _HIDDEN, _MISSED = 0.6, 0.03, 0.1
 """How likely a step brings into sight what lies in its frame and limits: if nothing is known; if it lies in them
 already and is still not seen; and the factor for each earlier step of the view that was wrong about it."""
+
+_MOST_MISSES = 200
+"""Steps that are remembered to have missed an element."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -122,8 +130,8 @@ class _View:
     row: int = -1
     """Its row in the pool; -1 for none."""
 
-    odds: Floats | None = field(default=None, repr=False)
-    """Shape (E,): learned likelihood that steps from here bring an element into sight."""
+    misses: NDArray[np.uint8] | None = field(default=None, repr=False)
+    """Shape (E,): how many steps from here were to bring an element into sight and did not."""
 
 
 class _Choice:
@@ -134,19 +142,31 @@ class _Choice:
         self._counts = np.zeros(len(weight), dtype=np.int64)
         for view in views:
             self._counts[view.seen] += 1
+        self._short: Ints | None = None
 
     @property
     def covered(self) -> float:
         return float(self.weight[self._counts >= self.demand].sum())
 
+    @property
+    def short(self) -> Ints:
+        """Elements that count and lack one view more; the same array until a view is exchanged."""
+        if self._short is None:
+            self._short = np.flatnonzero((self._counts == self.demand - 1) & (self.weight > 0))
+        return self._short
+
     def copy(self) -> _Choice:
         return _Choice(self.weight, self.demand, self.views)
 
-    def worth(self, place: int) -> Floats:
-        """Weight that each element adds if the view at this place sees it, all others staying; shape (E,)."""
-        others = self._counts.copy()
-        others[self.views[place].seen] -= 1
-        return np.where(others == self.demand - 1, self.weight, 0.0)
+    def needed(self, place: int) -> Ints:
+        """Elements that count and would lack one view without this one."""
+        seen = self.views[place].seen
+        return seen[(self._counts[seen] == self.demand) & (self.weight[seen] > 0)]
+
+    def worth(self, place: int, seen: Ints) -> float:
+        """Weight that elements add if the view at this place sees them, all others staying."""
+        others = self._counts[seen] - np.isin(seen, self.views[place].seen, assume_unique=True)
+        return float(self.weight[seen[others == self.demand - 1]].sum())
 
     def losses(self) -> Floats:
         """Weight that is lost without each view."""
@@ -156,16 +176,17 @@ class _Choice:
     def replace(self, place: int, view: _View) -> None:
         self._counts[self.views[place].seen] -= 1
         self._counts[view.seen] += 1
-        self.views[place] = view
+        self.views[place], self._short = view, None
 
     def remove(self, place: int) -> _View:
-        view = self.views.pop(place)
+        view, self._short = self.views.pop(place), None
         self._counts[view.seen] -= 1
         return view
 
     def add(self, view: _View) -> None:
         self._counts[view.seen] += 1
         self.views.append(view)
+        self._short = None
 
 
 class _Search:
@@ -180,15 +201,16 @@ class _Search:
         rng: np.random.Generator,
         max_tests: int,
     ) -> None:
-        self.num_tests = 0
+        self.num_tests = self._num_tries = 0
         self._pool, self._tester, self._clearance = pool, tester, clearance
         self._proposer = Proposer(tester.surface, tester.rig, tester.requirements)
         self._rng, self._max_tests = rng, max_tests
         self._by_element = pool.visible.tocsc()
+        self._short = self._gains = np.empty(0)
 
     def spent(self) -> bool:
-        """Whether no more tests may be made."""
-        return self.num_tests >= self._max_tests
+        """Whether no more tests may be made, or no more tries."""
+        return self.num_tests >= self._max_tests or self._num_tries >= _TRIES_PER_TEST * self._max_tests
 
     def raise_to(self, choice: _Choice, target: float) -> bool:
         """Improve the views in turn, in place, until they reach the target or nothing helps any more."""
@@ -209,50 +231,65 @@ class _Search:
 
     def _improve(self, choice: _Choice, place: int, scale: float) -> bool:
         """Exchange or move one view if that covers more; whether it did."""
-        view, worth = choice.views[place], choice.worth(place)
-        enough = worth[view.seen].sum() + TOLERANCE * choice.weight.sum()
+        self._num_tries += 1
+        view, needed = choice.views[place], choice.needed(place)
+        enough = float(choice.weight[needed].sum() + TOLERANCE * choice.weight.sum())
         # Hardly any element is worth anything: those that no other view sees.
-        some = np.flatnonzero(worth)
-        gains = self._by_element[:, some] @ worth[some]
+        lacking = choice.short
+        gains = self._gains_of(choice) + self._by_element[:, needed] @ choice.weight[needed]
+        if choice.demand > 1:
+            twice = np.isin(lacking, view.seen, assume_unique=True)
+            gains -= self._by_element[:, lacking[twice]] @ choice.weight[lacking[twice]]
+            lacking = lacking[~twice]
         best = int(np.argmax(gains))
         if gains[best] > enough:
             seen = self._pool.visible.indices[slice(*self._pool.visible.indptr[best : best + 2])]
             choice.replace(place, _View(self._pool.viewpoints[best].world_from_camera, seen.astype(np.int64), best))
             return True
-        moved = self._most_promising(view, worth, scale, enough=float(enough))
-        if moved is None or worth[moved.seen].sum() <= enough:
+        wanted = np.concatenate([needed, lacking])
+        moved = self._most_promising(view, wanted, choice.weight, scale, enough=enough)
+        if moved is None or choice.worth(place, moved.seen) <= enough:
             return False
         choice.replace(place, moved)
         return True
 
-    def _most_promising(self, view: _View, worth: Floats, scale: float, *, enough: float) -> _View | None:
+    def _gains_of(self, choice: _Choice) -> Floats:
+        """Weight that each candidate would add to all the views; kept as long as these stay, shape (V,)."""
+        if choice.short is not self._short:
+            self._short = choice.short
+            self._gains = self._by_element[:, choice.short] @ choice.weight[choice.short]
+        return self._gains
+
+    def _most_promising(
+        self, view: _View, wanted: Ints, weight: Floats, scale: float, *, enough: float
+    ) -> _View | None:
         """The step that is expected to be worth most, tested; None if none is expected to be worth enough."""
-        wanted = self._proposer.in_reach(view.pose, np.flatnonzero(worth))
+        wanted = self._proposer.in_reach(view.pose, wanted)
         if not len(wanted):
             return None
-        poses = self._proposer.steps(view.pose, wanted, worth[wanted], scale=scale, rng=self._rng)
+        worth = weight[wanted]
+        poses = self._proposer.steps(view.pose, wanted, worth, scale=scale, rng=self._rng)
         poses = poses[self._clearance.clear(poses[:, :3, 3], poses[:, :3, 2])]
         if not len(poses):
             return None
         within = self._proposer.within_limits(np.concatenate([view.pose[None], poses]), wanted)
-        if view.odds is None:
-            view.odds = np.full(len(worth), _UNKNOWN)
-        odds = self._odds(view, wanted, within[0])
-        expected = np.einsum("km,m->k", within[1:], odds * worth[wanted])
+        if view.misses is None:
+            view.misses = np.zeros(len(weight), dtype=np.uint8)
+        expected = within[1:] @ (self._odds(view, wanted, within[0]) * worth)
         best = int(np.argmax(expected))
         if expected[best] <= enough:
             return None
         self.num_tests += 1
         seen = self._tester.seen_elements(Viewpoint(id="trial", world_from_camera=poses[best]))
-        promised = wanted[within[1 + best]]
-        view.odds[promised[~np.isin(promised, seen, assume_unique=True)]] *= _MISSED
-        return _View(poses[best], seen, odds=view.odds)
+        missed = np.setdiff1d(wanted[within[1 + best]], seen, assume_unique=True)
+        view.misses[missed] = np.minimum(view.misses[missed], _MOST_MISSES - 1) + 1
+        return _View(poses[best], seen, misses=view.misses)
 
     @staticmethod
     def _odds(view: _View, wanted: Ints, within: Bools) -> Floats:
         """How likely each wanted element is seen after a step that brings or keeps it within limits, shape (M,)."""
-        assert view.odds is not None
-        odds = view.odds[wanted]
+        assert view.misses is not None
+        odds = _UNKNOWN * _MISSED ** view.misses[wanted].astype(np.float64)
         odds[within] = np.minimum(odds[within], _HIDDEN)
         odds[np.isin(wanted, view.seen, assume_unique=True)] = 1.0
         return odds
