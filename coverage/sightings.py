@@ -76,15 +76,17 @@ def seen_by(
     requirements: Requirements,
     *,
     among: Ints | None = None,
+    gather: bool = False,
     jobs: int = 1,
     progress: bool = False,
 ) -> csr_array:
     """Which elements each view sees, shape (V, E), sparse.
 
     If some elements are given, only those are tested, which takes as long as what there is to see of them.
+    ``gather`` is that of ``VisibilityTester``.
     """
     tested = surface if among is None else surface.only(among)
-    with Watch(tested, rig, requirements, jobs=jobs) as watch:
+    with Watch(tested, rig, requirements, jobs=jobs, gather=gather) as watch:
         seen = watch.seen_from(viewpoints, progress=progress)
     columns = seen.indices if among is None else among[seen.indices]
     return csr_array((seen.data, columns, seen.indptr), shape=(len(viewpoints), surface.num_elements))

@@ -99,7 +99,7 @@ def evaluate_plan(
     pool = gather_candidates(coarse, rig, limits, seed=int(plan.made.get("seed", 0)), jobs=jobs, progress=progress)
     alone = evaluate_viewpoints(surface, rig, limits, plan.viewpoints, progress=progress, jobs=jobs)
     left = np.flatnonzero(surface.inspected & ~alone.covered)
-    seen = seen_by(pool.viewpoints, surface, rig, limits, among=left, jobs=jobs, progress=progress)
+    seen = seen_by(pool.viewpoints, surface, rig, limits, among=left, gather=True, jobs=jobs, progress=progress)
     coverable = alone.covered | (np.asarray(seen.sum(axis=0)) >= limits.views_per_element)
     coverage = replace(alone, coverable=coverable)
     repairs = find_repairs(coverage, rig, pool.viewpoints, seen)

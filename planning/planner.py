@@ -23,9 +23,9 @@ from viewcov.inspection.rig import Rig
 from viewcov.inspection.surface import Surface, cut_surface
 from viewcov.inspection.viewpoint import Viewpoint
 from viewcov.planning.choice import choose_views
+from viewcov.planning.completion import MeasuredViews, completed, measure_views
 from viewcov.planning.cover import Cover
 from viewcov.planning.cycle import shorten_cycle
-from viewcov.planning.finer import MeasuredViews, completed, measure_views
 from viewcov.planning.options import PlanningOptions, out_of_range
 from viewcov.planning.pool import CandidatePool, gather_candidates, images_filled
 from viewcov.planning.reduction import merge_rows
@@ -84,9 +84,10 @@ def plan_views(
 
     Candidates are made and tested, those chosen first are moved to where they see more, and a small cover of all
     of them is found with a proof of how few of them could do (see `smallest_cover`); a short route gives the
-    order. Where the elements planned on are coarser than the requirements' own, the plan is measured on those and
-    views are added until it reaches its target there too; the bound speaks of the elements planned on. The same
-    seed gives the same viewpoints, whatever ``jobs``, unless the time limit ends the proof.
+    order. Then the plan is measured as `evaluate_plan` does, on the requirements' own elements and by all light,
+    and views are added until it reaches its target there too. The bound speaks of what was planned with: coarser
+    elements on parts that have many, and light straight from the ring. The same seed gives the same viewpoints,
+    whatever ``jobs``, unless the time limit ends the proof.
 
     Parameters
     ----------
@@ -138,8 +139,10 @@ def plan_views(
     pool, problem, cover = chosen.pool, chosen.problem, chosen.cover
     ordered = _ordered(problem, pool.viewpoints, cover, rig.motion, options)
     measured = MeasuredViews(surface=surface, problem=problem, views=ordered)
-    if options.edge_mm is None and surface.max_edge_mm > limits.element_edge_mm:
-        measured = _measured_finely(measured, rig, limits, pool, options, jobs=jobs, progress=progress)
+    finer = options.edge_mm is None and surface.max_edge_mm > limits.element_edge_mm
+    if finer or limits.limits_grey:
+        closer = cut_surface(surface.part, limits.element_edge_mm) if finer else surface
+        measured = _completed(closer, measured, rig, limits, pool, options, jobs=jobs, progress=progress)
     ordered = measured.views
     views = tuple(replace(pool.viewpoints[view], id=f"v{place:03d}") for place, view in enumerate(ordered, start=1))
     figures = {
@@ -260,7 +263,8 @@ def _short_way(viewpoints: Sequence[Viewpoint], views: Ints, motion: MotionModel
     return views[order if options.closed or order[0] <= order[-1] else order[::-1]]
 
 
-def _measured_finely(
+def _completed(
+    surface: Surface,
     planned: MeasuredViews,
     rig: Rig,
     limits: Requirements,
@@ -270,15 +274,14 @@ def _measured_finely(
     jobs: int,
     progress: bool,
 ) -> MeasuredViews:
-    """The views in their order, and as many more as the requirements' own elements show to be needed."""
-    fine = cut_surface(planned.surface.part, limits.element_edge_mm)
-    measured = measure_views(fine, rig, limits, pool.viewpoints, planned.views, jobs=jobs, progress=progress)
+    """The views in their order, and as many more as are needed on the surface, measured by all light."""
+    measured = measure_views(surface, rig, limits, pool.viewpoints, planned.views, jobs=jobs, progress=progress)
     if options.num_views is not None:
         return measured
     whole = completed(measured, rig, limits, pool.viewpoints, share=options.coverage)
     if whole is measured:
         return measured
-    log.info("%d views instead of %d on %d elements", len(whole.views), len(planned.views), fine.num_elements)
+    log.info("%d views instead of %d on %d elements", len(whole.views), len(planned.views), surface.num_elements)
     return replace(whole, views=_short_way(pool.viewpoints, whole.views, rig.motion, options))
 
 

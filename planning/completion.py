@@ -1,4 +1,4 @@
-"""Plans measured on finer elements than they were made on, and completed where those show them to fall short."""
+"""Plans measured as evaluation does, which is closer than they were made, and completed where they fall short."""
 
 from __future__ import annotations
 
@@ -52,14 +52,16 @@ def measure_views(
 ) -> MeasuredViews:
     """The views measured on a surface, and what it shows to be coverable by all candidates.
 
+    Where the requirements limit grey, it is that of all light, by way of other surfaces too.
+
     An element that the views leave out is coverable if enough candidates see it. Only the views are tested on all
     of the surface, the candidates on what the views leave.
     """
     chosen = [candidates[view] for view in views]
-    own = seen_by(chosen, surface, rig, requirements, jobs=jobs, progress=progress)
+    own = seen_by(chosen, surface, rig, requirements, gather=True, jobs=jobs, progress=progress)
     times = np.asarray(own.sum(axis=0))
     left = np.flatnonzero(surface.inspected & (times < requirements.views_per_element))
-    others = seen_by(candidates, surface, rig, requirements, among=left, jobs=jobs, progress=progress)
+    others = seen_by(candidates, surface, rig, requirements, among=left, gather=True, jobs=jobs, progress=progress)
     problem = CoverProblem(
         visible=_with_rows(others, views, own),
         weight=weighted_areas_mm2(surface, requirements),
@@ -81,7 +83,7 @@ def completed(
         return measured
     grown = greedy_cover(problem, target=target, start=views)
     added = grown[len(views) :]
-    rows = seen_by([candidates[view] for view in added], measured.surface, rig, requirements)
+    rows = seen_by([candidates[view] for view in added], measured.surface, rig, requirements, gather=True)
     whole = CoverProblem(visible=_with_rows(problem.visible, added, rows), weight=problem.weight, demand=problem.demand)
     return MeasuredViews(surface=measured.surface, problem=whole, views=prune_cover(whole, grown, target=target))
 
