@@ -141,14 +141,16 @@ class VisibilityTester:
             num_passed=num_passed,
         )
 
-    def seen_elements(self, viewpoint: Viewpoint) -> Ints:
-        """Indices of the elements that pass every test, ascending.
+    def seen_elements(self, viewpoint: Viewpoint, *, among: Ints | None = None) -> Ints:
+        """Indices of the elements that pass every test, ascending; of those ``among`` some, if given.
 
         The same as ``np.flatnonzero(tester.test(viewpoint).seen)``, but faster: the tests that need no ray
         come first, as nobody asks which test the other elements fail, groups of elements that fail them
         together are passed over, and shadow rays end when there is light enough.
         """
         found = self._screen.promising(viewpoint)
+        if among is not None:
+            found = found.of(np.flatnonzero(np.isin(self._inspected[found.rows], among)))
         element_idx = self._inspected[found.rows]
         points, normals = self.surface.centroid_mm[element_idx], self.surface.normal[element_idx]
         passing, visible = self._passing(viewpoint, points, normals, found, trace_all=self._exposure_counts)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.sparse import csr_array, vstack
 
-from viewcov.coverage.sightings import seen_by
+from viewcov.coverage.sightings import Watch, confirmed, seen_by
 from viewcov.inspection.arrays import Ints
 from viewcov.inspection.priority import weighted_areas_mm2
 from viewcov.inspection.requirements import Requirements
@@ -52,16 +52,20 @@ def measure_views(
 ) -> MeasuredViews:
     """The views measured on a surface, and what it shows to be coverable by all candidates.
 
-    Where the requirements limit grey, it is that of all light, by way of other surfaces too.
-
     An element that the views leave out is coverable if enough candidates see it. Only the views are tested on all
-    of the surface, the candidates on what the views leave.
+    of the surface, the candidates on what the views leave. Where the requirements limit grey, it is that of all
+    light, by way of other surfaces too; but the rows of other candidates have light straight from the ring.
     """
     chosen = [candidates[view] for view in views]
-    own = seen_by(chosen, surface, rig, requirements, gather=True, jobs=jobs, progress=progress)
+    with Watch(surface, rig, requirements, jobs=jobs, gather=True) as watch:
+        own = watch.seen_from(chosen, progress=progress)
     times = np.asarray(own.sum(axis=0))
     left = np.flatnonzero(surface.inspected & (times < requirements.views_per_element))
-    others = seen_by(candidates, surface, rig, requirements, among=left, gather=True, jobs=jobs, progress=progress)
+    others = seen_by(candidates, surface, rig, requirements, among=left, jobs=jobs, progress=progress)
+    others = _with_rows(others, views, csr_array(own.shape))
+    coverable = confirmed(candidates, others, surface, rig, requirements, counts=times, jobs=jobs, progress=progress)
+    others.data *= coverable[others.indices]
+    others.eliminate_zeros()
     problem = CoverProblem(
         visible=_with_rows(others, views, own),
         weight=weighted_areas_mm2(surface, requirements),
@@ -78,14 +82,22 @@ def completed(
     Others are added greedily by what they newly cover; views that are no longer needed are left out again.
     """
     problem, views = measured.problem, measured.views
-    target = share * problem.coverable_weight
-    if problem.covered_weight(views) >= target * (1.0 - TOLERANCE):
+    if _reaches(problem, views, share):
         return measured
-    grown = greedy_cover(problem, target=target, start=views)
-    added = grown[len(views) :]
-    rows = seen_by([candidates[view] for view in added], measured.surface, rig, requirements, gather=True)
-    whole = CoverProblem(visible=_with_rows(problem.visible, added, rows), weight=problem.weight, demand=problem.demand)
-    return MeasuredViews(surface=measured.surface, problem=whole, views=prune_cover(whole, grown, target=target))
+    with Watch(measured.surface, rig, requirements, gather=True) as watch:
+        # Once measured, what was added may cover less than it seemed to.
+        while not _reaches(problem, views, share):
+            grown = greedy_cover(problem, target=share * problem.coverable_weight, start=views)
+            added = grown[len(views) :]
+            rows = watch.seen_from([candidates[view] for view in added])
+            visible, views = _with_rows(problem.visible, added, rows), grown
+            problem = CoverProblem(visible=visible, weight=problem.weight, demand=problem.demand)
+    views = prune_cover(problem, views, target=share * problem.coverable_weight)
+    return MeasuredViews(surface=measured.surface, problem=problem, views=views)
+
+
+def _reaches(problem: CoverProblem, views: Ints, share: float) -> bool:
+    return bool(problem.covered_weight(views) >= share * problem.coverable_weight * (1.0 - TOLERANCE))
 
 
 def _with_rows(visible: csr_array, places: Ints, rows: csr_array) -> csr_array:

@@ -10,7 +10,7 @@ import numpy as np
 from viewcov.coverage.contributions import contributions
 from viewcov.coverage.evaluation import GeometricCoverage, evaluate_viewpoints
 from viewcov.coverage.robustness import PoseNoise, Robustness, robustness
-from viewcov.coverage.sightings import seen_by
+from viewcov.coverage.sightings import confirmed, seen_by
 from viewcov.inspection.errors import InputError
 from viewcov.inspection.plan import InspectionPlan
 from viewcov.inspection.surface import cut_surface
@@ -99,8 +99,8 @@ def evaluate_plan(
     pool = gather_candidates(coarse, rig, limits, seed=int(plan.made.get("seed", 0)), jobs=jobs, progress=progress)
     alone = evaluate_viewpoints(surface, rig, limits, plan.viewpoints, progress=progress, jobs=jobs)
     left = np.flatnonzero(surface.inspected & ~alone.covered)
-    seen = seen_by(pool.viewpoints, surface, rig, limits, among=left, gather=True, jobs=jobs, progress=progress)
-    coverable = alone.covered | (np.asarray(seen.sum(axis=0)) >= limits.views_per_element)
+    seen = seen_by(pool.viewpoints, surface, rig, limits, among=left, jobs=jobs, progress=progress)
+    coverable = alone.covered | confirmed(pool.viewpoints, seen, surface, rig, limits, jobs=jobs, progress=progress)
     coverage = replace(alone, coverable=coverable)
     repairs = find_repairs(coverage, rig, pool.viewpoints, seen)
     stays = None

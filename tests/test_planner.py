@@ -87,7 +87,7 @@ def test_a_plan_made_on_coarse_elements_reaches_its_target_on_fine_ones(
     monkeypatch: pytest.MonkeyPatch, objective: str
 ) -> None:
     part, share = bored_part(), 0.97
-    limits = replace(RIG.requirements, max_mm_per_px=0.3)
+    limits = replace(RIG.requirements, max_mm_per_px=0.3, min_grey=0.0, max_grey=None)
     options = PlanningOptions(coverage=share, num_candidates=150, refine=0, max_nodes=0, objective=objective)
     monkeypatch.setattr(planner, "PLANNING_ELEMENTS", 1500)
     coarse = planning_surface(snapped(part), RIG, limits)
@@ -107,9 +107,9 @@ def test_a_plan_made_on_coarse_elements_reaches_its_target_on_fine_ones(
     assert result.surface.num_elements == result.figures["elements"] == fine.num_elements
     # Brute force: coverable is what any candidate or view sees of the fine elements.
     pool = gather_candidates(coarse, RIG, limits, num_candidates=150)
-    anything = evaluate_viewpoints(fine, RIG, limits, pool.viewpoints)
+    anything = evaluate_viewpoints(fine, RIG, limits, pool.viewpoints, gather=False)
     np.testing.assert_array_equal(result.coverable, anything.covered)
-    again = evaluate_viewpoints(fine, RIG, limits, result.plan.viewpoints, coverable=anything.covered)
+    again = evaluate_viewpoints(fine, RIG, limits, result.plan.viewpoints, coverable=anything.covered, gather=False)
     np.testing.assert_array_equal(again.num_views, result.num_views)
     assert again.coverage == pytest.approx(result.figures["coverage"])
     # No view is left that the target does not need.
@@ -120,6 +120,7 @@ def test_a_plan_made_on_coarse_elements_reaches_its_target_on_fine_ones(
             limits,
             [v for v in result.plan.viewpoints if v.id != view.id],
             coverable=anything.covered,
+            gather=False,
         ).covered_area_mm2
         for view in result.plan.viewpoints
     ]
