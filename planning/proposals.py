@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numba import njit
 from scipy.spatial.transform import Rotation
 
 from viewcov.inspection.arrays import Bools, Floats, Ints
@@ -52,11 +53,12 @@ class Proposer:
 
     def in_reach(self, pose: Floats, element_idx: Ints) -> Ints:
         """Those of the elements that lie in or around the working volume of a pose and face it."""
-        place = self._in_camera(pose, element_idx)
-        facing = -np.einsum("mi,i->m", self._surface.normal[element_idx], pose[:3, 2])
-        aside = (np.abs(place[:, :2]) <= (1.0 + _REACH) * self._half_mm).all(axis=1)
-        ahead = np.abs(place[:, 2] - self._range.best) <= (1.0 + _REACH) * self._depth_mm
-        return element_idx[(facing >= _LEAST_FACING) & aside & ahead]
+        reach_mm = (1.0 + _REACH) * np.array([*self._half_mm, self._depth_mm])
+        middle_mm = pose[:3, 3] + self._range.best * pose[:3, 2]
+        surface = self._surface
+        return element_idx[
+            _in_box(surface.centroid_mm, surface.normal, element_idx, middle_mm, pose[:3, :3].copy(), reach_mm)
+        ]
 
     def steps(
         self, pose: Floats, element_idx: Ints, worth: Floats, *, scale: float, rng: np.random.Generator
@@ -127,3 +129,23 @@ class Proposer:
         local = pivot + shift - np.einsum("kij,j->ki", rotation, pivot)
         moved[:, :3, 3] = pose[:3, 3] + np.einsum("ij,kj->ki", pose[:3, :3], local)
         return moved
+
+
+@njit(cache=True, nogil=True)
+def _in_box(points, normals, element_idx, middle, axes, reach):  # type: ignore[no-untyped-def]
+    """Which elements lie in a box around ``middle`` along the columns of ``axes`` and face back along the last."""
+    inside = np.empty(len(element_idx), dtype=np.bool_)
+    for place in range(len(element_idx)):
+        element = element_idx[place]
+        facing = 0.0
+        for row in range(3):
+            facing -= normals[element, row] * axes[row, 2]
+        inside[place] = facing >= _LEAST_FACING
+        for column in range(3):
+            if not inside[place]:
+                break
+            offset = 0.0
+            for row in range(3):
+                offset += (points[element, row] - middle[row]) * axes[row, column]
+            inside[place] = abs(offset) <= reach[column]
+    return inside
