@@ -159,9 +159,15 @@ class _Choice:
         return _Choice(self.weight, self.demand, self.views)
 
     def needed(self, place: int) -> Ints:
-        """Elements that count and would lack one view without this one."""
+        """Elements that count and would lack one view without the one at this place."""
         seen = self.views[place].seen
         return seen[(self._counts[seen] == self.demand) & (self.weight[seen] > 0)]
+
+    def short_by_two(self, place: int) -> Bools:
+        """Which of the ``short`` elements would lack two views without the one at this place."""
+        if self.demand == 1:
+            return np.zeros(len(self.short), dtype=bool)
+        return np.isin(self.short, self.views[place].seen, assume_unique=True)
 
     def worth(self, place: int, seen: Ints) -> float:
         """Weight that elements add if the view at this place sees them, all others staying."""
@@ -189,6 +195,31 @@ class _Choice:
         self._short = None
 
 
+class _Exchange:
+    """What candidates are worth in the place of a chosen view."""
+
+    def __init__(self, visible: csr_array) -> None:
+        self._by_element = visible.tocsc()
+        self._short: Ints | None = None
+        self._gains: Floats = np.zeros(visible.shape[0])
+
+    def worth(self, choice: _Choice, place: int) -> Floats:
+        """Weight that each candidate adds in the place of a view, all others staying, shape (V,).
+
+        Hardly any element is worth anything: those that no other view sees. What they add to all the views is
+        kept as long as these stay.
+        """
+        if choice.short is not self._short:
+            self._short = choice.short
+            self._gains = self._sum(choice, choice.short)
+        twice = choice.short_by_two(place)
+        gains = self._gains + self._sum(choice, choice.needed(place))
+        return gains - self._sum(choice, choice.short[twice]) if twice.any() else gains
+
+    def _sum(self, choice: _Choice, element_idx: Ints) -> Floats:
+        return np.asarray(self._by_element[:, element_idx] @ choice.weight[element_idx])
+
+
 class _Search:
     """Improves one view at a time, within a number of visibility tests."""
 
@@ -205,8 +236,7 @@ class _Search:
         self._pool, self._tester, self._clearance = pool, tester, clearance
         self._proposer = Proposer(tester.surface, tester.rig, tester.requirements)
         self._rng, self._max_tests = rng, max_tests
-        self._by_element = pool.visible.tocsc()
-        self._short = self._gains = np.empty(0)
+        self._exchange = _Exchange(pool.visible)
 
     def spent(self) -> bool:
         """Whether no more tests may be made, or no more tries."""
@@ -234,31 +264,18 @@ class _Search:
         self._num_tries += 1
         view, needed = choice.views[place], choice.needed(place)
         enough = float(choice.weight[needed].sum() + TOLERANCE * choice.weight.sum())
-        # Hardly any element is worth anything: those that no other view sees.
-        lacking = choice.short
-        gains = self._gains_of(choice) + self._by_element[:, needed] @ choice.weight[needed]
-        if choice.demand > 1:
-            twice = np.isin(lacking, view.seen, assume_unique=True)
-            gains -= self._by_element[:, lacking[twice]] @ choice.weight[lacking[twice]]
-            lacking = lacking[~twice]
+        gains = self._exchange.worth(choice, place)
         best = int(np.argmax(gains))
         if gains[best] > enough:
             seen = self._pool.visible.indices[slice(*self._pool.visible.indptr[best : best + 2])]
             choice.replace(place, _View(self._pool.viewpoints[best].world_from_camera, seen.astype(np.int64), best))
             return True
-        wanted = np.concatenate([needed, lacking])
+        wanted = np.concatenate([needed, choice.short[~choice.short_by_two(place)]])
         moved = self._most_promising(view, wanted, choice.weight, scale, enough=enough)
         if moved is None or choice.worth(place, moved.seen) <= enough:
             return False
         choice.replace(place, moved)
         return True
-
-    def _gains_of(self, choice: _Choice) -> Floats:
-        """Weight that each candidate would add to all the views; kept as long as these stay, shape (V,)."""
-        if choice.short is not self._short:
-            self._short = choice.short
-            self._gains = self._by_element[:, choice.short] @ choice.weight[choice.short]
-        return self._gains
 
     def _most_promising(
         self, view: _View, wanted: Ints, weight: Floats, scale: float, *, enough: float

@@ -7,6 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import trimesh
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.sparse import csr_array
 
 from viewcov.coverage.screening import Lens
 from viewcov.coverage.sightings import Watch
@@ -21,7 +24,7 @@ from viewcov.planning.candidates import working_range
 from viewcov.planning.clearance import Clearance
 from viewcov.planning.pool import CandidatePool, gather_candidates
 from viewcov.planning.proposals import Proposer
-from viewcov.planning.refinement import RefinedViews, refine_views
+from viewcov.planning.refinement import RefinedViews, _Choice, _Exchange, _View, refine_views
 from viewcov.planning.selection import CoverProblem, greedy_cover
 
 # From its plane in focus, 250 mm away, the rig sees 76 x 63.6 mm, less a border of 1 mm.
@@ -119,6 +122,30 @@ def assert_consistent(surface: Surface, before: CandidatePool, after: RefinedVie
     if new:
         poses = np.stack([view.world_from_camera for view in new])
         assert Clearance(surface, rig).clear(poses[:, :3, 3], poses[:, :3, 2]).all()
+
+
+@given(seed=st.integers(0, 10**6), demand=st.integers(1, 3))
+def test_what_a_view_is_worth_in_anothers_place_is_what_is_covered_with_it(seed: int, demand: int) -> None:
+    rng = np.random.default_rng(seed)
+    visible = csr_array((rng.random((6, 15)) < 0.4).astype(float))
+    weight = rng.integers(0, 4, size=15).astype(float)
+    rows = [visible.indices[slice(*visible.indptr[row : row + 2])].astype(np.int64) for row in range(6)]
+    chosen = rng.permutation(6)[:4]
+    choice = _Choice(weight, demand, [_View(np.eye(4), rows[row], int(row)) for row in chosen])
+    exchange = _Exchange(visible)
+    for _ in range(3):
+        for place in range(4):
+            others = np.sum([visible.toarray()[view.row] for view in np.delete(choice.views, place)], axis=0)
+            covered = [weight[others + visible.toarray()[row] >= demand].sum() for row in range(6)]
+            gained = np.array(covered) - weight[others >= demand].sum()
+            np.testing.assert_allclose(exchange.worth(choice, place), gained, atol=1e-9)
+            np.testing.assert_allclose([choice.worth(place, seen) for seen in rows], gained, atol=1e-9)
+            needed = choice.needed(place)
+            assert weight[needed].sum() == pytest.approx(gained[choice.views[place].row])
+        row = int(rng.integers(6))
+        choice.replace(int(rng.integers(4)), _View(np.eye(4), rows[row], row))
+        counts = np.sum([visible.toarray()[view.row] for view in choice.views], axis=0)
+        assert choice.covered == weight[counts >= demand].sum()
 
 
 @pytest.mark.parametrize("seed", range(3))
