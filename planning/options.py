@@ -40,8 +40,8 @@ class PlanningOptions:
     """Most candidates; by the size of the part if not given."""
 
     refine: int | None = None
-    """Poses tried, at most, to make the chosen views see more and so do with fewer; twenty for each view, but no
-    fewer than a thousand and no more than six thousand, if not given. 0 leaves the candidates' poses."""
+    """Poses tried, at most, to make the chosen views see more and so do with fewer; sixty for each view, but no
+    fewer than a thousand and no more than eight thousand, if not given. 0 leaves the candidates' poses."""
 
     time_limit_s: float = 120.0
     """Seconds for the proof that no fewer views will do."""
