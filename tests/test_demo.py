@@ -7,11 +7,13 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import trimesh
 
 from viewcov.coverage.visibility import TESTS
 from viewcov.inspection.files import read_grey, read_json, read_mask, read_table
@@ -23,12 +25,17 @@ pytestmark = [
     pytest.mark.skipif(set(list_shipped()) < {"plain", "stack"}, reason="no shipped models: run 'make models'"),
 ]
 
-OPTIONS = ["demo", "--views", "4", "--instances", "1", "--seed", "3", "--jobs", "1", "--json"]
+OPTIONS = ["--views", "4", "--instances", "1", "--seed", "3", "--jobs", "1", "--json"]
 
 
-def command(out: Path) -> list[str]:
+@pytest.fixture(scope="module")
+def command(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], list[str]]:
+    """The demo on a small ring, into a folder."""
+    part = tmp_path_factory.mktemp("part") / "ring.stl"
+    trimesh.creation.annulus(r_min=8.0, r_max=20.0, height=15.0, sections=64).export(part)
     # In a process of its own: the demo draws, and torchvision cannot be imported after that.
-    return [sys.executable, "-P", "-c", "from viewcov.cli import main; main()", *OPTIONS, "--out", str(out)]
+    start = [sys.executable, "-P", "-c", "from viewcov.cli import main; main()", "demo", str(part), *OPTIONS]
+    return lambda out: [*start, "--out", str(out)]
 
 
 def without_times(summary: dict[str, Any]) -> dict[str, Any]:
@@ -36,7 +43,7 @@ def without_times(summary: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+def demo(command: Callable[[Path], list[str]], tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
     out = tmp_path_factory.mktemp("demo") / "out"
     done = subprocess.run(command(out), capture_output=True, text=True, check=False, timeout=600)
     assert done.returncode == 0, done.stderr[-2000:]
@@ -119,7 +126,9 @@ def test_report_shows_every_picture(demo: tuple[Path, dict[str, Any]]) -> None:
     assert summary["part"]["name"] in page
 
 
-def test_same_command_again_changes_nothing(demo: tuple[Path, dict[str, Any]]) -> None:
+def test_same_command_again_changes_nothing(
+    command: Callable[[Path], list[str]], demo: tuple[Path, dict[str, Any]]
+) -> None:
     out, summary = demo
     images = {path: path.stat().st_mtime_ns for path in (out / "dataset").rglob("*.png")}
     done = subprocess.run(command(out), capture_output=True, text=True, check=True, timeout=600)
@@ -127,7 +136,9 @@ def test_same_command_again_changes_nothing(demo: tuple[Path, dict[str, Any]]) -
     assert {path: path.stat().st_mtime_ns for path in (out / "dataset").rglob("*.png")} == images
 
 
-def test_other_options_are_refused_and_nothing_is_lost(demo: tuple[Path, dict[str, Any]]) -> None:
+def test_other_options_are_refused_and_nothing_is_lost(
+    command: Callable[[Path], list[str]], demo: tuple[Path, dict[str, Any]]
+) -> None:
     out, _ = demo
     before = (out / "summary.json").read_bytes()
     other = [*command(out), "--scale-mm", "50"]
@@ -137,7 +148,9 @@ def test_other_options_are_refused_and_nothing_is_lost(demo: tuple[Path, dict[st
     assert (out / "summary.json").read_bytes() == before
 
 
-def test_killed_in_every_stage_it_ends_alike(demo: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
+def test_killed_in_every_stage_it_ends_alike(
+    command: Callable[[Path], list[str]], demo: tuple[Path, dict[str, Any]], tmp_path: Path
+) -> None:
     """Killed (SIGKILL) as soon as each stage has left its first file, then run to the end."""
     _, undisturbed = demo
     out = tmp_path / "out"
