@@ -142,10 +142,11 @@ def confirmed(
             step = np.arange(len(element_idx)) - np.repeat(np.cumsum(num) - num, num)
             view = order[claims.indices[claims.indptr[element_idx] + tried[element_idx] + step]]
             asked = csr_array((np.ones(len(view)), (view, element_idx)), shape=seen.shape)
-            rows = np.flatnonzero(np.diff(asked.indptr))
+            rows = np.flatnonzero(np.diff(asked.indptr)).tolist()
+            columns = asked.indices.astype(np.int64)
             found = watch.seen_from(
                 [viewpoints[row] for row in rows],
-                among=[asked.indices[slice(*asked.indptr[row : row + 2])] for row in rows],
+                among=[columns[slice(*asked.indptr[row : row + 2])] for row in rows],
                 progress=progress,
             )
             counts += np.asarray(found.sum(axis=0)).astype(np.int64)
