@@ -83,7 +83,7 @@ def choose_views(
 
 
 def _tests(num_views: int) -> int:
-    """Visibility tests for moving so many views: with fewer it stops too early, and with more it ends by itself."""
+    """Visibility tests for moving so many views."""
     return min(max(1000, _TESTS_PER_VIEW * num_views), _MOST_TESTS)
 
 

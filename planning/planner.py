@@ -139,10 +139,7 @@ def plan_views(
     pool, problem, cover = chosen.pool, chosen.problem, chosen.cover
     ordered = _ordered(problem, pool.viewpoints, cover, rig.motion, options)
     measured = MeasuredViews(surface=surface, problem=problem, views=ordered)
-    finer = options.edge_mm is None and surface.max_edge_mm > limits.element_edge_mm
-    if finer or limits.limits_grey:
-        closer = cut_surface(surface.part, limits.element_edge_mm) if finer else surface
-        measured = _completed(closer, measured, rig, limits, pool, options, jobs=jobs, progress=progress)
+    measured = _as_evaluated(measured, rig, limits, pool, options, jobs=jobs, progress=progress)
     ordered = measured.views
     views = tuple(replace(pool.viewpoints[view], id=f"v{place:03d}") for place, view in enumerate(ordered, start=1))
     figures = {
@@ -263,8 +260,7 @@ def _short_way(viewpoints: Sequence[Viewpoint], views: Ints, motion: MotionModel
     return views[order if options.closed or order[0] <= order[-1] else order[::-1]]
 
 
-def _completed(
-    surface: Surface,
+def _as_evaluated(
     planned: MeasuredViews,
     rig: Rig,
     limits: Requirements,
@@ -274,7 +270,15 @@ def _completed(
     jobs: int,
     progress: bool,
 ) -> MeasuredViews:
-    """The views in their order, and as many more as are needed on the surface, measured by all light."""
+    """The views in their order, measured as evaluation does, and as many more as that shows to be needed.
+
+    They stay as they are if nothing about that is closer than what they were planned with.
+    """
+    surface = planned.surface
+    if options.edge_mm is None and surface.max_edge_mm > limits.element_edge_mm:
+        surface = cut_surface(surface.part, limits.element_edge_mm)
+    elif not limits.limits_grey:
+        return planned
     measured = measure_views(surface, rig, limits, pool.viewpoints, planned.views, jobs=jobs, progress=progress)
     if options.num_views is not None:
         return measured
@@ -300,7 +304,8 @@ def _areas(measured: MeasuredViews) -> dict[str, Any]:
 
 
 def _proof(cover: Cover, num_views: int) -> dict[str, Any]:
-    # After an exchange on finer elements there may be fewer than the bound, which speaks of those planned on.
+    # Completed on finer elements or by all light, there may be fewer than the bound, which speaks of what was
+    # planned with.
     bound = min(cover.bound.num_views, num_views)
     return {
         "viewpoints": num_views,

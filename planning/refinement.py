@@ -20,8 +20,8 @@ MAX_TESTS = 1500
 """Visibility tests that a refinement may make by default."""
 
 _TRIES_PER_TEST = 8
-"""Tries to better a view, for each test allowed: most need none, where no step promises enough, and take a tenth of
-a test's time or more, so that tests alone would not bound a refinement."""
+"""Tries to better a view, for each test allowed: most end without one, as no step promises enough, but take their
+time, so that a bound on tests alone would not bound a refinement."""
 
 _SCALES = (1.0, 0.6, 0.35, 0.2)
 """Sizes of the steps, pass by pass over the views, again and again."""
@@ -98,7 +98,8 @@ def refine_views(
     seed
         Of the random steps.
     max_tests
-        Visibility tests that may be made, each of which takes as long as one of a candidate.
+        Visibility tests that may be made, each of which takes as long as one of a candidate; it bounds the
+        tries that end without one too.
 
     Raises
     ------
