@@ -17,18 +17,18 @@ from pathlib import Path
 import numpy as np
 from scipy.stats import spearmanr
 
-from viewcov.coverage.exposure import Exposed, exposure_states
-from viewcov.coverage.grey import MAX_REFLECTIONS, GreyPredictor
-from viewcov.coverage.raster import id_buffer
-from viewcov.coverage.visibility import VisibilityTester
+from viewcov.coverage.geometric.visibility import VisibilityTester
+from viewcov.coverage.light.grey import MAX_REFLECTIONS, GreyPredictor
+from viewcov.coverage.light.grey_range import Exposed, exposure_states
+from viewcov.coverage.rays.raster import id_buffer
 from viewcov.inspection.arrays import Floats, Ints
 from viewcov.inspection.lay import face_lays
-from viewcov.inspection.material import Material
-from viewcov.inspection.part import Part
-from viewcov.inspection.part_files import load_part
-from viewcov.inspection.requirements import Requirements
-from viewcov.inspection.rig import Rig, load_rig
-from viewcov.inspection.surface import Surface, cut_surface
+from viewcov.inspection.loading.part_files import load_part
+from viewcov.inspection.mesh.part import Part
+from viewcov.inspection.mesh.surface import Surface, cut_surface
+from viewcov.inspection.rig.material import Material
+from viewcov.inspection.rig.requirements import Requirements
+from viewcov.inspection.rig.rig import Rig, load_rig
 from viewcov.inspection.viewpoint import Viewpoint
 from viewcov.synthesis.render import open_smooth_scene
 

@@ -16,15 +16,15 @@ from scipy.sparse import csr_array
 import viewcov.coverage
 import viewcov.inspection
 import viewcov.planning
-from viewcov.coverage.sightings import Watch
-from viewcov.inspection.part import Part, snapped
-from viewcov.inspection.part_files import load_part
-from viewcov.inspection.rig import PRESETS, Rig, load_rig
-from viewcov.inspection.surface import Surface
+from viewcov.coverage.geometric.sightings import Watch
+from viewcov.inspection.loading.part_files import load_part
+from viewcov.inspection.mesh.part import Part, snapped
+from viewcov.inspection.mesh.surface import Surface
+from viewcov.inspection.rig.rig import PRESETS, Rig, load_rig
 from viewcov.inspection.viewpoint import Viewpoint
+from viewcov.planning.candidates.pool import gather_candidates
 from viewcov.planning.planner import planning_surface
-from viewcov.planning.pool import gather_candidates
-from viewcov.planning.selection import CoverProblem
+from viewcov.planning.selection.problem import CoverProblem
 
 RIGS = Path(__file__).resolve().parent / "rigs"
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data" / "parts"

@@ -9,13 +9,13 @@ import numpy as np
 from planning_cases import Pool
 from scipy.sparse import csr_array
 
-from viewcov.coverage.evaluation import evaluate_viewpoints
-from viewcov.coverage.sightings import Watch
+from viewcov.coverage.geometric.evaluation import evaluate_viewpoints
+from viewcov.coverage.geometric.sightings import Watch
 from viewcov.inspection.arrays import Bools, Ints, Ints32
-from viewcov.inspection.surface import Surface
+from viewcov.inspection.mesh.surface import Surface
 from viewcov.inspection.viewpoint import Viewpoint
-from viewcov.planning.clearance import Clearance
-from viewcov.planning.selection import CoverProblem
+from viewcov.planning.candidates.clearance import Clearance
+from viewcov.planning.selection.problem import CoverProblem
 
 
 class Gallery:

@@ -14,18 +14,18 @@ from planning_cases import Pool
 from planning_gallery import Gallery
 from planning_table import markdown_table
 from region_cover import region_cover
+from viewpoint_patterns import view_sphere, views_per_sample
 
 from viewcov.inspection.arrays import Ints
-from viewcov.inspection.surface import Surface, cut_surface
+from viewcov.inspection.mesh.surface import Surface, cut_surface
 from viewcov.inspection.viewpoint import Viewpoint
+from viewcov.planning.candidates.pool import CandidatePool
 from viewcov.planning.choice import choose_views
-from viewcov.planning.cover import fullest_cover, smallest_cover
 from viewcov.planning.options import PlanningOptions
-from viewcov.planning.pool import CandidatePool
-from viewcov.planning.proof import Budget
-from viewcov.planning.reduction import merge_rows
-from viewcov.planning.selection import greedy_best, greedy_cover, prune_cover
-from viewcov.planning.sources import view_sphere, views_per_sample
+from viewcov.planning.selection.problem import greedy_best, greedy_cover, prune_cover
+from viewcov.planning.selection.proof import Budget
+from viewcov.planning.selection.reduction import merge_rows
+from viewcov.planning.selection.smallest_cover import fullest_cover, smallest_cover
 
 SHARES = (0.90, 0.95, 0.99)
 
@@ -317,7 +317,7 @@ def markdown(compared: Sequence[Comparison], *, made_by: str, machine: str) -> s
         f"Made by {made_by}.",
         f"Seconds were taken on {machine}; other work beside may have lengthened them.",
         "",
-        "Every plan is scored by `viewcov.coverage.evaluation.evaluate_viewpoints` on one surface, with elements as",
+        "Every plan is scored by `viewcov.evaluate_viewpoints` on one surface, with elements as",
         "fine as the rig asks for, and shares are of the same coverable area: what any view tried here sees that keeps",
         "clear of the part. Views to a share are the fewest with which the method reaches it there, where a plan falls",
         "short by asking for more; a dash stands where it does not. Then what all methods cover with as many",

@@ -16,12 +16,12 @@ import scipy.optimize
 from planning_cases import Case, Pool
 from scipy.sparse import csr_array
 
-from viewcov.coverage.evaluation import evaluate_viewpoints
+from viewcov.coverage.geometric.evaluation import evaluate_viewpoints
 from viewcov.inspection.arrays import Ints
-from viewcov.planning.cover import smallest_cover
-from viewcov.planning.proof import Budget
-from viewcov.planning.reduction import merge_rows, reduce_cover
-from viewcov.planning.selection import CoverProblem, greedy_cover, is_cover, prune_cover
+from viewcov.planning.selection.problem import CoverProblem, greedy_cover, is_cover, prune_cover
+from viewcov.planning.selection.proof import Budget
+from viewcov.planning.selection.reduction import merge_rows, reduce_cover
+from viewcov.planning.selection.smallest_cover import smallest_cover
 
 SHARES = (1.0, 0.99, 0.95)
 

@@ -15,9 +15,9 @@ import numpy as np
 import open3d
 import trimesh
 
-from viewcov.coverage.raster import id_buffer
+from viewcov.coverage.rays.raster import id_buffer
 from viewcov.inspection.arrays import Floats
-from viewcov.inspection.rig import load_rig
+from viewcov.inspection.rig.rig import load_rig
 from viewcov.inspection.viewpoint import Viewpoint
 
 

@@ -18,13 +18,13 @@ import numpy as np
 from scipy.sparse import csr_array, vstack
 from scipy.spatial import cKDTree
 
-from viewcov.coverage.raycasting import RayCaster
+from viewcov.coverage.rays.raycasting import RayCaster
 from viewcov.inspection.arrays import Bools, Floats, Ints
-from viewcov.inspection.rig import Rig
-from viewcov.inspection.surface import Surface
+from viewcov.inspection.mesh.surface import Surface
+from viewcov.inspection.rig.rig import Rig
 from viewcov.inspection.viewpoint import Viewpoint
-from viewcov.planning.candidates import spread_elements, working_range
-from viewcov.planning.selection import CoverProblem, greedy_cover
+from viewcov.planning.candidates.maker import spread_elements, working_range
+from viewcov.planning.selection.problem import CoverProblem, greedy_cover
 
 _NORMAL_DEG = 40.0
 """A neighbour joins the region if its normal differs by less."""

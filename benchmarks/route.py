@@ -16,8 +16,8 @@ import networkx as nx
 import numpy as np
 
 from viewcov.inspection.arrays import Floats, Ints
-from viewcov.planning.exact_route import prove_route
-from viewcov.planning.route import improve_route, nearest_neighbour, route_bound, route_cost, short_route
+from viewcov.planning.route.exact import prove_route
+from viewcov.planning.route.order import improve_route, nearest_neighbour, route_bound, route_cost, short_route
 
 SYMMETRIC_PROOFS_UP_TO, ASYMMETRIC_PROOFS_UP_TO = 150, 100
 

@@ -12,15 +12,15 @@ import time
 import numpy as np
 from scipy.sparse import csr_array
 
-from viewcov.coverage.raycasting import RayCaster
-from viewcov.coverage.sightings import Watch
-from viewcov.inspection.part import Part
-from viewcov.inspection.part_files import load_part
-from viewcov.inspection.rig import Rig, load_rig
-from viewcov.inspection.surface import Surface, cut_surface
+from viewcov.coverage.geometric.sightings import Watch
+from viewcov.coverage.rays.raycasting import RayCaster
+from viewcov.inspection.loading.part_files import load_part
+from viewcov.inspection.mesh.part import Part
+from viewcov.inspection.mesh.surface import Surface, cut_surface
+from viewcov.inspection.rig.rig import Rig, load_rig
 from viewcov.inspection.viewpoint import Viewpoint
-from viewcov.planning.candidates import CandidateMaker, spread_elements
-from viewcov.planning.clearance import Clearance
+from viewcov.planning.candidates.clearance import Clearance
+from viewcov.planning.candidates.maker import CandidateMaker, spread_elements
 
 
 def surface_of(part: Part, num_elements: int) -> Surface:

@@ -6,15 +6,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from viewcov.inspection.camera import Camera
 from viewcov.inspection.errors import InputError
 from viewcov.inspection.files import read_levels, sha256_of
 from viewcov.inspection.folder import InspectionFolder, read_dataset
-from viewcov.inspection.part import Finding, Part
-from viewcov.inspection.part_files import MESH_SUFFIXES, load_part
+from viewcov.inspection.loading.cad import STEP_SUFFIXES
+from viewcov.inspection.loading.part_files import MESH_SUFFIXES, load_part
+from viewcov.inspection.mesh.part import Finding, Part
 from viewcov.inspection.plan import read_plan
-from viewcov.inspection.rig import load_rig
-from viewcov.inspection.step_files import STEP_SUFFIXES
+from viewcov.inspection.rig.camera import Camera
+from viewcov.inspection.rig.rig import load_rig
 
 Kind = Literal["part", "rig", "plan", "inspection", "dataset", "image"]
 

@@ -14,8 +14,8 @@ from typing import Literal
 import numpy as np
 
 from viewcov.inspection.arrays import Floats, Ints32
-from viewcov.inspection.normals import cad_corner_normals, unit
-from viewcov.inspection.part import Part, triangle_areas, triangle_normals
+from viewcov.inspection.mesh.normals import cad_corner_normals, unit
+from viewcov.inspection.mesh.part import Part, triangle_areas, triangle_normals
 
 Process = Literal["turned", "drilled", "milled", "plain"]
 PROCESSES: tuple[Process, ...] = ("turned", "drilled", "milled", "plain")

@@ -13,11 +13,11 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from viewcov.inspection.errors import InputError
 from viewcov.inspection.files import read_json, write_json
-from viewcov.inspection.part import Part, PartSource, snapped
-from viewcov.inspection.part_files import load_part
+from viewcov.inspection.loading.part_files import load_part
+from viewcov.inspection.mesh.part import Part, PartSource, snapped
 from viewcov.inspection.priority import left_out
-from viewcov.inspection.requirements import Requirements
-from viewcov.inspection.rig import Rig, rig_from_dict
+from viewcov.inspection.rig.requirements import Requirements
+from viewcov.inspection.rig.rig import Rig, rig_from_dict
 from viewcov.inspection.viewpoint import Viewpoint
 
 SCHEMA = "viewcov-plan/1"

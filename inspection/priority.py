@@ -8,9 +8,9 @@ import numpy as np
 
 from viewcov.inspection.arrays import Floats
 from viewcov.inspection.errors import InputError
-from viewcov.inspection.part import Part
-from viewcov.inspection.requirements import Requirements
-from viewcov.inspection.surface import Surface
+from viewcov.inspection.mesh.part import Part
+from viewcov.inspection.mesh.surface import Surface
+from viewcov.inspection.rig.requirements import Requirements
 
 
 def face_weights(part: Part, requirements: Requirements) -> Floats:

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from viewcov.coverage.visibility import VisibilityTester
+from viewcov.coverage.geometric.visibility import VisibilityTester
 from viewcov.inspection.arrays import Ints
+from viewcov.inspection.mesh.surface import Surface
 from viewcov.inspection.priority import weighted_areas_mm2
-from viewcov.inspection.requirements import Requirements
-from viewcov.inspection.rig import Rig
-from viewcov.inspection.surface import Surface
-from viewcov.planning.clearance import Clearance
-from viewcov.planning.cover import Cover, fullest_cover, smallest_cover
+from viewcov.inspection.rig.requirements import Requirements
+from viewcov.inspection.rig.rig import Rig
+from viewcov.planning.candidates.clearance import Clearance
+from viewcov.planning.candidates.pool import CandidatePool
 from viewcov.planning.options import PlanningOptions
-from viewcov.planning.pool import CandidatePool
-from viewcov.planning.proof import Budget
-from viewcov.planning.refinement import refine_views
-from viewcov.planning.selection import CoverProblem
+from viewcov.planning.selection.problem import CoverProblem
+from viewcov.planning.selection.proof import Budget
+from viewcov.planning.selection.smallest_cover import Cover, fullest_cover, smallest_cover
+from viewcov.planning.view_moves import refine_views
 
 _TESTS_PER_VIEW, _MOST_TESTS = 60, 8000
 """Visibility tests for moving the views of a first choice: on the machined block 150 views become 126 with 20 each,

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.sparse import csr_array, vstack
 
-from viewcov.coverage.sightings import Watch, confirmed, seen_by
+from viewcov.coverage.geometric.sightings import Watch, confirmed, seen_by
 from viewcov.inspection.arrays import Ints
+from viewcov.inspection.mesh.surface import Surface
 from viewcov.inspection.priority import weighted_areas_mm2
-from viewcov.inspection.requirements import Requirements
-from viewcov.inspection.rig import Rig
-from viewcov.inspection.surface import Surface
+from viewcov.inspection.rig.requirements import Requirements
+from viewcov.inspection.rig.rig import Rig
 from viewcov.inspection.viewpoint import Viewpoint
-from viewcov.planning.selection import TOLERANCE, CoverProblem, greedy_cover, prune_cover
+from viewcov.planning.selection.problem import TOLERANCE, CoverProblem, greedy_cover, prune_cover
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

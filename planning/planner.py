@@ -14,23 +14,23 @@ import numpy as np
 from viewcov.inspection.arrays import Bools, Ints, Ints32
 from viewcov.inspection.check import size_findings
 from viewcov.inspection.errors import InputError
-from viewcov.inspection.motion import MotionModel
-from viewcov.inspection.part import Part, snapped, triangle_areas
+from viewcov.inspection.mesh.part import Part, snapped, triangle_areas
+from viewcov.inspection.mesh.surface import Surface, cut_surface
 from viewcov.inspection.plan import InspectionPlan
 from viewcov.inspection.priority import left_out
-from viewcov.inspection.requirements import Requirements
-from viewcov.inspection.rig import Rig
-from viewcov.inspection.surface import Surface, cut_surface
+from viewcov.inspection.rig.motion import MotionModel
+from viewcov.inspection.rig.requirements import Requirements
+from viewcov.inspection.rig.rig import Rig
 from viewcov.inspection.viewpoint import Viewpoint
+from viewcov.planning.candidates.pool import CandidatePool, gather_candidates, images_filled
 from viewcov.planning.choice import choose_views
 from viewcov.planning.completion import MeasuredViews, completed, measure_views
-from viewcov.planning.cover import Cover
-from viewcov.planning.cycle import shorten_cycle
 from viewcov.planning.options import PlanningOptions, out_of_range
-from viewcov.planning.pool import CandidatePool, gather_candidates, images_filled
-from viewcov.planning.reduction import merge_rows
-from viewcov.planning.route import motion_times_s, route_bound, route_cost, short_route
-from viewcov.planning.selection import CoverProblem
+from viewcov.planning.route.cycle import shorten_cycle
+from viewcov.planning.route.order import motion_times_s, route_bound, route_cost, short_route
+from viewcov.planning.selection.problem import CoverProblem
+from viewcov.planning.selection.reduction import merge_rows
+from viewcov.planning.selection.smallest_cover import Cover
 
 log = logging.getLogger(__name__)
 
@@ -111,8 +111,8 @@ def plan_views(
 
     Examples
     --------
-    >>> from viewcov.inspection.part_files import load_part
-    >>> from viewcov.inspection.rig import load_rig
+    >>> from viewcov.inspection.loading.part_files import load_part
+    >>> from viewcov.inspection.rig.rig import load_rig
     >>> result = plan_views(load_part("builtin:clutch-half"), load_rig("paper-quarter"))  # doctest: +SKIP
     >>> result.figures["viewpoints"]  # doctest: +SKIP
     """

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from scipy.sparse import csr_array
 
-from viewcov.coverage.evaluation import TOO_FEW_VIEWS, GeometricCoverage
-from viewcov.coverage.visibility import TESTS, VisibilityTester
+from viewcov.coverage.geometric.evaluation import TOO_FEW_VIEWS, GeometricCoverage
+from viewcov.coverage.geometric.visibility import TESTS, VisibilityTester
 from viewcov.inspection.arrays import Bools, Floats, Ints, Ints32
-from viewcov.inspection.rig import Rig
+from viewcov.inspection.rig.rig import Rig
 from viewcov.inspection.viewpoint import Viewpoint
 
 LEAST_GAIN = 1e-4

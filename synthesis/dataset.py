@@ -21,7 +21,7 @@ from viewcov.inspection.errors import InputError
 from viewcov.inspection.files import read_json, sha256_of, write_grey, write_json, write_levels, write_table
 from viewcov.inspection.folder import Dataset, InspectionFolder, Split, read_dataset, write_dataset
 from viewcov.inspection.lay import FaceLay, Process, face_lays
-from viewcov.inspection.part import Part
+from viewcov.inspection.mesh.part import Part
 from viewcov.inspection.plan import InspectionPlan, write_plan
 from viewcov.inspection.viewpoint import Viewpoint
 from viewcov.synthesis.defects import Defect, DefectRanges, sample_defects

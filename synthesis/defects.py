@@ -11,9 +11,9 @@ import numpy as np
 
 from viewcov.inspection.arrays import Floats, Ints, locked_floats
 from viewcov.inspection.errors import InputError
-from viewcov.inspection.normals import cad_corner_normals, unit
-from viewcov.inspection.part import Part, triangle_areas
-from viewcov.inspection.requirements import Requirements
+from viewcov.inspection.mesh.normals import cad_corner_normals, unit
+from viewcov.inspection.mesh.part import Part, triangle_areas
+from viewcov.inspection.rig.requirements import Requirements
 from viewcov.synthesis.walks import Walk, Walker
 
 Kind = Literal["dent", "scratch"]

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from viewcov.inspection.arrays import Bools, Floats, Ints
-from viewcov.inspection.part import Part
-from viewcov.inspection.refine import split_marked, unique_edges
+from viewcov.inspection.mesh.part import Part
+from viewcov.inspection.mesh.split import split_marked, unique_edges
 
 EdgeLimit = Callable[[Floats, Ints], Floats]
 """From corners (G, 3, 3) and part faces (G,): the longest edge each triangle may have, infinity for any."""

@@ -8,14 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from viewcov.inspection.arrays import Floats, Floats32
-from viewcov.inspection.camera import Camera
-from viewcov.inspection.fixture import Fixture, obstacles_of
 from viewcov.inspection.lay import PROCESSES, FaceLay, lay_coordinates
-from viewcov.inspection.material import Material
-from viewcov.inspection.normals import cad_corner_normals, unit
-from viewcov.inspection.part import Part, triangle_areas, triangle_normals
+from viewcov.inspection.mesh.normals import cad_corner_normals, unit
+from viewcov.inspection.mesh.part import Part, triangle_areas, triangle_normals
 from viewcov.inspection.poses import tangents
-from viewcov.inspection.rig import Rig
+from viewcov.inspection.rig.camera import Camera
+from viewcov.inspection.rig.fixture import Fixture, obstacles_of
+from viewcov.inspection.rig.material import Material
+from viewcov.inspection.rig.rig import Rig
 from viewcov.inspection.viewpoint import Viewpoint
 from viewcov.synthesis.imprint import Imprint, refined_for
 from viewcov.synthesis.scene import PATH_DEPTH, InspectionScene, SceneSurface
@@ -188,7 +188,7 @@ def label_image(
     imprint: Imprint, camera: Camera, viewpoint: Viewpoint, *, fixture: Fixture | None = None
 ) -> NDArray[np.uint16]:
     """Number of the defect at each pixel's centre, 0 for none or with a fixture in front, shape (height, width)."""
-    from viewcov.coverage.projection import triangles_in_view
+    from viewcov.coverage.rays.projection import triangles_in_view
 
     ids, _ = triangles_in_view(
         imprint.vertices_mm, imprint.mesh.faces, camera, viewpoint, obstacles=obstacles_of(fixture), tolerance_mm=0.0

@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 
 from viewcov.inspection.arrays import Floats, Floats32, Ints
-from viewcov.inspection.camera import Camera
 from viewcov.inspection.errors import InputError, MissingExtraError
-from viewcov.inspection.material import Material
 from viewcov.inspection.poses import transform_points
-from viewcov.inspection.ringlight import AMBIENT_SHARE, RingLight
+from viewcov.inspection.rig.camera import Camera
+from viewcov.inspection.rig.material import Material
+from viewcov.inspection.rig.ringlight import AMBIENT_SHARE, RingLight
 
 log = logging.getLogger(__name__)
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from viewcov.inspection.arrays import Floats, Ints
-from viewcov.inspection.part import Part, triangle_normals
-from viewcov.inspection.refine import unique_edges
+from viewcov.inspection.mesh.part import Part, triangle_normals
+from viewcov.inspection.mesh.split import unique_edges
 
 _MAX_CROSSINGS = 20_000
 

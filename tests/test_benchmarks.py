@@ -15,11 +15,11 @@ import pytest
 import trimesh
 from scipy.sparse import csr_array
 
-from viewcov.coverage.evaluation import evaluate_viewpoints
-from viewcov.inspection.part import Part, PartSource
-from viewcov.inspection.rig import load_rig
-from viewcov.inspection.surface import Surface, cut_surface
-from viewcov.planning.selection import CoverProblem
+from viewcov.coverage.geometric.evaluation import evaluate_viewpoints
+from viewcov.inspection.mesh.part import Part, PartSource
+from viewcov.inspection.mesh.surface import Surface, cut_surface
+from viewcov.inspection.rig.rig import load_rig
+from viewcov.planning.selection.problem import CoverProblem
 
 BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
 FEW = ("--parts", "clutch-half", "--edge-mm", "8", "--candidates", "30", "--max-nodes", "0", "--time-limit", "5")
@@ -29,8 +29,8 @@ FEW = ("--parts", "clutch-half", "--edge-mm", "8", "--candidates", "30", "--max-
 def short_search() -> Iterator[None]:
     """How good the plans are is no matter here."""
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("viewcov.planning.cover._SEARCH_WORK", 1e6)
-        patched.setattr("viewcov.planning.cover._ANNEALING_RUNS", 1)
+        patched.setattr("viewcov.planning.selection.smallest_cover._SEARCH_WORK", 1e6)
+        patched.setattr("viewcov.planning.selection.smallest_cover._ANNEALING_RUNS", 1)
         yield
 
 

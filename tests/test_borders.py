@@ -6,8 +6,8 @@ import trimesh
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from viewcov.inspection.borders import border_edges, cracked, stitched
-from viewcov.inspection.part import triangle_areas
+from viewcov.inspection.mesh.borders import border_edges, cracked, stitched
+from viewcov.inspection.mesh.part import triangle_areas
 
 
 def _split_cylinder(top_sections: int, wall_sections: int, gap_mm: float) -> trimesh.Trimesh:

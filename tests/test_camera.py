@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from viewcov.inspection.camera import Camera
+from viewcov.inspection.rig.camera import Camera
 
 PLAIN = Camera(
     width_px=2448,

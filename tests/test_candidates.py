@@ -6,17 +6,17 @@ import numpy as np
 import pytest
 import trimesh
 
-from viewcov.coverage.raycasting import RayCaster
-from viewcov.coverage.visibility import VisibilityTester
+from viewcov.coverage.geometric.visibility import VisibilityTester
+from viewcov.coverage.rays.raycasting import RayCaster
 from viewcov.inspection.errors import InputError
-from viewcov.inspection.part import Part, PartSource
+from viewcov.inspection.mesh.part import Part, PartSource
+from viewcov.inspection.mesh.surface import Surface, cut_surface
 from viewcov.inspection.poses import transform_points
-from viewcov.inspection.rig import Body, Rig, load_rig
-from viewcov.inspection.surface import Surface, cut_surface
+from viewcov.inspection.rig.rig import Body, Rig, load_rig
 from viewcov.inspection.viewpoint import Viewpoint
-from viewcov.planning.candidates import CandidateMaker, spread_elements, standoffs_mm
-from viewcov.planning.clearance import Clearance
-from viewcov.planning.search import DEFEATS, PoseSearch
+from viewcov.planning.candidates.clearance import Clearance
+from viewcov.planning.candidates.maker import CandidateMaker, spread_elements, standoffs_mm
+from viewcov.planning.candidates.search import DEFEATS, PoseSearch
 
 RIG = load_rig("paper-quarter")
 

@@ -11,10 +11,10 @@ from viewcov.inspection.check import check_path, size_findings
 from viewcov.inspection.errors import InputError
 from viewcov.inspection.files import write_grey
 from viewcov.inspection.folder import Dataset, InspectionFolder, write_dataset
-from viewcov.inspection.part import Part, PartSource
-from viewcov.inspection.part_files import load_part
+from viewcov.inspection.loading.part_files import load_part
+from viewcov.inspection.mesh.part import Part, PartSource
 from viewcov.inspection.plan import InspectionPlan, write_plan
-from viewcov.inspection.rig import load_rig
+from viewcov.inspection.rig.rig import load_rig
 from viewcov.inspection.viewpoint import Viewpoint
 
 NASTY = Path(__file__).parents[2] / "shared" / "data" / "nasty"

@@ -10,7 +10,7 @@ import pytest
 import trimesh
 
 from viewcov import cli
-from viewcov.commands import ALL
+from viewcov.commands.stages import ALL
 
 PLAN_KEYS = {
     "part", "elements", "inspected_area_mm2", "coverable_area_mm2", "covered_area_mm2", "coverage", "viewpoints",

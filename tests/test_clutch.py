@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import trimesh
 
-from viewcov.inspection.part import Part, triangle_normals
-from viewcov.inspection.part_files import load_part
+from viewcov.inspection.loading.part_files import load_part
+from viewcov.inspection.mesh.part import Part, triangle_normals
 
 # The radii of the cylinders about the axis, and the heights between which they run.
 BORE, COUNTERBORE = 15.0, 22.0

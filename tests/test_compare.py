@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from viewcov.inspection.errors import InputError
-from viewcov.inspection.part import Part, PartSource
-from viewcov.inspection.surface import Surface, cut_surface
+from viewcov.inspection.mesh.part import Part, PartSource
+from viewcov.inspection.mesh.surface import Surface, cut_surface
 from viewcov.viewer.compare import _flat, compare, difference_picture, surface_file
 from viewcov.viewer.vtp import write_vtp
 

@@ -14,12 +14,12 @@ from openpyxl import load_workbook
 
 import viewcov
 from viewcov import cli
-from viewcov.inspection.part_files import load_part
+from viewcov.inspection.loading.part_files import load_part
 from viewcov.inspection.plan import InspectionPlan, read_plan, write_plan
-from viewcov.inspection.rig import load_rig
+from viewcov.inspection.rig.rig import load_rig
 from viewcov.inspection.viewpoint import Viewpoint
-from viewcov.planning.exchange import ROUNDING_PX, TOLERATED_PX
-from viewcov.planning.exchange_formats import FORMATS, Format
+from viewcov.planning.exchange.formats import FORMATS, Format
+from viewcov.planning.exchange.plans import ROUNDING_PX, TOLERATED_PX
 
 RIG = load_rig("paper-quarter")
 CENTERS = [[0, 0, 260], [0, 10, -255], [250, 0, 10]]

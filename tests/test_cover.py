@@ -10,11 +10,11 @@ from scipy.linalg import block_diag
 from scipy.optimize import Bounds, LinearConstraint, linprog, milp
 from scipy.sparse import csr_array, eye_array, hstack
 
-from viewcov.planning.annealing import _change, _state_of, anneal_best, anneal_cover
-from viewcov.planning.cover import Budget, fullest_cover, smallest_cover
-from viewcov.planning.proof import _Search, prove_cover, view_sets
-from viewcov.planning.relaxation import CoverRelaxation, OutOfTimeError
-from viewcov.planning.selection import CoverProblem, greedy_best, greedy_cover, is_cover, prune_cover
+from viewcov.planning.selection.annealing import _change, _state_of, anneal_best, anneal_cover
+from viewcov.planning.selection.problem import CoverProblem, greedy_best, greedy_cover, is_cover, prune_cover
+from viewcov.planning.selection.proof import _Search, prove_cover, view_sets
+from viewcov.planning.selection.relaxation import CoverRelaxation, OutOfTimeError
+from viewcov.planning.selection.smallest_cover import Budget, fullest_cover, smallest_cover
 
 
 @st.composite

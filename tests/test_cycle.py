@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.sparse import csr_array
 
-from viewcov.planning.cover import smallest_cover
-from viewcov.planning.cycle import _Cycle, _Places, cycle_time_s, shorten_cycle
-from viewcov.planning.route import short_route
-from viewcov.planning.selection import CoverProblem, is_cover
+from viewcov.planning.route.cycle import _Cycle, _Places, cycle_time_s, shorten_cycle
+from viewcov.planning.route.order import short_route
+from viewcov.planning.selection.problem import CoverProblem, is_cover
+from viewcov.planning.selection.smallest_cover import smallest_cover
 
 
 def random_task(

@@ -15,9 +15,9 @@ import trimesh
 from viewcov.inspection.errors import InputError
 from viewcov.inspection.files import read_json, read_levels, read_mask, read_table
 from viewcov.inspection.folder import Dataset, InspectionFolder, read_dataset
-from viewcov.inspection.part_files import load_part
+from viewcov.inspection.loading.part_files import load_part
 from viewcov.inspection.plan import InspectionPlan
-from viewcov.inspection.rig import load_rig
+from viewcov.inspection.rig.rig import load_rig
 from viewcov.inspection.viewpoint import Viewpoint
 from viewcov.synthesis.dataset import SynthesisOptions, _shared_out, _splits, synthesize
 

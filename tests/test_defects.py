@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from viewcov.inspection.errors import InputError
-from viewcov.inspection.part import Part, PartSource, triangle_areas
-from viewcov.inspection.part_files import load_part
-from viewcov.inspection.requirements import Requirements
+from viewcov.inspection.loading.part_files import load_part
+from viewcov.inspection.mesh.part import Part, PartSource, triangle_areas
+from viewcov.inspection.rig.requirements import Requirements
 from viewcov.synthesis.defects import DefectRanges, sample_defects, uniform_sites
 from viewcov.synthesis.walks import Walker
 

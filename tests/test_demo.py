@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import trimesh
 
-from viewcov.coverage.visibility import TESTS
+from viewcov.coverage.geometric.visibility import TESTS
 from viewcov.inspection.files import read_grey, read_json, read_mask, read_table
 from viewcov.inspection.folder import open_inspections
 from viewcov.segmentation.models import list_shipped

@@ -10,16 +10,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import optimize, stats
 
-from viewcov.coverage.effective import (
+from viewcov.coverage.effective.effective import (
     DetectionTrials,
     detection_trials,
     effective_coverage,
     false_alarms,
     paired_difference,
 )
-from viewcov.coverage.intervals import bootstrap_interval, clopper_pearson
-from viewcov.coverage.matching import DefectMatch
-from viewcov.coverage.pod import (
+from viewcov.coverage.effective.intervals import bootstrap_interval, clopper_pearson
+from viewcov.coverage.effective.matching import DefectMatch
+from viewcov.coverage.effective.pod import (
     BELOW,
     COVERED,
     UNSEEN,
@@ -28,7 +28,7 @@ from viewcov.coverage.pod import (
     fit_pod,
     pod_map,
 )
-from viewcov.coverage.truth import PlantedDefect, SurfaceTruth
+from viewcov.coverage.effective.truth import PlantedDefect, SurfaceTruth
 
 
 def trials_of(

@@ -6,12 +6,12 @@ import trimesh
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from viewcov.inspection.bodies import manifold_bodies
-from viewcov.inspection.enclosed import enclosed_faces, unseen_bodies
-from viewcov.inspection.mesh_health import find_hidden, mend
-from viewcov.inspection.part import triangle_areas
-from viewcov.inspection.piercing import piercing_faces
-from viewcov.inspection.winding import Mesh
+from viewcov.inspection.mesh.bodies import manifold_bodies
+from viewcov.inspection.mesh.enclosed import enclosed_faces, unseen_bodies
+from viewcov.inspection.mesh.mesh_health import find_hidden, mend
+from viewcov.inspection.mesh.part import triangle_areas
+from viewcov.inspection.mesh.piercing import piercing_faces
+from viewcov.inspection.mesh.winding import Mesh
 
 seeds = st.integers(0, 2**32 - 1)
 

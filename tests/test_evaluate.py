@@ -10,15 +10,15 @@ import pytest
 import trimesh
 
 from viewcov import cli
-from viewcov.coverage.evaluation import evaluate_viewpoints
+from viewcov.coverage.geometric.evaluation import evaluate_viewpoints
 from viewcov.inspection.errors import InputError
 from viewcov.inspection.files import read_json, read_table
-from viewcov.inspection.part_files import load_part
+from viewcov.inspection.loading.part_files import load_part
+from viewcov.inspection.mesh.surface import cut_surface
 from viewcov.inspection.plan import InspectionPlan, read_plan, write_plan
-from viewcov.inspection.rig import load_rig
-from viewcov.inspection.surface import cut_surface
+from viewcov.inspection.rig.rig import load_rig
 from viewcov.inspection.viewpoint import Viewpoint
-from viewcov.planning.evaluation import PlanEvaluation, evaluate_plan
+from viewcov.planning.plan_evaluation import PlanEvaluation, evaluate_plan
 
 RIG = load_rig("paper-quarter")
 

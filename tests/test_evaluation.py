@@ -10,14 +10,19 @@ import trimesh
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from viewcov.coverage.evaluation import TOO_FEW_VIEWS, GeometricCoverage, evaluate_viewpoints, nearest_to_mid_grey
-from viewcov.coverage.visibility import TESTS, VisibilityTester
-from viewcov.inspection.camera import Camera
-from viewcov.inspection.part import Part, PartSource
-from viewcov.inspection.requirements import Requirements
-from viewcov.inspection.rig import Rig
-from viewcov.inspection.ringlight import RingLight
-from viewcov.inspection.surface import Surface, cut_surface
+from viewcov.coverage.geometric.evaluation import (
+    TOO_FEW_VIEWS,
+    GeometricCoverage,
+    evaluate_viewpoints,
+    nearest_to_mid_grey,
+)
+from viewcov.coverage.geometric.visibility import TESTS, VisibilityTester
+from viewcov.inspection.mesh.part import Part, PartSource
+from viewcov.inspection.mesh.surface import Surface, cut_surface
+from viewcov.inspection.rig.camera import Camera
+from viewcov.inspection.rig.requirements import Requirements
+from viewcov.inspection.rig.rig import Rig
+from viewcov.inspection.rig.ringlight import RingLight
 from viewcov.inspection.viewpoint import Viewpoint
 
 CAMERA = Camera(

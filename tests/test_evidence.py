@@ -11,7 +11,7 @@ import trimesh
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from viewcov.coverage.evidence import (
+from viewcov.coverage.effective.evidence import (
     CLAMP,
     Evidence,
     EvidenceTable,
@@ -22,14 +22,14 @@ from viewcov.coverage.evidence import (
     read_evidence_table,
     view_weight,
 )
-from viewcov.coverage.projection import correspond
+from viewcov.coverage.rays.projection import correspond
 from viewcov.inspection.errors import InputError
 from viewcov.inspection.files import read_grey, write_grey, write_table
 from viewcov.inspection.folder import InspectionFolder
-from viewcov.inspection.part import Part, PartSource
+from viewcov.inspection.mesh.part import Part, PartSource
+from viewcov.inspection.mesh.surface import Surface, cut_surface
 from viewcov.inspection.plan import InspectionPlan, write_plan
-from viewcov.inspection.rig import load_rig
-from viewcov.inspection.surface import Surface, cut_surface
+from viewcov.inspection.rig.rig import load_rig
 from viewcov.inspection.viewpoint import Viewpoint
 
 RIG = load_rig("paper-quarter")
@@ -136,7 +136,7 @@ def test_weight_is_full_up_to_the_required_incidence_and_falls_to_nothing() -> N
 
 
 def test_many_at_once_equal_one_by_one(tmp_path: Path, surface: Surface, monkeypatch: pytest.MonkeyPatch) -> None:
-    import viewcov.coverage.evidence as module
+    import viewcov.coverage.effective.evidence as module
 
     same, other = viewpoints(3), viewpoints(4)[1:]
     folders = [inspection(tmp_path / str(k), surface, v, seed=k) for k, v in enumerate((same, other, same))]

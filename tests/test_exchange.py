@@ -13,15 +13,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from viewcov.inspection.camera import Camera
 from viewcov.inspection.errors import InputError
-from viewcov.inspection.part import PartSource
+from viewcov.inspection.mesh.part import PartSource
 from viewcov.inspection.plan import InspectionPlan, write_plan
-from viewcov.inspection.rig import load_rig
+from viewcov.inspection.rig.camera import Camera
+from viewcov.inspection.rig.rig import load_rig
 from viewcov.inspection.viewpoint import Viewpoint
-from viewcov.planning.exchange import export_plan, import_viewpoints
-from viewcov.planning.exchange_formats import FORMATS, Format, locate
-from viewcov.planning.exchange_views import ImportedViews, Intrinsics, view_ids
+from viewcov.planning.exchange.formats import FORMATS, Format, locate
+from viewcov.planning.exchange.plans import export_plan, import_viewpoints
+from viewcov.planning.exchange.views import ImportedViews, Intrinsics, view_ids
 
 RIG = load_rig("paper-quarter")
 PART = PartSource(path="builtin:clutch-half", sha256="ab" * 32)

@@ -15,15 +15,15 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from viewcov.inspection.arrays import Floats
-from viewcov.inspection.camera import Camera
 from viewcov.inspection.errors import InputError
-from viewcov.inspection.part import PartSource
+from viewcov.inspection.mesh.part import PartSource
 from viewcov.inspection.plan import InspectionPlan
 from viewcov.inspection.poses import transform_points
-from viewcov.inspection.rig import load_rig
+from viewcov.inspection.rig.camera import Camera
+from viewcov.inspection.rig.rig import load_rig
 from viewcov.inspection.viewpoint import Viewpoint
-from viewcov.planning.exchange import export_plan, import_viewpoints
-from viewcov.planning.exchange_views import Intrinsics, pose
+from viewcov.planning.exchange.plans import export_plan, import_viewpoints
+from viewcov.planning.exchange.views import Intrinsics, pose
 
 RIG = load_rig("paper-quarter")
 PART = PartSource(path="builtin:clutch-half", sha256="ab" * 32)

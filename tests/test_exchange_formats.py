@@ -13,15 +13,15 @@ import yaml
 from scipy.spatial.transform import Rotation
 
 from viewcov.inspection.arrays import Floats
-from viewcov.inspection.camera import Camera
 from viewcov.inspection.errors import InputError
-from viewcov.inspection.part import PartSource
+from viewcov.inspection.mesh.part import PartSource
 from viewcov.inspection.plan import InspectionPlan
 from viewcov.inspection.poses import inverse, transform_points
-from viewcov.inspection.rig import load_rig
+from viewcov.inspection.rig.camera import Camera
+from viewcov.inspection.rig.rig import load_rig
 from viewcov.inspection.viewpoint import Viewpoint
-from viewcov.planning.exchange import export_plan, import_viewpoints
-from viewcov.planning.exchange_views import pose
+from viewcov.planning.exchange.plans import export_plan, import_viewpoints
+from viewcov.planning.exchange.views import pose
 
 RIG = load_rig("paper-quarter")
 PINHOLE = replace(RIG.camera, principal_x_px=300.25, principal_y_px=140.5)

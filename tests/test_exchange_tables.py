@@ -11,16 +11,16 @@ import pytest
 import trimesh
 from openpyxl import Workbook, load_workbook
 
-from viewcov.coverage.evaluation import GeometricCoverage, evaluate_viewpoints
+from viewcov.coverage.geometric.evaluation import GeometricCoverage, evaluate_viewpoints
 from viewcov.inspection.errors import InputError
-from viewcov.inspection.part_files import load_part
+from viewcov.inspection.loading.part_files import load_part
+from viewcov.inspection.mesh.surface import cut_surface
 from viewcov.inspection.plan import InspectionPlan
-from viewcov.inspection.requirements import Requirements
-from viewcov.inspection.rig import load_rig
-from viewcov.inspection.surface import cut_surface
+from viewcov.inspection.rig.requirements import Requirements
+from viewcov.inspection.rig.rig import load_rig
 from viewcov.inspection.viewpoint import Viewpoint
-from viewcov.planning.exchange import export_plan, import_viewpoints
-from viewcov.planning.exchange_xlsx import uncovered_rows
+from viewcov.planning.exchange.plans import export_plan, import_viewpoints
+from viewcov.planning.exchange.xlsx import uncovered_rows
 
 RIG = load_rig("paper-quarter")
 HEADER = "id,x_mm,y_mm,z_mm,qw,qx,qy,qz"

@@ -9,17 +9,17 @@ import numpy as np
 import pytest
 import trimesh
 
-from viewcov.coverage import visibility
-from viewcov.coverage.exposure import fits_view_mode, well_exposed
-from viewcov.coverage.grey import GreyPredictor
-from viewcov.coverage.visibility import TESTS, VisibilityTester
-from viewcov.inspection.fixture import Fixture
-from viewcov.inspection.material import Material
-from viewcov.inspection.part import Part, PartSource
-from viewcov.inspection.requirements import Requirements
-from viewcov.inspection.rig import load_rig
-from viewcov.inspection.ringlight import AMBIENT_SHARE
-from viewcov.inspection.surface import Surface, cut_surface
+from viewcov.coverage.geometric import visibility
+from viewcov.coverage.geometric.visibility import TESTS, VisibilityTester
+from viewcov.coverage.light.grey import GreyPredictor
+from viewcov.coverage.light.grey_range import fits_view_mode, well_exposed
+from viewcov.inspection.mesh.part import Part, PartSource
+from viewcov.inspection.mesh.surface import Surface, cut_surface
+from viewcov.inspection.rig.fixture import Fixture
+from viewcov.inspection.rig.material import Material
+from viewcov.inspection.rig.requirements import Requirements
+from viewcov.inspection.rig.rig import load_rig
+from viewcov.inspection.rig.ringlight import AMBIENT_SHARE
 from viewcov.inspection.viewpoint import Viewpoint
 
 RIG = load_rig("paper-quarter")

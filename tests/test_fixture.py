@@ -10,21 +10,21 @@ import numpy as np
 import pytest
 import trimesh
 
-from viewcov.coverage.evidence import gather_evidence
-from viewcov.coverage.projection import correspond
-from viewcov.coverage.raster import id_buffer
-from viewcov.coverage.raycasting import OBSTACLE, RayCaster
-from viewcov.coverage.visibility import VisibilityTester
+from viewcov.coverage.effective.evidence import gather_evidence
+from viewcov.coverage.geometric.visibility import VisibilityTester
+from viewcov.coverage.rays.projection import correspond
+from viewcov.coverage.rays.raster import id_buffer
+from viewcov.coverage.rays.raycasting import OBSTACLE, RayCaster
 from viewcov.inspection.errors import InputError
 from viewcov.inspection.files import sha256_of, write_grey
-from viewcov.inspection.fixture import Fixture, Obstacles, obstacles_of
 from viewcov.inspection.folder import InspectionFolder
-from viewcov.inspection.part import Part, PartSource
+from viewcov.inspection.mesh.part import Part, PartSource
+from viewcov.inspection.mesh.surface import Surface, cut_surface
 from viewcov.inspection.plan import InspectionPlan, read_plan, write_plan
-from viewcov.inspection.rig import Rig, load_rig, rig_from_dict
-from viewcov.inspection.surface import Surface, cut_surface
+from viewcov.inspection.rig.fixture import Fixture, Obstacles, obstacles_of
+from viewcov.inspection.rig.rig import Rig, load_rig, rig_from_dict
 from viewcov.inspection.viewpoint import Viewpoint
-from viewcov.planning.clearance import Clearance
+from viewcov.planning.candidates.clearance import Clearance
 
 RIG = load_rig("paper-quarter")
 TABLE = Fixture(table_height_mm=-10.0)

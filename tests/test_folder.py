@@ -9,9 +9,9 @@ import pytest
 
 from viewcov.inspection.errors import InputError
 from viewcov.inspection.folder import Dataset, InspectionFolder, open_inspections, read_dataset, write_dataset
-from viewcov.inspection.part_files import DEFAULT_PART, load_part
+from viewcov.inspection.loading.part_files import DEFAULT_PART, load_part
 from viewcov.inspection.plan import InspectionPlan, write_plan
-from viewcov.inspection.rig import load_rig
+from viewcov.inspection.rig.rig import load_rig
 from viewcov.inspection.viewpoint import Viewpoint
 
 

@@ -12,15 +12,15 @@ import numpy as np
 import pytest
 import trimesh
 
-from viewcov.coverage.exposure import Exposed, exposure_states, fits_view_mode, in_highlight, well_exposed
-from viewcov.coverage.grey import GreyPredictor
-from viewcov.coverage.reflectance import MetalPoints, albedo, reflectance
-from viewcov.inspection.material import Material
-from viewcov.inspection.part import Part, PartSource
-from viewcov.inspection.requirements import Requirements
-from viewcov.inspection.rig import Rig, load_rig
-from viewcov.inspection.ringlight import AMBIENT_SHARE, RingLight
-from viewcov.inspection.surface import Surface, cut_surface
+from viewcov.coverage.light.grey import GreyPredictor
+from viewcov.coverage.light.grey_range import Exposed, exposure_states, fits_view_mode, in_highlight, well_exposed
+from viewcov.coverage.light.reflectance import MetalPoints, albedo, reflectance
+from viewcov.inspection.mesh.part import Part, PartSource
+from viewcov.inspection.mesh.surface import Surface, cut_surface
+from viewcov.inspection.rig.material import Material
+from viewcov.inspection.rig.requirements import Requirements
+from viewcov.inspection.rig.rig import Rig, load_rig
+from viewcov.inspection.rig.ringlight import AMBIENT_SHARE, RingLight
 from viewcov.inspection.viewpoint import Viewpoint
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from viewcov.inspection.errors import ViewcovError
-from viewcov.inspection.part import Part, PartSource
-from viewcov.inspection.rig import load_rig
-from viewcov.inspection.surface import Surface, cut_surface
+from viewcov.inspection.mesh.part import Part, PartSource
+from viewcov.inspection.mesh.surface import Surface, cut_surface
+from viewcov.inspection.rig.rig import load_rig
 from viewcov.inspection.viewpoint import Viewpoint
 from viewcov.viewer import heatmaps, offscreen
 from viewcov.viewer.figures import MAX_BYTES, write_png

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import trimesh
 
-from viewcov.coverage.lighting import posed_ring, ring_irradiance, ring_terms
-from viewcov.coverage.raycasting import RayCaster
-from viewcov.inspection.camera import Camera
+from viewcov.coverage.light.lighting import posed_ring, ring_irradiance, ring_terms
+from viewcov.coverage.rays.raycasting import RayCaster
 from viewcov.inspection.poses import look_at
-from viewcov.inspection.rig import Rig
-from viewcov.inspection.ringlight import RingLight
+from viewcov.inspection.rig.camera import Camera
+from viewcov.inspection.rig.rig import Rig
+from viewcov.inspection.rig.ringlight import RingLight
 
 CAMERA = Camera(
     width_px=1000,

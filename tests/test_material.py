@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 from viewcov.inspection.errors import InputError
-from viewcov.inspection.material import Material
-from viewcov.inspection.part import PartSource
+from viewcov.inspection.mesh.part import PartSource
 from viewcov.inspection.plan import InspectionPlan, read_plan, write_plan
-from viewcov.inspection.requirements import Requirements
-from viewcov.inspection.rig import load_rig, rig_from_dict
+from viewcov.inspection.rig.material import Material
+from viewcov.inspection.rig.requirements import Requirements
+from viewcov.inspection.rig.rig import load_rig, rig_from_dict
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,8 @@ import trimesh
 from scipy.spatial import cKDTree
 
 from viewcov.inspection.errors import InputError
-from viewcov.inspection.part import Part
-from viewcov.inspection.part_files import DEFAULT_PART, load_part
+from viewcov.inspection.loading.part_files import DEFAULT_PART, load_part
+from viewcov.inspection.mesh.part import Part
 
 
 @pytest.fixture(scope="module")

@@ -8,9 +8,9 @@ import trimesh
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from viewcov.inspection.mesh_health import find_hidden, mend
-from viewcov.inspection.part import Finding, triangle_areas, triangle_normals
-from viewcov.inspection.winding import Mesh
+from viewcov.inspection.mesh.mesh_health import find_hidden, mend
+from viewcov.inspection.mesh.part import Finding, triangle_areas, triangle_normals
+from viewcov.inspection.mesh.winding import Mesh
 
 seeds = st.integers(0, 2**32 - 1)
 

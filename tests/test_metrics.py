@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from viewcov.inspection.errors import InputError
 from viewcov.inspection.files import write_grey, write_levels
 from viewcov.inspection.folder import Dataset, InspectionFolder, write_dataset
-from viewcov.inspection.part import PartSource
+from viewcov.inspection.mesh.part import PartSource
 from viewcov.inspection.plan import InspectionPlan, write_plan
-from viewcov.inspection.rig import load_rig
+from viewcov.inspection.rig.rig import load_rig
 from viewcov.inspection.viewpoint import Viewpoint
 from viewcov.segmentation import metrics
 from viewcov.segmentation.metrics import NUM_BINS, PixelCounts, ScoreHistogram, image_findings

@@ -96,7 +96,7 @@ def test_the_folder_coverage_refuses_to_pass_for_coverage_py(tmp_path: Path) -> 
 
 def test_numba_imports_with_the_repository_on_the_path(tmp_path: Path) -> None:
     """numba asks for coverage.py and takes an ImportError as "not installed"."""
-    run = python("import numba; import viewcov.coverage.raster", cwd=tmp_path, path=ROOT)
+    run = python("import numba; import viewcov.coverage.rays.raster", cwd=tmp_path, path=ROOT)
     assert run.returncode == 0, run.stderr
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import trimesh
 
-from viewcov.inspection.part import Part, PartSource, snapped, triangle_areas, triangle_normals
+from viewcov.inspection.mesh.part import Part, PartSource, snapped, triangle_areas, triangle_normals
 
 SOURCE = PartSource(path="builtin:box", sha256="0" * 64)
 

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import trimesh
 
-from viewcov.inspection import step_files
 from viewcov.inspection.errors import InputError
-from viewcov.inspection.part import Part, triangle_normals
-from viewcov.inspection.part_files import load_part
+from viewcov.inspection.loading import cad as step_files
+from viewcov.inspection.loading.part_files import load_part
+from viewcov.inspection.mesh.part import Part, triangle_normals
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
 needs_data = pytest.mark.skipif(not DATA.is_dir(), reason="the folder of public test data is not there")

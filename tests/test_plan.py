@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
 from viewcov.inspection.errors import InputError
-from viewcov.inspection.part import PartSource
-from viewcov.inspection.part_files import DEFAULT_PART, load_part
+from viewcov.inspection.loading.part_files import DEFAULT_PART, load_part
+from viewcov.inspection.mesh.part import PartSource
 from viewcov.inspection.plan import InspectionPlan, read_plan, write_plan
-from viewcov.inspection.rig import load_rig
+from viewcov.inspection.rig.rig import load_rig
 from viewcov.inspection.viewpoint import Viewpoint
 
 RIG = load_rig("paper-half")

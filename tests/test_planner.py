@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 import trimesh
 
-from viewcov.coverage.evaluation import evaluate_viewpoints
+from viewcov.coverage.geometric.evaluation import evaluate_viewpoints
 from viewcov.inspection.errors import InputError
-from viewcov.inspection.part import Part, PartSource, snapped
+from viewcov.inspection.mesh.part import Part, PartSource, snapped
+from viewcov.inspection.mesh.surface import cut_surface
 from viewcov.inspection.plan import read_plan, write_plan
-from viewcov.inspection.rig import load_rig
-from viewcov.inspection.surface import cut_surface
+from viewcov.inspection.rig.rig import load_rig
 from viewcov.planning import planner
+from viewcov.planning.candidates.pool import gather_candidates
 from viewcov.planning.options import PlanningOptions
 from viewcov.planning.planner import (
     PLANNING_ELEMENTS,
@@ -23,8 +24,7 @@ from viewcov.planning.planner import (
     plan_views,
     planning_surface,
 )
-from viewcov.planning.pool import gather_candidates
-from viewcov.planning.route import route_time_s
+from viewcov.planning.route.order import route_time_s
 
 RIG = load_rig("paper-quarter")
 WHOLE = PlanningOptions(coverage=1.0, edge_mm=4.0, num_candidates=200)

@@ -10,9 +10,9 @@ import pytest
 from viewcov.inspection.errors import InputError
 from viewcov.inspection.files import read_levels, write_grey
 from viewcov.inspection.folder import InspectionFolder
-from viewcov.inspection.part import PartSource
+from viewcov.inspection.mesh.part import PartSource
 from viewcov.inspection.plan import InspectionPlan, write_plan
-from viewcov.inspection.rig import load_rig
+from viewcov.inspection.rig.rig import load_rig
 from viewcov.inspection.viewpoint import Viewpoint
 from viewcov.segmentation.models import Architecture, SegmentationModel, build_network
 from viewcov.segmentation.prediction import predict_image, predict_inspection

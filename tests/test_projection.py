@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from viewcov.coverage.projection import TOP_SHARE, ViewElements, correspond, elements_of_buffer, pool
-from viewcov.inspection.camera import Camera
-from viewcov.inspection.part import Part, PartSource
+from viewcov.coverage.rays.projection import TOP_SHARE, ViewElements, correspond, elements_of_buffer, pool
+from viewcov.inspection.mesh.part import Part, PartSource
+from viewcov.inspection.mesh.surface import Surface, cut_surface
 from viewcov.inspection.poses import transform_points
-from viewcov.inspection.surface import Surface, cut_surface
+from viewcov.inspection.rig.camera import Camera
 from viewcov.inspection.viewpoint import Viewpoint
 
 CAMERA = Camera(

@@ -10,11 +10,11 @@ import trimesh
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from viewcov.coverage.raster import id_buffer
-from viewcov.coverage.raycasting import RayCaster
+from viewcov.coverage.rays.raster import id_buffer
+from viewcov.coverage.rays.raycasting import RayCaster
 from viewcov.inspection.arrays import Floats, Floats32, Ints, Ints32
-from viewcov.inspection.camera import Camera
 from viewcov.inspection.poses import inverse, look_at
+from viewcov.inspection.rig.camera import Camera
 
 DATA = Path(__file__).parents[2] / "shared" / "data" / "multiview" / "castle-simu"
 

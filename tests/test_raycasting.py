@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import trimesh
 
-from viewcov.coverage.raycasting import RayCaster
+from viewcov.coverage.rays.raycasting import RayCaster
 from viewcov.inspection.arrays import Floats, Ints
 
 

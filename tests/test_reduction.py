@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.sparse import csr_array
 
-from viewcov.planning.reduction import dominated_columns, group_rows, merge_rows, minimal_rows, reduce_cover
-from viewcov.planning.selection import CoverProblem
+from viewcov.planning.selection.problem import CoverProblem
+from viewcov.planning.selection.reduction import dominated_columns, group_rows, merge_rows, minimal_rows, reduce_cover
 
 
 @st.composite

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from viewcov.coverage.reflectance import (
+from viewcov.coverage.light.reflectance import (
     MetalPoints,
     albedo,
     even_chance,
@@ -17,8 +17,8 @@ from viewcov.coverage.reflectance import (
     reflectance,
     sampled_reflection,
 )
-from viewcov.inspection.material import Material
-from viewcov.inspection.ringlight import RingLight
+from viewcov.inspection.rig.material import Material
+from viewcov.inspection.rig.ringlight import RingLight
 
 ALUMINIUM = Material()
 RING = RingLight(inner_radius_mm=40.0, outer_radius_mm=60.0, radiance=9.0)

@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 import trimesh
 
-from viewcov.inspection.camera import Camera
 from viewcov.inspection.errors import InputError, MissingExtraError
-from viewcov.inspection.fixture import Fixture
 from viewcov.inspection.lay import face_lays
-from viewcov.inspection.material import Material
-from viewcov.inspection.part import Part, PartSource, triangle_areas, triangle_normals
+from viewcov.inspection.mesh.part import Part, PartSource, triangle_areas, triangle_normals
 from viewcov.inspection.poses import transform_points
-from viewcov.inspection.rig import Rig, load_rig
-from viewcov.inspection.ringlight import RingLight
+from viewcov.inspection.rig.camera import Camera
+from viewcov.inspection.rig.fixture import Fixture
+from viewcov.inspection.rig.material import Material
+from viewcov.inspection.rig.rig import Rig, load_rig
+from viewcov.inspection.rig.ringlight import RingLight
 from viewcov.inspection.viewpoint import Viewpoint
 from viewcov.synthesis.defects import Defect
 from viewcov.synthesis.imprint import imprint, refined_for

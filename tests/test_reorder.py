@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from viewcov.inspection.errors import InputError
-from viewcov.inspection.part_files import load_part
+from viewcov.inspection.loading.part_files import load_part
 from viewcov.inspection.plan import InspectionPlan
-from viewcov.inspection.rig import load_rig
+from viewcov.inspection.rig.rig import load_rig
 from viewcov.inspection.viewpoint import Viewpoint
-from viewcov.planning.reorder import reordered
+from viewcov.planning.route.reorder import reordered
 
 RIG = load_rig("paper-quarter")
 

@@ -13,14 +13,14 @@ from hypothesis import strategies as st
 from scipy.sparse import csr_array
 from scipy.spatial.transform import Rotation
 
-from viewcov.coverage.evaluation import TOO_FEW_VIEWS, evaluate_viewpoints
-from viewcov.coverage.sightings import Watch
-from viewcov.inspection.camera import Camera
-from viewcov.inspection.part import Part, PartSource
-from viewcov.inspection.requirements import Requirements
-from viewcov.inspection.rig import Rig
-from viewcov.inspection.ringlight import RingLight
-from viewcov.inspection.surface import Surface, cut_surface
+from viewcov.coverage.geometric.evaluation import TOO_FEW_VIEWS, evaluate_viewpoints
+from viewcov.coverage.geometric.sightings import Watch
+from viewcov.inspection.mesh.part import Part, PartSource
+from viewcov.inspection.mesh.surface import Surface, cut_surface
+from viewcov.inspection.rig.camera import Camera
+from viewcov.inspection.rig.requirements import Requirements
+from viewcov.inspection.rig.rig import Rig
+from viewcov.inspection.rig.ringlight import RingLight
 from viewcov.inspection.viewpoint import Viewpoint
 from viewcov.planning.repairs import LEAST_GAIN, Repairs, find_repairs, moves_from
 

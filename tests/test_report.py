@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from viewcov.inspection.errors import InputError
-from viewcov.viewer.report import Picture, Table, write_report
-from viewcov.viewer.report_html import number, percent
+from viewcov.viewer.report.html import number, percent
+from viewcov.viewer.report.page import Picture, Table, write_report
 
 EVIL = "<script>alert(1)</script>\"'&"
 VOID = {"meta", "img", "br"}

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from viewcov.inspection.requirements import Requirements
+from viewcov.inspection.rig.requirements import Requirements
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from viewcov.inspection.errors import InputError
-from viewcov.inspection.rig import PRESETS, Body, Rig, load_rig, rig_from_dict
+from viewcov.inspection.rig.rig import PRESETS, Body, Rig, load_rig, rig_from_dict
 
 VALID = """
 name = "cell 7"

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from viewcov.inspection.ringlight import RingLight
+from viewcov.inspection.rig.ringlight import RingLight
 
 RING = RingLight(inner_radius_mm=40.0, outer_radius_mm=60.0, offset_mm=3.0)
 

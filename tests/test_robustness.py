@@ -9,12 +9,12 @@ import pytest
 import trimesh
 from scipy.spatial.transform import Rotation
 
-from viewcov.coverage.evaluation import GeometricCoverage, evaluate_viewpoints
-from viewcov.coverage.robustness import PoseNoise, robustness
-from viewcov.inspection.part import Part, PartSource
-from viewcov.inspection.requirements import Requirements
-from viewcov.inspection.rig import load_rig
-from viewcov.inspection.surface import cut_surface
+from viewcov.coverage.geometric.evaluation import GeometricCoverage, evaluate_viewpoints
+from viewcov.coverage.geometric.robustness import PoseNoise, robustness
+from viewcov.inspection.mesh.part import Part, PartSource
+from viewcov.inspection.mesh.surface import cut_surface
+from viewcov.inspection.rig.requirements import Requirements
+from viewcov.inspection.rig.rig import load_rig
 from viewcov.inspection.viewpoint import Viewpoint
 
 RIG = load_rig("paper-quarter")

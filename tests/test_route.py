@@ -10,10 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from viewcov.inspection.errors import InputError
-from viewcov.inspection.motion import MotionModel
+from viewcov.inspection.rig.motion import MotionModel
 from viewcov.inspection.viewpoint import Viewpoint
-from viewcov.planning.exact_route import exact_tour, prove_route
-from viewcov.planning.route import (
+from viewcov.planning.route.exact import exact_tour, prove_route
+from viewcov.planning.route.held_karp import one_tree_bound
+from viewcov.planning.route.local_search import iterated_tour, tour_cost
+from viewcov.planning.route.order import (
     improve_route,
     motion_times_s,
     nearest_neighbour,
@@ -22,9 +24,7 @@ from viewcov.planning.route import (
     route_time_s,
     short_route,
 )
-from viewcov.planning.times_csv import read_times_csv
-from viewcov.planning.tour_bounds import one_tree_bound
-from viewcov.planning.tours import iterated_tour, tour_cost
+from viewcov.planning.route.times_csv import read_times_csv
 
 KINDS = ("metric", "symmetric", "asymmetric", "nearly metric", "signed")
 
@@ -256,7 +256,7 @@ def test_times_of_many_views_are_those_of_each_pair(monkeypatch: pytest.MonkeyPa
         Viewpoint.looking_at(50 * rng.standard_normal(3), rng.standard_normal(3), id=str(name), roll_deg=7.0 * name)
         for name in range(20)
     ]
-    monkeypatch.setattr("viewcov.planning.route.BLOCK", 7)
+    monkeypatch.setattr("viewcov.planning.route.order.BLOCK", 7)
     times = motion_times_s(views)
     np.testing.assert_array_equal(times, times.T)
     for first, second in rng.integers(20, size=(30, 2)):

@@ -9,12 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from viewcov.coverage.clusters import Region, cluster_points
-from viewcov.coverage.screening import Lens, Screen
+from viewcov.coverage.rays.clusters import Region, cluster_points
+from viewcov.coverage.rays.screening import Lens, Screen
 from viewcov.inspection.arrays import Bools, Floats
-from viewcov.inspection.camera import Camera
 from viewcov.inspection.poses import transform_points
-from viewcov.inspection.requirements import Requirements
+from viewcov.inspection.rig.camera import Camera
+from viewcov.inspection.rig.requirements import Requirements
 from viewcov.inspection.viewpoint import Viewpoint
 
 CAMERA = Camera(

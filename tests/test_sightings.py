@@ -9,13 +9,13 @@ import pytest
 import trimesh
 from scipy.sparse import csr_array
 
-from viewcov.coverage.sightings import Watch, confirmed, seen_by
-from viewcov.inspection.part import Part, PartSource
-from viewcov.inspection.requirements import Requirements
-from viewcov.inspection.rig import load_rig
-from viewcov.inspection.surface import Surface, cut_surface
+from viewcov.coverage.geometric.sightings import Watch, confirmed, seen_by
+from viewcov.inspection.mesh.part import Part, PartSource
+from viewcov.inspection.mesh.surface import Surface, cut_surface
+from viewcov.inspection.rig.requirements import Requirements
+from viewcov.inspection.rig.rig import load_rig
 from viewcov.inspection.viewpoint import Viewpoint
-from viewcov.planning.pool import gather_candidates
+from viewcov.planning.candidates.pool import gather_candidates
 
 RIG = load_rig("paper-quarter")
 # At a single exposure the light that the walls throw on each other makes much of them too bright.

@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from viewcov.inspection.errors import InputError
-from viewcov.inspection.part import Part, PartSource, triangle_areas, triangle_normals
-from viewcov.inspection.part_files import load_part
-from viewcov.inspection.refine import unique_edges
-from viewcov.inspection.surface import Surface, cut_surface, sum_to_faces
+from viewcov.inspection.loading.part_files import load_part
+from viewcov.inspection.mesh.part import Part, PartSource, triangle_areas, triangle_normals
+from viewcov.inspection.mesh.split import unique_edges
+from viewcov.inspection.mesh.surface import Surface, cut_surface, sum_to_faces
 
 
 def _part(mesh: trimesh.Trimesh) -> Part:
@@ -120,7 +120,7 @@ def test_too_many_elements_are_taken_for_a_mistake() -> None:
 
 
 def test_slivers_of_next_to_no_area_are_counted_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("viewcov.inspection.surface.MAX_ELEMENTS", 1000)
+    monkeypatch.setattr("viewcov.inspection.mesh.surface.MAX_ELEMENTS", 1000)
     sliver = np.array([[0.0, 0, 0], [1e3, 0, 0], [500, 1e-6, 0]])
     with pytest.raises(InputError, match="too many surface elements"):
         cut_surface(_part(trimesh.Trimesh(sliver, [[0, 1, 2]], process=False)), 0.1)

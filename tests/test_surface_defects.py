@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from viewcov.coverage.defects import SurfaceDefect, adjacency_of, dilated, find_defects, label_components
-from viewcov.coverage.evidence import EvidenceTable
-from viewcov.coverage.matching import (
+from viewcov.coverage.effective.defects import SurfaceDefect, adjacency_of, dilated, find_defects, label_components
+from viewcov.coverage.effective.evidence import EvidenceTable
+from viewcov.coverage.effective.matching import (
     DefectCounts,
     match_defects,
     match_single_views,
@@ -21,9 +21,9 @@ from viewcov.coverage.matching import (
     pick_threshold,
     view_probability,
 )
-from viewcov.coverage.truth import PlantedDefect, SurfaceTruth, truth_from_samples
-from viewcov.inspection.part import Part, PartSource
-from viewcov.inspection.surface import Surface, cut_surface
+from viewcov.coverage.effective.truth import PlantedDefect, SurfaceTruth, truth_from_samples
+from viewcov.inspection.mesh.part import Part, PartSource
+from viewcov.inspection.mesh.surface import Surface, cut_surface
 
 SIDE = 12
 """Cells along each side; cell (row, column) has elements 2 k and 2 k + 1 with k = row * SIDE + column."""

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
 from viewcov.inspection.lay import PROCESSES, face_lays, lay_coordinates, lay_directions, polar_edge_limit_mm
-from viewcov.inspection.part import Part, PartSource, triangle_areas, triangle_normals
-from viewcov.inspection.part_files import load_part
+from viewcov.inspection.loading.part_files import load_part
+from viewcov.inspection.mesh.part import Part, PartSource, triangle_areas, triangle_normals
 from viewcov.synthesis.imprint import refined_for
 from viewcov.synthesis.textures import height_tile, sample_finish
 

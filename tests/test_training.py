@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from viewcov.inspection.camera import Camera
 from viewcov.inspection.errors import InputError
 from viewcov.inspection.files import sha256_of, write_grey, write_levels
 from viewcov.inspection.folder import Dataset, InspectionFolder, Split, write_dataset
-from viewcov.inspection.part import PartSource
+from viewcov.inspection.mesh.part import PartSource
 from viewcov.inspection.plan import InspectionPlan, write_plan
-from viewcov.inspection.rig import load_rig
+from viewcov.inspection.rig.camera import Camera
+from viewcov.inspection.rig.rig import load_rig
 from viewcov.inspection.viewpoint import Viewpoint
 from viewcov.segmentation import training
 from viewcov.segmentation.crops import CropOptions

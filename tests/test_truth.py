@@ -11,12 +11,12 @@ import trimesh
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from viewcov.coverage.truth import PlantedDefect, SurfaceTruth, locate, truth_from_samples, truth_on_elements
+from viewcov.coverage.effective.truth import PlantedDefect, SurfaceTruth, locate, truth_from_samples, truth_on_elements
 from viewcov.inspection.errors import InputError
 from viewcov.inspection.files import write_json, write_table
 from viewcov.inspection.folder import InspectionFolder
-from viewcov.inspection.part import Part, PartSource
-from viewcov.inspection.surface import Surface, cut_surface
+from viewcov.inspection.mesh.part import Part, PartSource
+from viewcov.inspection.mesh.surface import Surface, cut_surface
 
 
 def surface_of(vertices: np.ndarray, faces: np.ndarray, *, edge_mm: float) -> Surface:

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import trimesh
 
-from viewcov.inspection.part import Part
-from viewcov.inspection.part_files import MM_PER_UNIT, load_part
-from viewcov.inspection.rig import Rig, load_rig
+from viewcov.inspection.loading.part_files import MM_PER_UNIT, load_part
+from viewcov.inspection.mesh.part import Part
+from viewcov.inspection.rig.rig import Rig, load_rig
 from viewcov.planning.options import PlanningOptions
 from viewcov.planning.planner import PlanningResult, plan_views
 

@@ -10,17 +10,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from viewcov.coverage.quarters import longest_edge, quarter_centroids
-from viewcov.coverage.screening import Lens
-from viewcov.coverage.visibility import TESTS, VisibilityTester
+from viewcov.coverage.geometric.visibility import TESTS, VisibilityTester
+from viewcov.coverage.rays.quarters import longest_edge, quarter_centroids
+from viewcov.coverage.rays.screening import Lens
 from viewcov.inspection.arrays import Bools, Floats
-from viewcov.inspection.camera import Camera
-from viewcov.inspection.part import Part, PartSource
-from viewcov.inspection.part_files import load_part
-from viewcov.inspection.requirements import Requirements
-from viewcov.inspection.rig import Rig, load_rig
-from viewcov.inspection.ringlight import RingLight
-from viewcov.inspection.surface import Surface, cut_surface
+from viewcov.inspection.loading.part_files import load_part
+from viewcov.inspection.mesh.part import Part, PartSource
+from viewcov.inspection.mesh.surface import Surface, cut_surface
+from viewcov.inspection.rig.camera import Camera
+from viewcov.inspection.rig.requirements import Requirements
+from viewcov.inspection.rig.rig import Rig, load_rig
+from viewcov.inspection.rig.ringlight import RingLight
 from viewcov.inspection.viewpoint import Viewpoint
 
 # A square frame with a half angle of 45 degrees, so that edges of the frame are easy to compute with.

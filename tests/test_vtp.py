@@ -14,8 +14,8 @@ from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
 from viewcov.inspection.errors import InputError
-from viewcov.inspection.part import Part, PartSource
-from viewcov.inspection.surface import Surface, cut_surface
+from viewcov.inspection.mesh.part import Part, PartSource
+from viewcov.inspection.mesh.surface import Surface, cut_surface
 from viewcov.viewer.vtp import SCHEMA, read_vtp, write_vtp
 
 

@@ -12,8 +12,8 @@ import pytest
 import trimesh
 
 from viewcov.inspection.errors import InputError
-from viewcov.inspection.part import Part, PartSource
-from viewcov.inspection.surface import cut_surface
+from viewcov.inspection.mesh.part import Part, PartSource
+from viewcov.inspection.mesh.surface import cut_surface
 from viewcov.viewer.vtp import read_vtp, write_vtp
 from viewcov.viewer.window import _merged, has_display, show
 

@@ -10,18 +10,18 @@ from importlib.metadata import version as _version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from viewcov.coverage.evaluation import evaluate_viewpoints
-    from viewcov.inspection.camera import Camera
+    from viewcov.coverage.geometric.evaluation import evaluate_viewpoints
     from viewcov.inspection.errors import InputError, MissingExtraError, ViewcovError
-    from viewcov.inspection.part import Part
-    from viewcov.inspection.part_files import load_part
+    from viewcov.inspection.loading.part_files import load_part
+    from viewcov.inspection.mesh.part import Part
+    from viewcov.inspection.mesh.surface import Surface, cut_surface
     from viewcov.inspection.plan import InspectionPlan, read_plan, write_plan
-    from viewcov.inspection.requirements import Requirements
-    from viewcov.inspection.rig import Rig, load_rig
-    from viewcov.inspection.ringlight import RingLight
-    from viewcov.inspection.surface import Surface, cut_surface
+    from viewcov.inspection.rig.camera import Camera
+    from viewcov.inspection.rig.requirements import Requirements
+    from viewcov.inspection.rig.rig import Rig, load_rig
+    from viewcov.inspection.rig.ringlight import RingLight
     from viewcov.inspection.viewpoint import Viewpoint
-    from viewcov.planning.exchange import export_plan, import_viewpoints
+    from viewcov.planning.exchange.plans import export_plan, import_viewpoints
     from viewcov.planning.options import PlanningOptions
     from viewcov.planning.planner import plan_views
     from viewcov.segmentation.models import load_model
@@ -30,25 +30,25 @@ if TYPE_CHECKING:
     from viewcov.synthesis.dataset import synthesize
 
 _HOME = {
-    "Camera": "inspection.camera",
+    "Camera": "inspection.rig.camera",
     "InputError": "inspection.errors",
     "InspectionPlan": "inspection.plan",
     "MissingExtraError": "inspection.errors",
-    "Part": "inspection.part",
+    "Part": "inspection.mesh.part",
     "PlanningOptions": "planning.options",
-    "Requirements": "inspection.requirements",
-    "Rig": "inspection.rig",
-    "RingLight": "inspection.ringlight",
-    "Surface": "inspection.surface",
+    "Requirements": "inspection.rig.requirements",
+    "Rig": "inspection.rig.rig",
+    "RingLight": "inspection.rig.ringlight",
+    "Surface": "inspection.mesh.surface",
     "ViewcovError": "inspection.errors",
     "Viewpoint": "inspection.viewpoint",
-    "cut_surface": "inspection.surface",
-    "evaluate_viewpoints": "coverage.evaluation",
-    "export_plan": "planning.exchange",
-    "import_viewpoints": "planning.exchange",
+    "cut_surface": "inspection.mesh.surface",
+    "evaluate_viewpoints": "coverage.geometric.evaluation",
+    "export_plan": "planning.exchange.plans",
+    "import_viewpoints": "planning.exchange.plans",
     "load_model": "segmentation.models",
-    "load_part": "inspection.part_files",
-    "load_rig": "inspection.rig",
+    "load_part": "inspection.loading.part_files",
+    "load_rig": "inspection.rig.rig",
     "plan_views": "planning.planner",
     "predict_inspection": "segmentation.prediction",
     "read_plan": "inspection.plan",

@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 from cyclopts import App, CycloptsError
 
-from viewcov import commands
+from viewcov.commands import stages
 from viewcov.inspection.errors import ViewcovError
 from viewcov.system import missing_libraries, remedy
 
@@ -23,7 +23,7 @@ app = App(
     version_flags=["--version"],
     result_action="return_value",
 )
-for _command in commands.ALL:
+for _command in stages.ALL:
     app.command(_command)
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from viewcov.inspection.arrays import Bools, Floats, Ints
-from viewcov.inspection.part import triangle_areas, triangle_normals
+from viewcov.inspection.mesh.part import triangle_areas, triangle_normals
 from viewcov.viewer.figures import INK, MUTED, Sheet, draw_scale_bar, draw_triad
 from viewcov.viewer.markers import Marker, draw_marker_legend, draw_markers
 from viewcov.viewer.offscreen import WHOLE_PART, Direction, Mesh, View, draw_views

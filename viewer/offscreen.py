@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from viewcov.inspection.arrays import Bools, Floats, Ints, Ints32
 from viewcov.inspection.errors import ViewcovError
-from viewcov.inspection.part import triangle_normals
+from viewcov.inspection.mesh.part import triangle_normals
 
 _ID_BASE = 2**24
 """Numbers that fit in the red, green and blue of one drawing."""

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from viewcov.inspection.arrays import Bools, Floats
 from viewcov.inspection.poses import transform_points
-from viewcov.inspection.rig import Rig
+from viewcov.inspection.rig.rig import Rig
 from viewcov.inspection.viewpoint import Viewpoint
 from viewcov.viewer.figures import INK, MUTED, Sheet, draw_scale_bar, draw_triad
 from viewcov.viewer.heatmaps import paint_view, panel_size

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from viewcov.inspection.arrays import Floats, Ints, Ints32
 from viewcov.inspection.errors import InputError
 from viewcov.inspection.files import replacing
-from viewcov.inspection.surface import Surface
+from viewcov.inspection.mesh.surface import Surface
 
 SCHEMA = "viewcov-surface/1"
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9 _.()/%-]{0,99}")

@@ -238,7 +238,7 @@ def _text(value: Any) -> str:
 
 
 def _unseen_share(file: SurfaceFile, values: NDArray[np.float64]) -> float:
-    from viewcov.inspection.part import triangle_areas
+    from viewcov.inspection.mesh.part import triangle_areas
 
     area = triangle_areas(file.vertices_mm[file.faces])
     return float(area[np.isnan(values)].sum() / area.sum())

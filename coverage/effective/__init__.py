@@ -1,0 +1,1 @@
+"""What a model finds: evidence of all views, defects, probability of detection, effective coverage."""

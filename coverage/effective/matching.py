@@ -1,0 +1,369 @@
+"""Found defects against planted ones: who found whom, in fused views and in single ones.
+
+The rules, the same everywhere. *Dilated* means: with the elements that share an edge with it, which is the
+tolerance in place.
+
+* A found defect is **true** if at least ``min_overlap`` of its area lies on the dilated planted defects.
+* A planted defect is **found** if the dilated true found defects cover at least ``min_overlap`` of its area.
+  False ones do not count: painting the whole part finds nothing.
+* One found defect may find several planted ones and several may find one. Each counts once: precision is the
+  share of found defects that are true, recall the share of planted defects that are found.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from viewcov.coverage.effective.defects import SurfaceDefect, adjacency_of, dilated, label_components
+from viewcov.coverage.effective.evidence import EvidenceTable, Statistic
+from viewcov.coverage.effective.truth import SurfaceTruth
+from viewcov.inspection.arrays import Bools, Floats, Floats32, Ints
+from viewcov.inspection.mesh.surface import Surface
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
+
+MIN_OVERLAP = 0.1
+"""Least share of a defect's area on the other side for the two to match."""
+
+LOW_SHARE = 0.5
+"""The low threshold of the hysteresis as a share of the high one, where only one is picked."""
+
+THRESHOLDS: tuple[float, ...] = tuple(float(t) for t in 1.0 / (1.0 + np.exp(-np.linspace(-5.0, 6.5, 47))))
+"""High thresholds that are tried, evenly spaced in log-odds: fused probabilities crowd near 0 and 1."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DefectCounts:
+    """Counts over one or more inspections, which add up."""
+
+    num_planted: int = 0
+    num_found: int = 0
+    """Planted defects that were found."""
+
+    num_detections: int = 0
+    num_true: int = 0
+    """Detections that are true."""
+
+    def __add__(self, other: DefectCounts) -> DefectCounts:
+        return DefectCounts(
+            num_planted=self.num_planted + other.num_planted,
+            num_found=self.num_found + other.num_found,
+            num_detections=self.num_detections + other.num_detections,
+            num_true=self.num_true + other.num_true,
+        )
+
+    @property
+    def precision(self) -> float:
+        """Share of detections that are true; NaN without detections."""
+        return self.num_true / self.num_detections if self.num_detections else float("nan")
+
+    @property
+    def recall(self) -> float:
+        """Share of planted defects that were found; NaN without planted defects."""
+        return self.num_found / self.num_planted if self.num_planted else float("nan")
+
+    @property
+    def f1(self) -> float:
+        """Harmonic mean of precision and recall; 0 if one is 0 or only one is NaN, NaN if both are."""
+        if not (self.num_planted or self.num_detections):
+            return float("nan")
+        if not (self.num_found and self.num_true):
+            return 0.0
+        return 2.0 * self.precision * self.recall / (self.precision + self.recall)
+
+    def to_json(self) -> dict[str, Any]:
+        """Counts and figures; None where a figure has no meaning."""
+        figures = {name: _plain(getattr(self, name)) for name in ("precision", "recall", "f1")}
+        counts = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        return {**counts, **figures}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class DefectMatch:
+    """Found against planted defects of one inspection."""
+
+    planted_id: Ints
+    """Shape (P,)."""
+
+    planted_overlap: Floats
+    """Shape (P,): share of each planted defect's area that dilated true detections cover."""
+
+    planted_found: Bools
+    """Shape (P,)."""
+
+    detection_overlap: Floats
+    """Shape (D,): share of each detection's area on dilated planted defects."""
+
+    detection_true: Bools
+    """Shape (D,)."""
+
+    @property
+    def counts(self) -> DefectCounts:
+        """The counts."""
+        return DefectCounts(
+            num_planted=len(self.planted_id),
+            num_found=int(self.planted_found.sum()),
+            num_detections=len(self.detection_true),
+            num_true=int(self.detection_true.sum()),
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Figures, and which planted defects were found."""
+        return {
+            **self.counts.to_json(),
+            "found_ids": self.planted_id[self.planted_found].tolist(),
+            "missed_ids": self.planted_id[~self.planted_found].tolist(),
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SingleViews:
+    """What each view finds alone, summed over inspections, to compare with the fused views."""
+
+    view_ids: tuple[str, ...]
+
+    in_view: tuple[DefectCounts, ...]
+    """Per view, against the planted defects as far as the view shows them (at least ``min_overlap``)."""
+
+    of_all: tuple[DefectCounts, ...]
+    """Per view, against all planted defects of the part."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Best view by F1 and means over views; views with nothing planted and nothing found do not count."""
+        return {"in_view": self._summary(self.in_view), "of_all": self._summary(self.of_all)}
+
+    def _summary(self, counts: tuple[DefectCounts, ...]) -> dict[str, Any]:
+        f1 = np.array([c.f1 for c in counts])
+        if not len(f1) or np.isnan(f1).all():
+            return {"best": None, "mean": None}
+        best = int(np.nanargmax(f1))
+        mean = {}
+        for name in ("precision", "recall", "f1"):
+            values = np.array([getattr(c, name) for c in counts])
+            mean[name] = float(np.nanmean(values)) if not np.isnan(values).all() else None
+        return {"best": {"view": self.view_ids[best], **counts[best].to_json()}, "mean": mean}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ThresholdChoice:
+    """The thresholds with the largest F1 on the inspections they were picked on."""
+
+    high: float
+    low: float
+    counts: DefectCounts
+    """On the inspections that it was picked on: optimistic, for choosing only."""
+
+    thresholds: tuple[float, ...]
+    f1: tuple[float, ...]
+    """F1 at each threshold tried."""
+
+    def to_json(self) -> dict[str, Any]:
+        """The choice and its curve."""
+        curve = [[threshold, _plain(value)] for threshold, value in zip(self.thresholds, self.f1, strict=True)]
+        return {"high": self.high, "low": self.low, "counts": self.counts.to_json(), "curve": curve}
+
+
+def match_defects(
+    found: Sequence[SurfaceDefect],
+    truth: SurfaceTruth,
+    surface: Surface,
+    *,
+    min_overlap: float = MIN_OVERLAP,
+    adjacency: csr_matrix | None = None,
+) -> DefectMatch:
+    """Found against planted defects of one inspection, in the order of ``found`` and of the truth."""
+    label = np.full(surface.num_elements, -1, dtype=np.int64)
+    for number, defect in enumerate(found):
+        label[defect.element_idx] = number
+    target = _Target(truth, adjacency_of(surface) if adjacency is None else adjacency)
+    return target.match(label, surface, min_overlap=min_overlap, num_detections=len(found))
+
+
+def match_single_views(
+    surface: Surface,
+    tables: Sequence[EvidenceTable],
+    truths: Sequence[SurfaceTruth],
+    *,
+    high: float,
+    low: float,
+    min_area_mm2: float = 0.0,
+    statistic: Statistic = "top",
+    min_overlap: float = MIN_OVERLAP,
+    adjacency: csr_matrix | None = None,
+) -> SingleViews:
+    """What each view would find alone by the rules for the fused ones, summed over inspections by view id."""
+    graph = adjacency_of(surface) if adjacency is None else adjacency
+    in_view: dict[str, DefectCounts] = {}
+    of_all: dict[str, DefectCounts] = {}
+    for table, truth in zip(tables, truths, strict=True):
+        target = _Target(truth, graph)
+        for view_id in table.view_ids:
+            p = view_probability(table, view_id, surface.num_elements, statistic=statistic)
+            label = label_components(surface, p, high=high, low=low, min_area_mm2=min_area_mm2, adjacency=graph)
+            whole = target.match(label, surface, min_overlap=min_overlap)
+            part = target.match(label, surface, min_overlap=min_overlap, seen=~np.isnan(p))
+            in_view[view_id] = in_view.get(view_id, DefectCounts()) + part.counts
+            of_all[view_id] = of_all.get(view_id, DefectCounts()) + whole.counts
+    return SingleViews(view_ids=tuple(in_view), in_view=tuple(in_view.values()), of_all=tuple(of_all.values()))
+
+
+def view_probability(
+    table: EvidenceTable, view_id: str, num_elements: int, *, statistic: Statistic = "top"
+) -> Floats32:
+    """What one view alone says about each element, shape (E,); NaN = unseen, or seen without any weight."""
+    rows = table.rows_of(view_id) & (table.weight > 0)
+    probability = np.full(num_elements, np.nan, dtype=np.float32)
+    probability[table.element_idx[rows]] = getattr(table, statistic)[rows]
+    return probability
+
+
+def pick_threshold(
+    surface: Surface,
+    probabilities: Sequence[NDArray[np.floating]],
+    truths: Sequence[SurfaceTruth],
+    *,
+    thresholds: Sequence[float] = THRESHOLDS,
+    low_share: float = LOW_SHARE,
+    min_area_mm2: float = 0.0,
+    min_overlap: float = MIN_OVERLAP,
+    adjacency: csr_matrix | None = None,
+) -> ThresholdChoice:
+    """The high threshold with the largest F1 over inspections, and ``low_share`` of it as the low one.
+
+    Where several thresholds are equally good, the middle of the longest run of them: farthest from harm. Pick
+    on validation inspections only. ``probabilities`` are fused ones of shape (E,), one array per inspection.
+    """
+    graph = adjacency_of(surface) if adjacency is None else adjacency
+    targets = [_Target(truth, graph) for truth in truths]
+
+    def counts_at(high: float) -> DefectCounts:
+        total = DefectCounts()
+        for p, target in zip(probabilities, targets, strict=True):
+            label = label_components(
+                surface, p, high=high, low=low_share * high, min_area_mm2=min_area_mm2, adjacency=graph
+            )
+            total += target.match(label, surface, min_overlap=min_overlap).counts
+        return total
+
+    return _best(counts_at, thresholds, low_share)
+
+
+def pick_single_view_threshold(
+    surface: Surface,
+    tables: Sequence[EvidenceTable],
+    truths: Sequence[SurfaceTruth],
+    *,
+    thresholds: Sequence[float] = THRESHOLDS,
+    low_share: float = LOW_SHARE,
+    min_area_mm2: float = 0.0,
+    statistic: Statistic = "top",
+    min_overlap: float = MIN_OVERLAP,
+    adjacency: csr_matrix | None = None,
+) -> ThresholdChoice:
+    """As ``pick_threshold``, for views used one by one, against what each of them shows."""
+    graph = adjacency_of(surface) if adjacency is None else adjacency
+
+    def counts_at(high: float) -> DefectCounts:
+        views = match_single_views(
+            surface,
+            tables,
+            truths,
+            high=high,
+            low=low_share * high,
+            min_area_mm2=min_area_mm2,
+            statistic=statistic,
+            min_overlap=min_overlap,
+            adjacency=graph,
+        )
+        return sum(views.in_view, DefectCounts())
+
+    return _best(counts_at, thresholds, low_share)
+
+
+class _Target:
+    """The truth of one inspection, made ready for many matches."""
+
+    def __init__(self, truth: SurfaceTruth, adjacency: csr_matrix) -> None:
+        self.adjacency = adjacency
+        self.planted_id = np.array([defect.id for defect in truth.defects], dtype=np.int64)
+        self.element_idx, self.area_mm2 = truth.element_idx, truth.area_mm2
+        rank = np.argsort(self.planted_id, kind="stable")
+        self.planted = rank[np.searchsorted(self.planted_id[rank], truth.defect_id)]
+        self.near_planted = dilated(truth.defective(), adjacency)
+
+    def match(
+        self,
+        label: Ints,
+        surface: Surface,
+        *,
+        min_overlap: float,
+        seen: Bools | None = None,
+        num_detections: int | None = None,
+    ) -> DefectMatch:
+        """Components against the planted defects, or against what is ``seen`` of them, shape (E,)."""
+        found = np.flatnonzero(label >= 0)
+        num = int(label.max(initial=-1)) + 1 if num_detections is None else num_detections
+        area = surface.area_mm2[found]
+        total = np.bincount(label[found], weights=area, minlength=num)
+        near = np.bincount(label[found], weights=area * self.near_planted[found], minlength=num)
+        detection_overlap = _ratio(near, total)
+        is_true = _reaches(detection_overlap, min_overlap)
+
+        true_elements = np.zeros(len(label), dtype=bool)
+        true_elements[found] = is_true[label[found]]
+        covered = dilated(true_elements, self.adjacency)[self.element_idx]
+        visible = np.ones(len(covered), dtype=bool) if seen is None else seen[self.element_idx]
+        whole, shown, hit = (
+            np.bincount(self.planted, weights=self.area_mm2 * rows, minlength=len(self.planted_id))
+            for rows in (np.ones(len(covered)), visible, visible & covered)
+        )
+        counted = np.ones(len(whole), dtype=bool) if seen is None else _reaches(_ratio(shown, whole), min_overlap)
+        overlap = _ratio(hit, shown)[counted]
+        return DefectMatch(
+            planted_id=self.planted_id[counted],
+            planted_overlap=overlap,
+            planted_found=_reaches(overlap, min_overlap),
+            detection_overlap=detection_overlap,
+            detection_true=is_true,
+        )
+
+
+def _best(counts_at: Callable[[float], DefectCounts], thresholds: Sequence[float], low_share: float) -> ThresholdChoice:
+    if not len(thresholds):
+        raise ValueError("thresholds must not be empty, got none")
+    counts = [counts_at(high) for high in thresholds]
+    f1 = np.array([c.f1 for c in counts])
+    # Without anything planted or found anywhere there is nothing to prefer: the middle of all.
+    score = np.where(np.isnan(f1), 0.0, f1)
+    equal = np.concatenate([[False], score >= score.max() - 1e-12, [False]]).astype(np.int8)
+    first, past = np.flatnonzero(np.diff(equal) == 1), np.flatnonzero(np.diff(equal) == -1)
+    longest = int(np.argmax(past - first))
+    pick = int((first[longest] + past[longest] - 1) // 2)
+    high = float(thresholds[pick])
+    return ThresholdChoice(
+        high=high,
+        low=low_share * high,
+        counts=counts[pick],
+        thresholds=tuple(float(t) for t in thresholds),
+        f1=tuple(float(value) for value in f1),
+    )
+
+
+def _ratio(part: NDArray[Any], whole: NDArray[Any]) -> Floats:
+    """Part by whole; 0 where there is no whole."""
+    return np.divide(part, whole, out=np.zeros(len(whole)), where=whole > 0)
+
+
+def _reaches(share: Floats, least: float) -> Bools:
+    """Whether a share reaches the least one, but for rounding; nothing is never enough."""
+    return (share >= least - 1e-9) & (share > 0)
+
+
+def _plain(value: float) -> float | None:
+    return None if np.isnan(value) else float(value)

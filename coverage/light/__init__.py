@@ -1,0 +1,1 @@
+"""How bright the surface is: irradiance, reflectance, grey values, and whether they are usable."""

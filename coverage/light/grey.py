@@ -1,0 +1,237 @@
+"""The grey value that a view gives each element of the surface."""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+
+from viewcov.coverage.light.grey_range import fits_view_mode, in_highlight, well_exposed
+from viewcov.coverage.light.reflectance import (
+    MetalPoints,
+    albedo,
+    even_chance,
+    light_samples,
+    predicted_grey,
+    sampled_reflection,
+)
+from viewcov.coverage.rays.raycasting import OBSTACLE, RELATIVE_OFFSET, RayCaster
+from viewcov.inspection.arrays import Bools, Floats, Ints
+from viewcov.inspection.lay import face_lays, lay_directions
+from viewcov.inspection.mesh.normals import shading_normals
+from viewcov.inspection.mesh.surface import Surface
+from viewcov.inspection.poses import transform_points
+from viewcov.inspection.rig.fixture import obstacles_of
+from viewcov.inspection.rig.requirements import Requirements
+from viewcov.inspection.rig.rig import Rig
+from viewcov.inspection.rig.ringlight import AMBIENT_SHARE
+from viewcov.inspection.viewpoint import Viewpoint
+
+_NOTHING, _BACK = -1, -2
+_PATHS_AT_ONCE = 1 << 18
+
+MAX_REFLECTIONS = 3
+"""On the way from a light to the camera, as in the renderer's paths of four edges."""
+
+
+class GreyPredictor:
+    """Predicts grey values of a surface without rendering; build one and use it for many viewpoints.
+
+    Elements are taken at their centroids with the normals of the smooth CAD faces and the lay of their faces.
+
+    Parameters
+    ----------
+    surface
+        The part.
+    rig
+        Camera, ring light, material and fixture, which throws shadows and reflects nothing.
+    num_emitters
+        Shadow rays to a diffuse ring, where the caller brings no shadows; an LED ring has its own number.
+    num_threads
+        Threads for the rays; 0 for one per core.
+    shadow_caster
+        Rays against the part and the fixture, where the caller has them already.
+    """
+
+    def __init__(
+        self,
+        surface: Surface,
+        rig: Rig,
+        *,
+        num_emitters: int = 12,
+        num_threads: int = 0,
+        shadow_caster: RayCaster | None = None,
+    ) -> None:
+        part = surface.part
+        normals = shading_normals(part, surface.source_face_idx, surface.centroid_mm)
+        tangents = lay_directions(face_lays(part), surface.cad_face_idx, surface.centroid_mm, normals)
+        self._surface, self._rig = surface, rig
+        self._metal = MetalPoints.on(surface.centroid_mm, normals, tangents, rig.material)
+        self.num_elements, self.num_emitters = surface.num_elements, len(rig.ring_light.emitters_mm(num_emitters))
+        self._num_threads, self._given_caster = num_threads, shadow_caster
+        self._offset_mm = RELATIVE_OFFSET * part.largest_extent_mm
+        # Every element draws its own paths, or errors would come in patterns.
+        self._shift = np.random.default_rng(0).random((surface.num_elements, 2 * MAX_REFLECTIONS), dtype=np.float32)
+
+    @functools.cached_property
+    def _caster(self) -> RayCaster:
+        """Rays that meet elements and the fixture; made only where rays are needed."""
+        surface, obstacles = self._surface, obstacles_of(self._rig.fixture)
+        return RayCaster(surface.vertices_mm, surface.faces, obstacles=obstacles, num_threads=self._num_threads)
+
+    def direct(self, viewpoint: Viewpoint, element_idx: Ints, *, visible: Bools | None = None) -> Floats:
+        """Grey of the elements (N,), shape (N,), by light straight from the ring and the room.
+
+        In units of full scale at exposure 1, not clipped. Light by way of other surfaces is left out, and so
+        is what of the room the part hides.
+
+        Parameters
+        ----------
+        viewpoint
+            The camera and its ring.
+        element_idx
+            Shape (N,).
+        visible
+            Shape (N, M): which of the ring's emitters each element sees, of ``RingLight.emitters_mm(M)``;
+            shadow rays are traced if it is not given.
+        """
+        metal = self._metal.rows(element_idx)
+        outgoing = metal.local(viewpoint.center_mm - metal.points_mm)
+        if visible is None:
+            visible = self.visible(viewpoint, element_idx)
+        ambient = AMBIENT_SHARE * self._rig.ring_light.radiance
+        room = ambient * albedo(outgoing, metal.roughness, metal.material)
+        return self._from_ring(viewpoint, element_idx, visible) + room
+
+    def grey(
+        self,
+        viewpoint: Viewpoint,
+        element_idx: Ints,
+        *,
+        visible: Bools | None = None,
+        num_paths: int = 64,
+        num_reflections: int = MAX_REFLECTIONS,
+    ) -> Floats:
+        """Grey of the elements (N,), shape (N,), with the light that comes by way of other surfaces.
+
+        What ``direct`` says of the ring, and what an element reflects of the room and of the part, gathered
+        along ``num_paths`` paths of up to ``num_reflections`` reflections. They are drawn from the metal's
+        lobe, the same in every run. A path costs about as much as a shadow ray or two.
+        """
+        if not 1 <= num_reflections <= MAX_REFLECTIONS:
+            raise ValueError(f"num_reflections must be from 1 to {MAX_REFLECTIONS}, got {num_reflections}")
+        shadows = _Shadows(self, viewpoint)
+        grey = self._from_ring(viewpoint, element_idx, shadows.of(element_idx) if visible is None else visible)
+        sequence = even_chance(num_paths, 2 * num_reflections)
+        block = max(1, _PATHS_AT_ONCE // num_paths)
+        for start in range(0, len(element_idx), block):
+            some = element_idx[start : start + block]
+            chance = (sequence + self._shift[some, None, : 2 * num_reflections]) % 1.0
+            light = self._gathered(shadows, np.repeat(some, num_paths), chance.reshape(-1, num_reflections, 2))
+            grey[start : start + block] += light.reshape(-1, num_paths).mean(axis=1)
+        return grey
+
+    def highlight(self, viewpoint: Viewpoint, element_idx: Ints, *, visible: Bools | None = None) -> Bools:
+        """Whether elements (N,) lie in the ring's highlight, shape (N,); see ``exposure.in_highlight``."""
+        if visible is None:
+            visible = self.visible(viewpoint, element_idx)
+        metal = self._metal.rows(element_idx)
+        return in_highlight(metal, viewpoint.world_from_camera, self._rig.ring_light, visible)
+
+    def exposed(
+        self, viewpoint: Viewpoint, element_idx: Ints, requirements: Requirements, *, grey: Floats, visible: Bools
+    ) -> Bools:
+        """Whether elements (N,) are well exposed and in the view mode's light, shape (N,).
+
+        Parameters
+        ----------
+        viewpoint, element_idx, requirements
+            The camera and its ring, elements, shape (N,), and the limits.
+        grey
+            Shape (N,): of ``direct`` or ``grey``; without a meaning where the requirements do not limit it.
+        visible
+            As in ``direct``.
+        """
+        passed = np.ones(len(element_idx), dtype=bool)
+        if requirements.limits_grey:
+            passed &= well_exposed(grey, requirements)
+        if requirements.view_mode != "any":
+            passed &= fits_view_mode(self.highlight(viewpoint, element_idx, visible=visible), requirements)
+        return passed
+
+    def _gathered(self, shadows: _Shadows, element_idx: Ints, chance: Floats) -> Floats:
+        """Light along one path from each element (Q,) by ``chance`` (Q, reflections, 2), shape (Q,)."""
+        viewpoint, ambient = shadows.viewpoint, AMBIENT_SHARE * self._rig.ring_light.radiance
+        light, alive = np.zeros(len(element_idx)), np.arange(len(element_idx))
+        metal, weight = self._metal.rows(element_idx), np.ones(len(element_idx))
+        outgoing = metal.local(viewpoint.center_mm - metal.points_mm)
+        for step in range(chance.shape[1]):
+            incoming, share = sampled_reflection(outgoing, metal.roughness, metal.material, chance[alive, step])
+            directions = np.einsum("ni,nij->nj", incoming, metal.frames)
+            weight = weight * share
+            hit_idx, distance = self._first_hits(element_idx, metal.points_mm, directions, weight)
+            light[alive[hit_idx == _NOTHING]] += ambient * weight[hit_idx == _NOTHING]
+            on = np.flatnonzero(hit_idx >= 0)
+            if step + 1 == chance.shape[1] or not on.size:
+                break
+            places = metal.points_mm[on] + distance[on, None] * directions[on]
+            element_idx, alive, weight = hit_idx[on], alive[on], weight[on]
+            metal = self._metal.rows(element_idx).at(places)
+            outgoing = metal.local(-directions[on])
+            light[alive] += weight * self._reflected(viewpoint, metal, -directions[on], shadows.of(element_idx))
+        return light
+
+    def _first_hits(
+        self, element_idx: Ints, points_mm: Floats, directions: Floats, weight: Floats
+    ) -> tuple[Ints, Floats]:
+        """Element that each ray meets, or a negative number, shape (N,), and how far off, mm."""
+        normals = self._surface.normal
+        # Smooth normals let a reflection leave through the triangle itself; no light comes from there.
+        out = np.flatnonzero((weight > 0) & (np.einsum("ni,ni->n", directions, normals[element_idx]) > 0))
+        found = np.full(len(points_mm), _BACK, dtype=np.int64)
+        distance = np.zeros(len(points_mm))
+        hits = self._caster.first_hits(points_mm[out] + self._offset_mm * normals[element_idx[out]], directions[out])
+        front = np.einsum("ni,ni->n", directions[out], normals[hits.face_idx]) < 0
+        found[out] = np.where(hits.face_idx == OBSTACLE, _BACK, np.where(front, hits.face_idx, _BACK))
+        found[out[hits.face_idx == -1]] = _NOTHING
+        distance[out] = hits.distance_mm
+        return found, distance
+
+    def visible(self, viewpoint: Viewpoint, element_idx: Ints) -> Bools:
+        """Which of the ring's emitters each element (N,) sees, shape (N, M)."""
+        emitters = transform_points(viewpoint.world_from_camera, self._rig.ring_light.emitters_mm(self.num_emitters))
+        points, normals = self._surface.centroid_mm[element_idx], self._surface.normal[element_idx]
+        visible = np.zeros((len(points), len(emitters)), dtype=bool)
+        caster = self._caster if self._given_caster is None else self._given_caster
+        for number, emitter in enumerate(emitters):
+            facing = np.flatnonzero(np.einsum("ni,ni->n", emitter - points, normals) > 0)
+            visible[facing, number] = ~caster.blocked(points[facing], emitter, normals=normals[facing])
+        return visible
+
+    def _from_ring(self, viewpoint: Viewpoint, element_idx: Ints, visible: Bools) -> Floats:
+        metal = self._metal.rows(element_idx)
+        return self._reflected(viewpoint, metal, viewpoint.center_mm - metal.points_mm, visible)
+
+    def _reflected(self, viewpoint: Viewpoint, metal: MetalPoints, to_viewer: Floats, visible: Bools) -> Floats:
+        ring, camera = self._rig.ring_light, self._rig.camera
+        samples = light_samples(
+            ring, metal.material, num_emitters=visible.shape[1], distance_mm=camera.focus_distance_mm
+        )
+        return predicted_grey(metal, to_viewer, viewpoint.world_from_camera, ring, samples, visible)
+
+
+class _Shadows:
+    """Which emitters the elements see in one view, traced once for each element that is asked for."""
+
+    def __init__(self, predictor: GreyPredictor, viewpoint: Viewpoint) -> None:
+        self.viewpoint = viewpoint
+        self._predictor = predictor
+        self._row = np.full(predictor.num_elements, -1, dtype=np.int64)
+        self._visible = np.zeros((0, predictor.num_emitters), dtype=bool)
+
+    def of(self, element_idx: Ints) -> Bools:
+        """Shape (N, M), for elements (N,), which may repeat."""
+        new = np.unique(element_idx[self._row[element_idx] < 0])
+        self._row[new] = len(self._visible) + np.arange(len(new))
+        self._visible = np.concatenate([self._visible, self._predictor.visible(self.viewpoint, new)])
+        return self._visible[self._row[element_idx]]

@@ -1,0 +1,1 @@
+"""What lies in the way: rays, rasters, and the tests that need no ray."""

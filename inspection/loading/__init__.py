@@ -1,0 +1,1 @@
+"""Files into parts: meshes, CAD, the built-in parts."""

@@ -1,0 +1,175 @@
+"""Faces that pierce each other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numba import njit
+
+from viewcov.inspection.arrays import Bools, Floats, Ints
+from viewcov.inspection.mesh.cells import cells_of, unit_points
+from viewcov.inspection.mesh.split import unique_edges
+
+TOUCH = 1e-6
+"""An edge that ends less than this share of the size behind a face touches it and does not pierce it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Piercings:
+    """Which faces other faces pierce, shape (F,) each."""
+
+    same_body: Bools
+    """By, or piercing, a face of its own body: the body intersects itself."""
+
+    other_body: Bools
+    """By, or piercing, a face of another body: the two overlap."""
+
+
+def piercing_faces(vertices: Floats, faces: Ints, body: Ints) -> Piercings:
+    """Faces that edges of other faces pierce, or whose edges pierce others; touching is no piercing.
+
+    Parameters
+    ----------
+    vertices, faces, body
+        As in `enclosed_faces`.
+    """
+    points = unit_points(vertices)
+    corners = np.ascontiguousarray(points[faces])
+    edges, face_edges = unique_edges(faces)
+    owner = np.empty(len(edges), dtype=np.int64)
+    owner[face_edges] = np.arange(len(faces))[:, None]
+    of_edge, of_face = _pierce(points[edges], edges, body[owner], corners, faces, body, *cells_of(corners))
+    hits = of_face | np.bitwise_or.reduce(of_edge[face_edges], axis=1)
+    return Piercings(same_body=(hits & 1) > 0, other_body=(hits & 2) > 0)
+
+
+def sides_pierce(triangles: Floats, corners: Floats) -> Bools:
+    """Which triangles (T, 3, 3) pierce faces with corners (F, 3, 3) with a side, shape (T,)."""
+    sides = np.stack([triangles, np.roll(triangles, -1, axis=1)], axis=2).reshape(-1, 2, 3)
+    hits = _pierce(sides, _strangers(len(sides), 2), _one_body(sides), corners, _strangers(len(corners), 3),
+                   _one_body(corners), *cells_of(corners))[0]  # fmt: skip
+    return np.asarray(hits.reshape(-1, 3).any(axis=1))
+
+
+def pierced_by(triangles: Floats, points: Floats, edges: Ints) -> Bools:
+    """Which triangles (T, 3, 3) are pierced by edges (E, 2) between points (N, 3), shape (T,)."""
+    if not len(triangles):
+        return np.zeros(0, dtype=bool)
+    ends = points[edges]
+    hits = _pierce(ends, _strangers(len(ends), 2), _one_body(ends), triangles, _strangers(len(triangles), 3),
+                   _one_body(triangles), *cells_of(triangles))[1]  # fmt: skip
+    return np.asarray(hits > 0)
+
+
+def _strangers(num: int, corners: int) -> Ints:
+    """Corner numbers that no two have in common, negative ones for triangles."""
+    numbers = np.arange(num * corners).reshape(num, corners)
+    return numbers if corners == 2 else -1 - numbers
+
+
+def _one_body(of: Floats) -> Ints:
+    return np.zeros(len(of), dtype=np.int64)
+
+
+@njit(cache=True, nogil=True)
+def _pierce(ends, end_idx, end_body, corners, corner_idx, body, low, per_unit, num, start, entry):  # type: ignore[no-untyped-def]
+    """Flags per edge (E,) and per triangle (F,): 1 pierced within a body, 2 between two.
+
+    An edge and a triangle with a corner in common are not compared.
+    """
+    of_edge, of_face = np.zeros(len(ends), np.uint8), np.zeros(len(corners), np.uint8)
+    boxes = _face_boxes(corners)
+    for edge in range(len(ends)):
+        a, b = ends[edge, 0], ends[edge, 1]
+        x_low, x_high = min(a[0], b[0]), max(a[0], b[0])
+        y_low, y_high = min(a[1], b[1]), max(a[1], b[1])
+        z_low, z_high = min(a[2], b[2]), max(a[2], b[2])
+        row, last_row = _span(a[1], b[1], low[1], per_unit[1], num[1])
+        for at_row in range(row, last_row + 1):
+            # The columns that the edge runs through in this row of cells.
+            bottom, top = low[1] + at_row / per_unit[1], low[1] + (at_row + 1) / per_unit[1]
+            x0, x1 = _x_at(a, b, bottom), _x_at(a, b, top)
+            column, last_column = _span(x0, x1, low[0], per_unit[0], num[0])
+            for cell in range(at_row * num[0] + column, at_row * num[0] + last_column + 1):
+                for place in range(start[cell], start[cell + 1]):
+                    face = entry[place]
+                    box = boxes[face]
+                    if x_low > box[3] or x_high < box[0] or y_low > box[4] or y_high < box[1]:
+                        continue
+                    if z_low > box[5] or z_high < box[2]:
+                        continue
+                    if _is_pierced(a, b, end_idx[edge], corners[face], corner_idx[face]):
+                        flag = np.uint8(1 if end_body[edge] == body[face] else 2)
+                        of_edge[edge] |= flag
+                        of_face[face] |= flag
+    return of_edge, of_face
+
+
+@njit(cache=True, nogil=True)
+def _span(u, v, low, per_unit, num):  # type: ignore[no-untyped-def]
+    """First and last cell between two coordinates, none (1, 0) where both lie on one side of the grid."""
+    first, last = (min(u, v) - low) * per_unit, (max(u, v) - low) * per_unit
+    if last < 0 or first > num:
+        return 1, 0
+    return max(int(first), 0), min(int(max(last, 0.0)), num - 1)
+
+
+@njit(cache=True, nogil=True)
+def _x_at(a, b, y):  # type: ignore[no-untyped-def]
+    """Place along x of the edge from a to b where it passes a height y, or of its end nearest to that."""
+    if a[1] == b[1]:
+        return a[0] if y < a[1] else b[0]
+    share = (y - a[1]) / (b[1] - a[1])
+    return a[0] + min(max(share, 0.0), 1.0) * (b[0] - a[0])
+
+
+@njit(cache=True, nogil=True)
+def _face_boxes(corners):  # type: ignore[no-untyped-def]
+    """Shape (F, 6): lowest x, y, z and highest x, y, z."""
+    boxes = np.empty((len(corners), 6))
+    for face in range(len(corners)):
+        for axis in range(3):
+            p, q, r = corners[face, 0, axis], corners[face, 1, axis], corners[face, 2, axis]
+            boxes[face, axis], boxes[face, 3 + axis] = min(p, q, r), max(p, q, r)
+    return boxes
+
+
+@njit(cache=True, nogil=True)
+def _is_pierced(a, b, end_idx, corners, corner_idx):  # type: ignore[no-untyped-def]
+    """Whether the edge from a to b passes through the triangle, by at least ``TOUCH`` on every side."""
+    for k in range(3):
+        if corner_idx[k] == end_idx[0] or corner_idx[k] == end_idx[1]:
+            return False
+    normal = _cross(corners[0], corners[1], corners[2])
+    length = _length(normal)
+    above, below = _height(a, corners[0], normal) / length, _height(b, corners[0], normal) / length
+    if not (min(above, below) < -TOUCH and max(above, below) > TOUCH):
+        return False
+    share = above / (above - below)
+    hit = (a[0] + share * (b[0] - a[0]), a[1] + share * (b[1] - a[1]), a[2] + share * (b[2] - a[2]))
+    for k in range(3):
+        u, v = corners[k], corners[(k + 1) % 3]
+        side = _cross(u, v, hit)
+        level = (side[0] * normal[0] + side[1] * normal[1] + side[2] * normal[2]) / length
+        if level <= TOUCH * _length((v[0] - u[0], v[1] - u[1], v[2] - u[2])):
+            return False
+    return True
+
+
+@njit(cache=True, nogil=True)
+def _cross(p, q, r):  # type: ignore[no-untyped-def]
+    """(q - p) x (r - p), without the arrays that numpy would make."""
+    ux, uy, uz = q[0] - p[0], q[1] - p[1], q[2] - p[2]
+    vx, vy, vz = r[0] - p[0], r[1] - p[1], r[2] - p[2]
+    return uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx
+
+
+@njit(cache=True, nogil=True)
+def _height(point, origin, normal):  # type: ignore[no-untyped-def]
+    return (point[0] - origin[0]) * normal[0] + (point[1] - origin[1]) * normal[1] + (point[2] - origin[2]) * normal[2]
+
+
+@njit(cache=True, nogil=True)
+def _length(vector):  # type: ignore[no-untyped-def]
+    return np.sqrt(vector[0] ** 2 + vector[1] ** 2 + vector[2] ** 2)

@@ -1,0 +1,158 @@
+"""The part's surface cut into elements of bounded size, on which every result lives."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from viewcov.inspection.arrays import Bools, Floats, Ints, Ints32
+from viewcov.inspection.errors import InputError
+from viewcov.inspection.mesh.part import Part, triangle_areas, triangle_normals
+from viewcov.inspection.mesh.split import flipped_to_delaunay, split_marked, unique_edges
+
+MAX_ELEMENTS = 20_000_000
+"""More than this is taken for a mistake in units or edge length."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Surface:
+    """Elements (small triangles) of one part."""
+
+    part: Part
+    """The part that was cut."""
+
+    max_edge_mm: float
+    """No edge of an element is longer."""
+
+    vertices_mm: Floats
+    """Shape (N, 3)."""
+
+    faces: Ints
+    """Shape (E, 3): corners of the elements, winding of the part kept."""
+
+    source_face_idx: Ints
+    """Shape (E,): triangle of the part that each element is a part of."""
+
+    area_mm2: Floats
+    """Shape (E,)."""
+
+    centroid_mm: Floats
+    """Shape (E, 3)."""
+
+    normal: Floats
+    """Shape (E, 3), unit length, outward."""
+
+    @property
+    def num_elements(self) -> int:
+        """Number of elements."""
+        return len(self.faces)
+
+    @property
+    def cad_face_idx(self) -> Ints32:
+        """Shape (E,): CAD face of each element."""
+        return self.part.cad_face_idx[self.source_face_idx]
+
+    @property
+    def inspected(self) -> Bools:
+        """Shape (E,): which elements are to be inspected."""
+        assert self.part.inspected is not None
+        return self.part.inspected[self.source_face_idx]
+
+    @property
+    def corners_mm(self) -> Floats:
+        """Shape (E, 3, 3)."""
+        return self.vertices_mm[self.faces]
+
+    def only(self, elements: Ints) -> Surface:
+        """Some of the elements; the part stays whole."""
+        return replace(
+            self,
+            faces=self.faces[elements],
+            source_face_idx=self.source_face_idx[elements],
+            area_mm2=self.area_mm2[elements],
+            centroid_mm=self.centroid_mm[elements],
+            normal=self.normal[elements],
+        )
+
+    def neighbours(self) -> Ints:
+        """Pairs of elements that share an edge, shape (P, 2), each pair once, lower index first."""
+        _, face_edges = unique_edges(self.faces)
+        edge = face_edges.ravel()
+        element = np.repeat(np.arange(self.num_elements), 3)
+        order = np.argsort(edge, kind="stable")
+        edge, element = edge[order], element[order]
+        pairs = []
+        # One step suffices where two elements meet at an edge; where more do, every pair of them counts.
+        for step in range(1, int(np.bincount(edge).max())):
+            same = edge[step:] == edge[:-step]
+            pairs.append(np.column_stack([element[:-step][same], element[step:][same]]))
+        return np.unique(np.sort(np.concatenate(pairs or [np.empty((0, 2), dtype=np.int64)]), axis=1), axis=0)
+
+
+def cut_surface(part: Part, max_edge_mm: float) -> Surface:
+    """The part's surface as elements with no edge longer than ``max_edge_mm``.
+
+    Longest edges are halved by rounds (Rivara), and both faces of an edge are split together: elements meet
+    edge to edge wherever the part's triangles do, and the areas of the elements of a triangle sum to its own.
+
+    Raises
+    ------
+    InputError
+        If that would make more than ``MAX_ELEMENTS`` elements.
+    """
+    if not (np.isfinite(max_edge_mm) and max_edge_mm > 0):
+        raise ValueError(f"max_edge_mm must be positive, got {max_edge_mm}")
+    _refuse_too_many(part, max_edge_mm, part.area_mm2 / (0.25 * max_edge_mm**2))
+    vertices, faces = np.asarray(part.vertices_mm), np.asarray(part.faces)
+    source = np.arange(len(faces))
+    while True:
+        edges, face_edges = unique_edges(faces)
+        length = np.linalg.norm(vertices[edges[:, 0]] - vertices[edges[:, 1]], axis=1)
+        if length.max() <= max_edge_mm:
+            break
+        # Only an edge that is the longest of one of its faces: slivers are halved across, never along.
+        face_longest = face_edges[np.arange(len(faces)), np.argmax(length[face_edges], axis=1)]
+        marked = np.zeros(len(edges), dtype=bool)
+        marked[face_longest] = True
+        marked &= length > max_edge_mm
+        split = split_marked(vertices, faces, edges, face_edges, marked)
+        vertices, source = split.vertices, source[split.parent_idx]
+        # Flips within each triangle keep the tips of slivers from being cut into ever smaller copies.
+        faces = flipped_to_delaunay(vertices, split.faces, source)
+        _refuse_too_many(part, max_edge_mm, len(faces))
+    corners = vertices[faces]
+    return Surface(
+        part=part,
+        max_edge_mm=float(max_edge_mm),
+        vertices_mm=_read_only(vertices),
+        faces=_read_only(faces),
+        source_face_idx=_read_only(source),
+        area_mm2=_read_only(triangle_areas(corners)),
+        centroid_mm=_read_only(corners.mean(axis=1)),
+        normal=_read_only(triangle_normals(corners)),
+    )
+
+
+def sum_to_faces(surface: Surface, element_values: Floats) -> Floats:
+    """Element values summed per triangle of the part, shape (F,)."""
+    num_faces = len(surface.part.faces)
+    return np.bincount(surface.source_face_idx, weights=element_values, minlength=num_faces).astype(np.float64)
+
+
+def _refuse_too_many(part: Part, max_edge_mm: float, expected: float) -> None:
+    if expected > MAX_ELEMENTS:
+        raise InputError(
+            part.source.path,
+            "too many surface elements",
+            expected=f"at most {MAX_ELEMENTS:,}",
+            found=f"about {expected:,.0f} for {part.area_mm2:,.0f} mm2 at edges of {max_edge_mm:g} mm",
+            remedy="check the units, or allow longer edges",
+        )
+
+
+def _read_only(array: NDArray[Any]) -> NDArray[Any]:
+    array.flags.writeable = False
+    return array

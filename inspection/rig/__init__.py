@@ -1,0 +1,1 @@
+"""The rig: camera, light, material, motion, fixture, what views must offer."""

@@ -1,0 +1,182 @@
+"""What holds the part: fixture meshes and a table, which hide it and must not be touched."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from viewcov.inspection.arrays import Bools, Floats, Ints, checked_number
+from viewcov.inspection.errors import InputError
+from viewcov.inspection.files import sha256_of
+from viewcov.inspection.loading.cad import STEP_SUFFIXES
+from viewcov.inspection.loading.part_files import MM_PER_UNIT, load_part
+from viewcov.inspection.mesh.part import Part
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fixture:
+    """Clamps and table, in the part's CAD frame (millimetres, not scaled with the part).
+
+    They throw shadows and hide the part, and the camera's body keeps clear of them; nothing of them is
+    inspected.
+    """
+
+    meshes: tuple[str, ...] = ()
+    """Files of the clamps. Relative to the rig's or plan's file in files, absolute in memory."""
+
+    units: str | None = None
+    """Unit of mesh files that have none: mm, cm, m or inch. STEP files keep their own."""
+
+    sha256: tuple[str, ...] = ()
+    """SHA-256 of each mesh file; other content is refused. Empty: not checked."""
+
+    table_normal: tuple[float, float, float] = (0.0, 0.0, 1.0)
+    """Unit vector out of the table, towards the part."""
+
+    table_height_mm: float | None = None
+    """Points x with ``table_normal . x`` at most this are inside the table; no table if not given."""
+
+    def __post_init__(self) -> None:
+        for name in ("meshes", "sha256"):
+            values = getattr(self, name)
+            if not isinstance(values, tuple) or not all(isinstance(value, str) and value for value in values):
+                raise ValueError(f"fixture.{name} must be a list of texts, got {values!r}")
+        if len(self.sha256) not in (0, len(self.meshes)):
+            raise ValueError(f"fixture.sha256 must have one value for each mesh, got {len(self.sha256)}")
+        if self.units is not None and self.units not in MM_PER_UNIT:
+            raise ValueError(f"fixture.units must be one of {', '.join(MM_PER_UNIT)}, got {self.units!r}")
+        object.__setattr__(self, "table_normal", _unit(self.table_normal))
+        if self.table_height_mm is not None:
+            checked_number(self.table_height_mm, name="fixture.table_height_mm")
+
+    def located(self, folder: Path) -> Fixture:
+        """The same with the meshes' paths taken from ``folder`` on."""
+        return replace(self, meshes=tuple(str((folder / mesh).resolve()) for mesh in self.meshes))
+
+    def identified(self) -> Fixture:
+        """The same with the SHA-256 of each mesh file, where they were not given.
+
+        Raises
+        ------
+        InputError
+            If a mesh file is missing.
+        """
+        return self if self.sha256 else replace(self, sha256=tuple(_digest(mesh) for mesh in self.meshes))
+
+    def load(self) -> Obstacles:
+        """The meshes and the table.
+
+        Raises
+        ------
+        InputError
+            If a mesh file is missing, cannot be read, or has another SHA-256 than is said here.
+        """
+        found = tuple(_digest(mesh) for mesh in self.meshes)
+        for mesh, said, digest in zip(self.meshes, self.sha256, found, strict=bool(self.sha256)):
+            if said != digest:
+                raise InputError(
+                    mesh,
+                    "the fixture is not the one that the rig or plan was made with",
+                    expected=f"SHA-256 {said[:12]}...",
+                    found=f"{digest[:12]}...",
+                    remedy="restore the file, or plan again",
+                )
+        parts = (_mesh_part(mesh, self.units, digest) for mesh, digest in zip(self.meshes, found, strict=True))
+        return Obstacles(
+            parts=tuple(parts), table_normal=np.array(self.table_normal), table_height_mm=self.table_height_mm
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Obstacles:
+    """A fixture's meshes as loaded, and its table; without either if there is none."""
+
+    parts: tuple[Part, ...] = ()
+    """The meshes."""
+
+    table_normal: Floats = field(default_factory=lambda: np.array([0.0, 0.0, 1.0]))
+    """Shape (3,): unit vector out of the table."""
+
+    table_height_mm: float | None = None
+    """Points x with ``table_normal . x`` at most this are inside the table, if there is one."""
+
+    def triangles(self) -> tuple[Floats, Ints]:
+        """Vertices in mm and faces of all meshes, shapes (N, 3) and (F, 3)."""
+        return joined_triangles([(part.vertices_mm, part.faces) for part in self.parts])
+
+    def below_table(self, points_mm: Floats, *, tolerance_mm: float = 0.0) -> Bools:
+        """Whether points, shape (..., 3), lie deeper than the tolerance in the table; never if there is none."""
+        if self.table_height_mm is None:
+            return np.zeros(points_mm.shape[:-1], dtype=bool)
+        below: Bools = np.less(points_mm @ self.table_normal, self.table_height_mm - tolerance_mm)
+        return below
+
+    def check_holds(self, part: Part) -> None:
+        """Refuse a table that the whole part is sunk in.
+
+        Raises
+        ------
+        InputError
+            If no point of the part stands out of the table.
+        """
+        if self.table_height_mm is None:
+            return
+        highest = float((part.corners_mm @ self.table_normal).max())
+        if highest <= self.table_height_mm:
+            raise InputError(
+                "fixture.table_height_mm",
+                "the whole part lies inside the table",
+                expected=f"less than {highest:g} mm along the table's normal",
+                found=f"{self.table_height_mm:g} mm",
+                remedy="correct the height, or turn table_normal towards the part",
+            )
+
+
+def obstacles_of(fixture: Fixture | None) -> Obstacles:
+    """What a rig's fixture puts in the way; nothing where it has none.
+
+    Raises
+    ------
+    InputError
+        As ``Fixture.load`` does.
+    """
+    return Obstacles() if fixture is None else fixture.load()
+
+
+def joined_triangles(meshes: Sequence[tuple[Floats, Ints]]) -> tuple[Floats, Ints]:
+    """One mesh's vertices and faces, shapes (N, 3) and (F, 3), of several."""
+    starts = np.cumsum([0] + [len(vertices) for vertices, _ in meshes])
+    vertices = [np.empty((0, 3)), *(vertices for vertices, _ in meshes)]
+    faces = [
+        np.empty((0, 3), dtype=np.int64),
+        *(rows + start for (_, rows), start in zip(meshes, starts, strict=False)),
+    ]
+    return np.concatenate(vertices), np.concatenate(faces)
+
+
+def _unit(normal: tuple[float, float, float]) -> tuple[float, float, float]:
+    if not isinstance(normal, tuple) or len(normal) != 3:
+        raise ValueError(f"fixture.table_normal must be three numbers, got {normal!r}")
+    x, y, z = (checked_number(value, name="fixture.table_normal") for value in normal)
+    length = float(np.linalg.norm([x, y, z]))
+    # The height counts along the normal: with another length it would be unclear what it means.
+    if abs(length - 1.0) > 1e-3:
+        raise ValueError(f"fixture.table_normal must have length 1, got {length:g}")
+    # A vector that is of unit length to rounding stays as it is, so that files come back to the last bit.
+    return (x, y, z) if abs(length - 1.0) < 1e-15 else (x / length, y / length, z / length)
+
+
+def _digest(mesh: str) -> str:
+    file = Path(mesh)
+    if not file.is_file():
+        raise InputError(file, "no such fixture file", expected="a mesh", found="nothing", remedy="check [fixture]")
+    return sha256_of(file.read_bytes())
+
+
+@lru_cache(maxsize=16)  # The tester, the candidates and the clearance all need it; the digest keeps it honest.
+def _mesh_part(mesh: str, units: str | None, digest: str) -> Part:
+    return load_part(mesh, units=None if Path(mesh).suffix.lower() in STEP_SUFFIXES else units)

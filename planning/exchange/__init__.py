@@ -1,0 +1,1 @@
+"""Plans and viewpoints of other programs."""

@@ -1,0 +1,161 @@
+"""nerfstudio's transforms.json.
+
+Poses are world_from_camera with OpenGL's camera axes: +x right, +y up, -z forward. Rays go through pixel + 0.5, so
+the principal point is as in viewcov. The camera model is OPENCV; nerfstudio reads its k3 too.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from viewcov.inspection.arrays import Floats
+from viewcov.inspection.errors import InputError
+from viewcov.inspection.files import read_json, write_json
+from viewcov.inspection.plan import InspectionPlan
+from viewcov.inspection.poses import inverse
+from viewcov.planning.exchange.views import (
+    ImportedViews,
+    Intrinsics,
+    Loose,
+    imported,
+    nearest_rotation,
+    one_camera,
+    pose,
+    validated,
+)
+
+_MODELS = ("OPENCV", "PINHOLE", "SIMPLE_PINHOLE")
+_OPENGL_FROM_OPENCV = np.diag([1.0, -1.0, -1.0, 1.0])
+
+
+class _Camera(Loose):
+    camera_model: str = "OPENCV"
+    w: int | None = None
+    h: int | None = None
+    fl_x: float | None = None
+    fl_y: float | None = None
+    cx: float | None = None
+    cy: float | None = None
+    k1: float = 0.0
+    k2: float = 0.0
+    k3: float = 0.0
+    k4: float = 0.0
+    p1: float = 0.0
+    p2: float = 0.0
+
+
+class _Frame(Loose):
+    file_path: str
+    transform_matrix: list[list[float]]
+
+
+class _Transforms(Loose):
+    frames: list[dict[str, Any]]
+    applied_transform: list[list[float]] | None = None
+    applied_scale: float = 1.0
+
+
+def opengl_from_opencv(world_from_camera: Floats) -> Floats:
+    """The pose of a camera with its axes as OpenGL has them, shape (4, 4), and the other way round."""
+    return world_from_camera @ _OPENGL_FROM_OPENCV
+
+
+def write_nerfstudio(path: Path, plan: InspectionPlan) -> None:
+    """Write transforms.json; images are expected at images/<id>.png beside it."""
+    camera = Intrinsics.of(plan.rig.camera)
+    k1, k2, p1, p2, k3 = camera.distortion
+    value = {
+        "camera_model": "OPENCV",
+        "w": camera.width_px,
+        "h": camera.height_px,
+        "fl_x": camera.focal_x_px,
+        "fl_y": camera.focal_y_px,
+        "cx": camera.center_x_px,
+        "cy": camera.center_y_px,
+        **{"k1": k1, "k2": k2, "k3": k3, "p1": p1, "p2": p2},
+        "frames": [
+            {
+                "file_path": f"images/{view.id}.png",
+                "transform_matrix": opengl_from_opencv(view.world_from_camera).tolist(),
+            }
+            for view in plan.viewpoints
+        ],
+    }
+    write_json(path, value)
+
+
+def read_nerfstudio(path: Path) -> ImportedViews:
+    """The frames of transforms.json in their order; what was applied to the source's poses is undone.
+
+    Raises
+    ------
+    InputError
+        If the file does not fit, a frame is no rigid pose, or the cameras differ or are no pinhole with OpenCV's
+        distortion.
+    """
+    value = read_json(path)
+    transforms = validated(_Transforms, value, where=path, what="not a transforms.json")
+    source_from_file = _source_from_file(transforms, path)
+    names, poses, cameras = [], [], []
+    for number, entry in enumerate(transforms.frames):
+        where = f"{path} frame {number}"
+        frame = validated(_Frame, entry, where=where, what="not a frame")
+        # What stands at the top holds for all frames, whatever they say themselves: so nerfstudio reads it.
+        camera = _intrinsics(validated(_Camera, {**entry, **value}, where=where, what="not a camera"), where)
+        file_from_camera = _rigid(frame.transform_matrix, where)
+        file_from_camera[:3, 3] /= transforms.applied_scale
+        names.append(frame.file_path)
+        poses.append(opengl_from_opencv(source_from_file @ file_from_camera))
+        if camera is not None:
+            cameras.append(camera)
+    shared = one_camera(path, cameras) if cameras else None
+    return imported(path, names, poses, camera=shared, images=True)
+
+
+def _source_from_file(transforms: _Transforms, path: Path) -> Floats:
+    """Undoes the turn that nerfstudio's converters note as ``applied_transform``."""
+    if not transforms.applied_scale > 0:
+        raise InputError(
+            path, "applied_scale must be positive", expected="> 0", found=f"{transforms.applied_scale:g}",
+            remedy="mend it or export it again",
+        )  # fmt: skip
+    if transforms.applied_transform is None:
+        return np.eye(4)
+    return inverse(_rigid(transforms.applied_transform, f"{path} applied_transform"))
+
+
+def _rigid(rows: list[list[float]], where: str) -> Floats:
+    """The rigid transform, shape (4, 4), in three or four rows of four."""
+    fits = len(rows) in (3, 4) and all(len(row) == 4 for row in rows)
+    if not fits or (len(rows) == 4 and not np.allclose(rows[3], (0, 0, 0, 1), rtol=0, atol=1e-9)):
+        raise InputError(
+            where, "not a rigid transform", expected="rows of four numbers, the last 0 0 0 1", found=str(rows)[-60:],
+            remedy="mend it or export it again",
+        )  # fmt: skip
+    matrix = np.array(rows)
+    return pose(nearest_rotation(matrix[:3, :3], where=where), matrix[:3, 3])
+
+
+def _intrinsics(camera: _Camera, where: str) -> Intrinsics | None:
+    if camera.camera_model not in _MODELS or camera.k4 != 0.0:
+        raise InputError(
+            where,
+            "a camera that no rig has",
+            expected=f"camera_model {' or '.join(_MODELS)} with k4 = 0",
+            found=f"{camera.camera_model} with k4 = {camera.k4:g}",
+            remedy="undistort the images",
+        )
+    if camera.fl_x is None or camera.cx is None or camera.cy is None:
+        return None
+    return Intrinsics(
+        focal_x_px=camera.fl_x,
+        focal_y_px=camera.fl_x if camera.fl_y is None else camera.fl_y,
+        center_x_px=camera.cx,
+        center_y_px=camera.cy,
+        distortion=(camera.k1, camera.k2, camera.p1, camera.p2, camera.k3),
+        width_px=camera.w,
+        height_px=camera.h,
+    )

@@ -1,0 +1,265 @@
+"""What files of other programs say: named poses and, in some formats, the camera they were taken with."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import PurePosixPath
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import ArrayLike
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from viewcov.inspection.arrays import Floats
+from viewcov.inspection.errors import InputError
+from viewcov.inspection.rig.camera import Camera
+from viewcov.inspection.viewpoint import Viewpoint
+
+SLACK = 1e-3
+"""How far a quaternion's length and a rotation's axes may be off 1: files with four digits are mended."""
+
+_MAX_ID = 64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Intrinsics:
+    """A camera as other programs describe it: pixels alone, nothing of the lens."""
+
+    focal_x_px: float
+    """Focal length in pixel widths."""
+
+    focal_y_px: float
+    """Focal length in pixel heights."""
+
+    center_x_px: float
+    """Column of the principal point; pixel (0, 0) has its centre at (0.5, 0.5)."""
+
+    center_y_px: float
+    """Row of the principal point."""
+
+    distortion: tuple[float, float, float, float, float] = (0.0, 0.0, 0.0, 0.0, 0.0)
+    """OpenCV's k1, k2, p1, p2, k3."""
+
+    width_px: int | None = None
+    """Image width, where the file says it."""
+
+    height_px: int | None = None
+    """Image height, where the file says it."""
+
+    @classmethod
+    def of(cls, camera: Camera) -> Intrinsics:
+        """What other programs get to know of a camera."""
+        x, y = camera.center_px
+        return cls(
+            focal_x_px=camera.focal_px,
+            focal_y_px=camera.focal_px,
+            center_x_px=x,
+            center_y_px=y,
+            distortion=camera.distortion,
+            width_px=camera.width_px,
+            height_px=camera.height_px,
+        )
+
+    def largest_shift_px(self, camera: Camera) -> float:
+        """How far apart the two cameras put the same point at most, over a grid of the camera's image."""
+        share = np.linspace(0.0, 1.0, 33)
+        x, y = np.meshgrid(share * camera.width_px, share * camera.height_px)
+        pixels = np.stack([x, y], axis=-1)
+        normalized = camera.rays(pixels)[..., :2]
+        distorted = replace(camera, distortion=self.distortion).distort(normalized)
+        theirs = distorted * (self.focal_x_px, self.focal_y_px) + (self.center_x_px, self.center_y_px)
+        return float(np.nanmax(np.linalg.norm(theirs - pixels, axis=-1)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ImportedViews:
+    """Viewpoints from a file of another program."""
+
+    viewpoints: tuple[Viewpoint, ...]
+    """In the order of the file, with ids made from the names there."""
+
+    names: tuple[str, ...]
+    """What the file calls each of them."""
+
+    camera: Intrinsics | None = None
+    """The camera that all of them share, where the file has one."""
+
+    @property
+    def renamed(self) -> dict[str, str]:
+        """Names in the file, by id, that had to change beyond losing folder and suffix."""
+        return {
+            view.id: name
+            for view, name in zip(self.viewpoints, self.names, strict=True)
+            if view.id not in (name, stem(name))
+        }
+
+
+def stem(name: str) -> str:
+    """An image's name without its folders and its suffix."""
+    return PurePosixPath(name.replace("\\", "/")).stem
+
+
+def view_ids(names: Sequence[str]) -> tuple[str, ...]:
+    """A valid id for each name, in order and all different; names that are valid ids keep theirs if they can.
+
+    What an id must not hold becomes ``-``. A name that is taken gets ``-2``, ``-3`` and so on.
+    """
+    taken: set[str] = set()
+    ids = []
+    for name in names:
+        cleaned = re.sub(r"[^A-Za-z0-9_-]+", "-", name).lstrip("_-")[:_MAX_ID] or "view"
+        candidate, number = cleaned, 1
+        while candidate in taken:
+            number += 1
+            ending = f"-{number}"
+            candidate = cleaned[: _MAX_ID - len(ending)] + ending
+        taken.add(candidate)
+        ids.append(candidate)
+    return tuple(ids)
+
+
+def imported(
+    where: object,
+    names: Sequence[str],
+    world_from_camera: Sequence[Floats],
+    *,
+    camera: Intrinsics | None = None,
+    images: bool = False,
+) -> ImportedViews:
+    """The views of a file; ``images`` says that the names are those of image files.
+
+    Raises
+    ------
+    InputError
+        If there is none.
+    """
+    if not names:
+        raise InputError(
+            where, "no viewpoints", expected="at least one", found="none", remedy="choose a file that has poses"
+        )
+    ids = view_ids([stem(name) for name in names] if images else names)
+    views = [Viewpoint(id=name, world_from_camera=pose) for name, pose in zip(ids, world_from_camera, strict=True)]
+    return ImportedViews(viewpoints=tuple(views), names=tuple(names), camera=camera)
+
+
+def one_camera(where: object, cameras: Sequence[Intrinsics]) -> Intrinsics:
+    """The camera that all images share.
+
+    Raises
+    ------
+    InputError
+        If they differ: a plan has one rig.
+    """
+    first = cameras[0]
+    for other in cameras[1:]:
+        if not np.allclose(_vector(first), _vector(other), rtol=1e-9, atol=1e-9):
+            raise InputError(
+                where,
+                "the images were taken with different cameras",
+                expected="one camera, as a plan has one rig",
+                found=f"focal lengths {first.focal_x_px:.6g} and {other.focal_x_px:.6g} px, principal points "
+                f"({first.center_x_px:.6g}, {first.center_y_px:.6g}) and "
+                f"({other.center_x_px:.6g}, {other.center_y_px:.6g})",
+                remedy="split the file by camera",
+            )
+    return first
+
+
+def _vector(camera: Intrinsics) -> list[float]:
+    return [
+        *(camera.focal_x_px, camera.focal_y_px, camera.center_x_px, camera.center_y_px, *camera.distortion),
+        *(float(size or 0) for size in (camera.width_px, camera.height_px)),
+    ]
+
+
+def pose(rotation: Floats, translation: ArrayLike) -> Floats:
+    """Rigid transform, shape (4, 4), of a rotation (3, 3) and a translation (3,)."""
+    transform = np.eye(4)
+    transform[:3, :3] = rotation
+    transform[:3, 3] = translation
+    return transform
+
+
+def quaternion_wxyz(rotation: Floats) -> Floats:
+    """Unit quaternion (w, x, y, z) with w >= 0 of a rotation matrix, shape (3, 3)."""
+    from scipy.spatial.transform import Rotation
+
+    x, y, z, w = Rotation.from_matrix(rotation).as_quat(canonical=True)
+    return np.array([w, x, y, z])
+
+
+def rotation_of(quaternion: ArrayLike, *, where: object) -> Floats:
+    """Rotation matrix, shape (3, 3), of a quaternion (w, x, y, z) that is a unit one up to ``SLACK``.
+
+    Raises
+    ------
+    InputError
+        If its length is farther from 1.
+    """
+    from scipy.spatial.transform import Rotation
+
+    w, x, y, z = np.asarray(quaternion, dtype=np.float64)
+    length = float(np.sqrt(w * w + x * x + y * y + z * z))
+    if not abs(length - 1.0) <= SLACK:
+        raise InputError(
+            where,
+            "not a unit quaternion",
+            expected=f"length 1 within {SLACK:g}",
+            found=f"{length:.6g}",
+            remedy="check the columns' order, or normalise it",
+        )
+    rotation: Floats = Rotation.from_quat([x, y, z, w]).as_matrix()
+    return rotation
+
+
+def nearest_rotation(matrix: ArrayLike, *, where: object) -> Floats:
+    """The rotation nearest to a matrix, shape (3, 3), that rounding has taken off by ``SLACK`` at most.
+
+    Raises
+    ------
+    InputError
+        If it is no rotation, such as one with a scale in it or a mirror image.
+    """
+    given = np.asarray(matrix, dtype=np.float64)
+    left, stretch, right = np.linalg.svd(given)
+    if not np.abs(stretch - 1.0).max() <= SLACK or np.linalg.det(given) < 0:
+        mirrored = np.linalg.det(given) < 0
+        raise InputError(
+            where,
+            "not a rotation",
+            expected="orthonormal axes, right-handed",
+            found="a mirror image" if mirrored else f"axes stretched by {stretch.min():.6g} to {stretch.max():.6g}",
+            remedy="export the poses without scaling, in a right-handed frame",
+        )
+    rotation: Floats = left @ right
+    return rotation
+
+
+class Loose(BaseModel):
+    """Base of the models of foreign files: unknown keys are theirs, numbers must be finite."""
+
+    model_config = ConfigDict(extra="ignore", allow_inf_nan=False)
+
+
+_M = TypeVar("_M", bound=BaseModel)
+
+
+def validated(model: type[_M], value: Any, *, where: object, what: str) -> _M:
+    """The value as a model.
+
+    Raises
+    ------
+    InputError
+        If it does not fit; the line names the first field at fault.
+    """
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(str(step) for step in first["loc"]) or "the whole"
+        raise InputError(
+            where, f"{what}: {name!r} is not valid", expected="a value of the format", found=first["msg"],
+            remedy="mend it or export it again",
+        ) from None  # fmt: skip

@@ -1,0 +1,1 @@
+"""The order of the views: tours, their bounds, cycle times."""

@@ -1,0 +1,1 @@
+"""The fewest views: the cover problem, its solvers, its bounds."""

@@ -1,0 +1,163 @@
+"""Local search for small covers: simulated annealing over exchanges of single views."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numba as nb
+import numpy as np
+
+from viewcov.inspection.arrays import Bools, Floats, Ints
+from viewcov.planning.selection.problem import TOLERANCE, CoverProblem, is_cover
+
+_HOT, _COLD = 1e-3, 1e-5
+"""First and last temperature, as shares of the coverable weight."""
+
+_RENEW = 4096
+"""Moves after which the covered weight is summed afresh, so that no rounding errors build up."""
+
+
+def anneal_cover(problem: CoverProblem, chosen: Ints, *, target: float, num_moves: int, seed: int = 0) -> Ints:
+    """A cover of the weight ``target`` with no more views than ``chosen``, which need not reach it.
+
+    As long as the target is reached, the view that adds least is left out. Otherwise a view drawn at random is
+    exchanged for the one that would newly cover most, blurred by the temperature; exchanges that lose weight
+    are taken with the probability exp(-loss / temperature), and the temperature falls from move to move. The
+    smallest set that reached the target is returned, ``chosen`` if none did; the same seed gives the same one.
+    """
+    found = _annealed(problem, chosen, target=target * (1.0 - 0.5 * TOLERANCE), num_moves=num_moves, seed=seed)
+    return found if is_cover(problem, found, target=target) else chosen
+
+
+def anneal_best(problem: CoverProblem, chosen: Ints, *, num_moves: int, seed: int = 0) -> Ints:
+    """As many views as ``chosen`` that cover no less, found by the same exchanges as in ``anneal_cover``."""
+    found = _annealed(problem, chosen, target=np.inf, num_moves=num_moves, seed=seed)
+    return found if problem.covered_weight(found) > problem.covered_weight(chosen) else chosen
+
+
+class _State(NamedTuple):
+    """A set of views, with how often it sees each row and what a change of it would bring."""
+
+    view_start: Ints
+    view_rows: Ints
+    row_start: Ints
+    row_views: Ints
+    share: Floats
+    demand: int
+    times_seen: Ints
+    gain: Floats
+    """What each view would newly cover, were it added."""
+    loss: Floats
+    """What would no longer be covered, were the view removed; of use for views of the set only."""
+
+
+def _annealed(problem: CoverProblem, chosen: Ints, *, target: float, num_moves: int, seed: int) -> Ints:
+    if not problem.coverable_weight > 0:
+        return np.empty(0, dtype=np.int64)
+    rng = np.random.default_rng(seed)
+    share = target / problem.coverable_weight
+    return np.flatnonzero(_anneal(_state_of(problem), chosen.astype(np.int64), share, num_moves, rng))
+
+
+def _state_of(problem: CoverProblem) -> _State:
+    """The state of the empty set."""
+    share = np.where(problem.coverable, problem.weight, 0.0) / problem.coverable_weight
+    by_row = problem.visible.tocsc()
+    return _State(
+        view_start=problem.visible.indptr.astype(np.int64),
+        view_rows=problem.visible.indices.astype(np.int64),
+        row_start=by_row.indptr.astype(np.int64),
+        row_views=by_row.indices.astype(np.int64),
+        share=share,
+        demand=problem.demand,
+        times_seen=np.zeros(len(share), dtype=np.int64),
+        gain=np.asarray(problem.visible @ (share * (problem.demand == 1)), dtype=np.float64),
+        loss=np.zeros(problem.num_views),
+    )
+
+
+@nb.njit(cache=True)
+def _anneal(state: _State, start: Ints, target: float, num_moves: int, rng: np.random.Generator) -> Bools:
+    """Whether each view is in the best set met: the smallest that reaches the target, else none.
+
+    Where the target is infinite, that is the set that covers most.
+    """
+    num_views, size = len(state.gain), len(start)
+    inside, best = np.zeros(num_views, np.bool_), np.zeros(num_views, np.bool_)
+    members = np.empty(num_views, np.int64)
+    covered, most = 0.0, -1.0
+    for place in range(size):
+        covered += _change(state, start[place], 1)
+        inside[start[place]] = True
+        members[place] = start[place]
+    for move in range(num_moves):
+        if covered >= target:
+            best[:] = inside
+            least = 0
+            for place in range(size):
+                if state.loss[members[place]] < state.loss[members[least]]:
+                    least = place
+            covered += _change(state, members[least], -1)
+            inside[members[least]] = False
+            size -= 1
+            members[least] = members[size]
+        if target == np.inf and covered > most:
+            most = covered
+            best[:] = inside
+        if size == 0:
+            break
+        heat = _HOT * (_COLD / _HOT) ** (move / num_moves)
+        covered += _exchange(state, members, inside, rng.integers(0, size), heat, rng)
+        if move % _RENEW == _RENEW - 1:
+            covered = 0.0
+            for row in range(len(state.share)):
+                if state.times_seen[row] >= state.demand:
+                    covered += state.share[row]
+    return best
+
+
+@nb.njit(cache=True)
+def _exchange(state: _State, members: Ints, inside: Bools, place: int, heat: float, rng: np.random.Generator) -> float:
+    """Exchange one member for the view that gains most, if chance allows; the change of the covered share."""
+    old = members[place]
+    lost = _change(state, old, -1)
+    new, best = -1, -1.0
+    for view in range(len(inside)):
+        if state.gain[view] > 0.0 and not inside[view]:
+            value = state.gain[view] - heat * np.log(rng.random())
+            if value > best:
+                new, best = view, value
+    if new >= 0 and rng.random() < np.exp((lost + state.gain[new]) / heat):
+        inside[old], inside[new] = False, True
+        members[place] = new
+        return lost + _change(state, new, 1)
+    return lost + _change(state, old, 1)
+
+
+@nb.njit(cache=True)
+def _change(state: _State, view: int, step: int) -> float:
+    """Add (step 1) or remove (step -1) a view; the change of the covered share."""
+    change = 0.0
+    for place in range(state.view_start[view], state.view_start[view + 1]):
+        row = state.view_rows[place]
+        before = state.times_seen[row]
+        after = before + step
+        state.times_seen[row] = after
+        share = state.share[row]
+        gain, loss = 0.0, 0.0
+        if before == state.demand - 1:
+            gain -= share
+        if after == state.demand - 1:
+            gain += share
+        if before == state.demand:
+            loss -= share
+        if after == state.demand:
+            loss += share
+        if gain == 0.0 and loss == 0.0:
+            continue
+        change -= gain if step > 0 and after == state.demand else 0.0
+        change -= gain if step < 0 and before == state.demand else 0.0
+        for other in range(state.row_start[row], state.row_start[row + 1]):
+            state.gain[state.row_views[other]] += gain
+            state.loss[state.row_views[other]] += loss
+    return change

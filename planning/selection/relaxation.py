@@ -1,0 +1,288 @@
+"""The linear relaxation of covering a share of the weight, solved by cuts so that its size is that of the views."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.sparse import csr_array
+
+from viewcov.inspection.arrays import Bools, Floats, Ints
+from viewcov.planning.selection.problem import CoverProblem
+from viewcov.planning.selection.reduction import group_rows
+
+_PRECISION = 2e-5
+"""Rounds of cuts end when they could change the covered share of the weight by no more than this."""
+
+_MAX_CUTS = 2500
+"""Cuts beyond which those that have not been tight lately are dropped."""
+
+_STALE = 25
+"""Solutions in a row in which a cut is not tight before it may be dropped."""
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class _Row:
+    """A row of the linear program after the first two."""
+
+    group: int = -1
+    """The group that a cut bounds; -1 for a limit on a set of views."""
+
+    set_number: int = -1
+    """The set of views that a limit bounds; -1 for a cut."""
+
+    open_rows: Ints | None = None
+    """Rows of the group that the cut counts by the views chosen; it takes the others as covered."""
+
+    idle: int = 0
+    """Solutions since the cut was last tight."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class RelaxedCover:
+    """An optimum of the relaxation."""
+
+    value: float
+    """Sum of the views chosen in part, or share of the coverable weight covered."""
+
+    chosen: Floats
+    """Shape (V,): how much of each view is chosen, in [0, 1]."""
+
+
+class OutOfTimeError(Exception):
+    """The time was up before the linear program was solved once."""
+
+
+class CoverRelaxation:
+    """Views may be chosen in part: x_v in [0, 1], and row r is covered min(1, sum_v a_vr x_v / k).
+
+    The covered weight f(x) is concave and piecewise linear. For any set S of rows taken as covered,
+    w(S) + sum_v x_v w(rows of v outside S) / k bounds it from above, and equals it where S is what x covers
+    wholly. So the rows need not be in the linear program: rows are put into groups, the covered weight of
+    each is a variable, and cuts of that form are added where the solution violates them (Benders
+    decomposition; Cordeau, Furini and Ljubic, EJOR 275, 2019, with one cut for all rows). It is solved anew
+    from the last basis after each change.
+
+    Parameters
+    ----------
+    problem
+        With equal rows merged.
+    num_groups
+        Groups of rows.
+    seed
+        For the grouping.
+
+    Raises
+    ------
+    ValueError
+        If no row is coverable.
+    """
+
+    def __init__(self, problem: CoverProblem, *, num_groups: int = 80, seed: int = 0) -> None:
+        import highspy
+
+        self.problem = problem
+        rows = np.flatnonzero(problem.coverable & (problem.weight > 0))
+        if len(rows) == 0:
+            raise ValueError("problem must have coverable rows, got none")
+        self._rows = rows
+        self._sees = csr_array(problem.visible.T)[rows]
+        self._share = problem.weight[rows] / problem.weight[rows].sum()
+        coverable = CoverProblem(visible=csr_array(self._sees.T.tocsr()), weight=self._share)
+        group = group_rows(coverable, num_groups=num_groups, seed=seed)
+        num_groups = int(group.max()) + 1
+        self._members = csr_array((np.ones(len(rows)), (group, np.arange(len(rows)))), shape=(num_groups, len(rows)))
+        self._group_share = np.asarray(self._members @ self._share)
+        self._model = highspy.Highs()
+        self._optimal, self._infinity = highspy.HighsModelStatus.kOptimal, highspy.kHighsInf
+        self._time_is_up = highspy.HighsModelStatus.kTimeLimit
+        self._extra: list[_Row] = []
+        # Rows after the first two with their duals, as of the last optimum.
+        self._priced: tuple[list[_Row], Floats] = ([], np.empty(0))
+        self._build()
+
+    @property
+    def num_views(self) -> int:
+        """Number of views, V."""
+        return self.problem.num_views
+
+    def _build(self) -> None:
+        model, num_views, num_groups = self._model, self.num_views, len(self._group_share)
+        for option, value in (("output_flag", False), ("threads", 1), ("random_seed", 1)):
+            model.setOptionValue(option, value)
+        total = num_views + num_groups
+        model.addVars(total, np.zeros(total), np.ones(total))
+        everything = np.arange(total, dtype=np.int32)
+        # Row 0 is the covered share, row 1 the number of views; each is the goal or a limit.
+        model.addRow(-np.inf, np.inf, num_groups, everything[num_views:], self._group_share)
+        model.addRow(-np.inf, np.inf, num_views, everything[:num_views], np.ones(num_views))
+        self._cut(np.zeros(len(self._share), dtype=bool), np.arange(num_groups))
+
+    def fewest(self, share: float, *, max_rounds: int = 400, until: float = np.inf) -> RelaxedCover | None:
+        """Smallest sum of views that cover the ``share`` of the coverable weight; None if nothing does.
+
+        Any number of rounds gives a valid bound. The first is always finished; those after it end when the monotonic
+        clock reads ``until``.
+        """
+        return self._goal(
+            views_cost=1.0, share_cost=0.0, least_share=share, most_views=np.inf, max_rounds=max_rounds, until=until
+        )
+
+    def most(
+        self, num_views: float, *, enough: float = np.inf, max_rounds: int = 400, until: float = np.inf
+    ) -> RelaxedCover | None:
+        """Largest share that ``num_views`` views cover, or the first upper bound below ``enough``; None if nothing.
+
+        Any number of rounds gives a valid bound. They end when the monotonic clock reads ``until``.
+
+        Raises
+        ------
+        OutOfTimeError
+            If that is before the first is finished.
+        """
+        return self._goal(
+            views_cost=0.0,
+            share_cost=-1.0,
+            least_share=-np.inf,
+            most_views=num_views,
+            max_rounds=max_rounds,
+            enough=enough,
+            until=until,
+        )
+
+    def _goal(
+        self,
+        *,
+        views_cost: float,
+        share_cost: float,
+        least_share: float,
+        most_views: float,
+        max_rounds: int,
+        enough: float = -np.inf,
+        until: float = np.inf,
+    ) -> RelaxedCover | None:
+        model, num_views, num_groups = self._model, self.num_views, len(self._group_share)
+        cost = np.concatenate([np.full(num_views, views_cost), share_cost * self._group_share])
+        model.changeColsCost(num_views + num_groups, np.arange(num_views + num_groups, dtype=np.int32), cost)
+        model.changeRowBounds(0, least_share, np.inf)
+        model.changeRowBounds(1, -np.inf, most_views)
+        found: RelaxedCover | None = None
+        for _ in range(max_rounds):
+            # The first linear program of a smallest sum is small, and without it there would be no bound at all.
+            try:
+                better, covered = self._solved(np.inf if found is None and views_cost else until)
+            except OutOfTimeError:
+                if found is None:
+                    raise
+                return found
+            if better is None:
+                return None
+            found = better
+            if share_cost:
+                found = RelaxedCover(value=-found.value, chosen=found.chosen)
+                if found.value < enough:
+                    return found
+            if time.monotonic() >= until or not self._add_cuts(found.chosen, covered):
+                return found
+        return found
+
+    def _solved(self, until: float) -> tuple[RelaxedCover | None, Floats]:
+        """The optimum with the cuts so far, and the covered share of each group that it believes in."""
+        model = self._model
+        # HiGHS counts its seconds from the model's making.
+        left_s = max(until - time.monotonic(), 0.0)
+        model.setOptionValue("time_limit", model.getRunTime() + left_s if np.isfinite(left_s) else self._infinity)
+        model.run()
+        status = model.getModelStatus()
+        if status == self._time_is_up:
+            raise OutOfTimeError
+        if status != self._optimal:
+            return None, self._group_share
+        solution = model.getSolution()
+        values = np.array(solution.col_value)
+        self._priced = list(self._extra), np.array(solution.row_dual)[2:]
+        self._note_idle(self._priced[1])
+        found = RelaxedCover(
+            value=float(model.getInfo().objective_function_value),
+            chosen=np.clip(values[: self.num_views], 0.0, 1.0),
+        )
+        return found, values[self.num_views :] * self._group_share
+
+    def _add_cuts(self, chosen: Floats, believed: Floats) -> bool:
+        """Cuts for the groups of which the solution believes too much covered; False if there is none."""
+        times = self._sees @ chosen / self.problem.demand
+        excess = believed - self._members @ (np.minimum(times, 1.0) * self._share)
+        if np.maximum(excess, 0.0).sum() <= _PRECISION:
+            return False
+        self._drop_stale()
+        self._cut(times >= 1.0 - 1e-9, np.flatnonzero(excess > 0.25 * _PRECISION / len(excess)))
+        return True
+
+    def _cut(self, covered: Bools, groups: Ints) -> None:
+        """For each of the groups: its covered share is at most what is ``covered`` and what the views add."""
+        members = csr_array(self._members[groups])
+        inside = covered[members.indices]
+        sure = members @ np.where(covered, self._share, 0.0) / self._group_share[groups]
+        weighted = csr_array(
+            (np.where(inside, 0.0, self._share[members.indices]), members.indices, members.indptr), shape=members.shape
+        )
+        added = csr_array(weighted @ self._sees)
+        starts, columns, values = [0], list[Ints](), list[Floats]()
+        for place, group in enumerate(groups):
+            part = slice(*added.indptr[place : place + 2])
+            some = added.data[part] > 0
+            columns.append(np.append(added.indices[part][some], self.num_views + group))
+            scale = self.problem.demand * self._group_share[group]
+            values.append(np.append(-added.data[part][some] / scale, 1.0))
+            starts.append(starts[-1] + int(some.sum()) + 1)
+            mine = slice(*members.indptr[place : place + 2])
+            rows = members.indices[mine][~inside[mine]].astype(np.int64)
+            self._extra.append(_Row(group=int(group), open_rows=rows))
+        self._model.addRows(
+            len(groups),
+            np.full(len(groups), -np.inf),
+            sure,
+            starts[-1],
+            np.array(starts[:-1], dtype=np.int32),
+            np.concatenate(columns).astype(np.int32),
+            np.concatenate(values).astype(np.float64),
+        )
+
+    def _note_idle(self, cut_dual: Floats) -> None:
+        for place, row in enumerate(self._extra):
+            row.idle = 0 if cut_dual[place] != 0.0 else row.idle + 1
+
+    def _drop_stale(self) -> None:
+        if len(self._extra) <= _MAX_CUTS:
+            return
+        stale = [row.group >= 0 and row.idle > _STALE for row in self._extra]
+        places = np.flatnonzero(stale)
+        if len(places) == 0:
+            return
+        self._model.deleteRows(len(places), (places + 2).astype(np.int32))
+        self._extra = [row for row, drop in zip(self._extra, stale, strict=True) if not drop]
+
+    def prices(self) -> Floats:
+        """What the last solution of ``fewest`` pays for each row of the problem, shape (R,), at least 0."""
+        extra, dual = self._priced
+        price = np.zeros(len(self._share))
+        for row, value in zip(extra, -dual, strict=True):
+            if row.group >= 0 and value > 0:
+                assert row.open_rows is not None
+                price[row.open_rows] += value / self._group_share[row.group]
+        full = np.zeros(len(self.problem.weight))
+        full[self._rows] = price * self._share / self.problem.demand
+        return full
+
+    def limit(self, limits: Mapping[int, tuple[float, float]], sets: Sequence[Ints]) -> None:
+        """Bound the sum of the views of some sets, by their number in ``sets``; all other sets are free again."""
+        places = {row.set_number: place for place, row in enumerate(self._extra) if row.group < 0}
+        for number, place in places.items():
+            low, high = limits.get(number, (-np.inf, np.inf))
+            self._model.changeRowBounds(place + 2, low, high)
+        for number in sorted(set(limits) - set(places)):
+            members = sets[number].astype(np.int32)
+            self._model.addRow(*limits[number], len(members), members, np.ones(len(members)))
+            self._extra.append(_Row(set_number=number))

@@ -1,0 +1,203 @@
+"""The smallest cover that can be found, with a proven bound: everything about selection put together."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.sparse import csr_array
+
+from viewcov.inspection.arrays import Ints
+from viewcov.planning.selection.annealing import anneal_best, anneal_cover
+from viewcov.planning.selection.bounds import BoundName, LowerBound, Status, largest_views_bound, relaxed_bound
+from viewcov.planning.selection.problem import TOLERANCE, CoverProblem, greedy_best, greedy_cover, is_cover, prune_cover
+from viewcov.planning.selection.proof import Budget, prove_cover
+from viewcov.planning.selection.reduction import merge_rows, reduce_cover
+from viewcov.planning.selection.relaxation import CoverRelaxation
+
+_SEARCH_WORK = 5e9
+"""Updates of gains that one annealing run may make: about five seconds."""
+
+_LEAST_MOVES, _MOST_MOVES = 100, 100
+"""Moves of one annealing run, whatever their work: at least for each view of the set, at most for each pair of its
+views. Few views are soon exchanged for all others, and are the ones that see most, which makes their moves dear."""
+
+_ANNEALING_RUNS = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Cover:
+    """Views that cover the target, and how few could."""
+
+    views: Ints
+    """Shape (M,), ascending."""
+
+    bound: LowerBound
+    """No cover of the target is smaller."""
+
+    nodes: int = 0
+    """Nodes of the branch and bound."""
+
+    @property
+    def gap(self) -> float:
+        """By what share of the views the bound lies below them."""
+        return (len(self.views) - self.bound.num_views) / len(self.views) if len(self.views) else 0.0
+
+    @property
+    def status(self) -> Status:
+        """Whether the views are proven to be as few as possible."""
+        return self.bound.status(len(self.views))
+
+
+def smallest_cover(
+    problem: CoverProblem,
+    *,
+    target: float,
+    start: Ints | None = None,
+    budget: Budget | None = None,
+    effort: float = 1.0,
+    seed: int = 0,
+) -> Cover:
+    """Few views that cover the weight ``target``, and a proof of how few could.
+
+    To cover all that is coverable, the reduced problem goes to the integer programming solver HiGHS. To cover
+    less, annealing finds a small cover, and branch and bound over the relaxation tells how far it is from the
+    smallest or finds that; for demands above 1 the bound is that of the relaxation.
+
+    If ``start`` reaches the target, the cover is no larger than that. ``effort`` is the share of the usual
+    annealing that is done.
+
+    The views depend on the seed and the budget's number of nodes; only where the time limit ends the search
+    can they depend on the machine.
+
+    Raises
+    ------
+    ValueError
+        If all views together do not reach the target.
+    """
+    budget = Budget() if budget is None else budget
+    merged, _ = merge_rows(problem, seed=seed)
+    first = prune_cover(merged, greedy_cover(merged, target=target), target=target)
+    start = first if start is None or not is_cover(merged, start, target=target) else min(start, first, key=len)
+    if len(start) == 0:
+        return Cover(views=start, bound=LowerBound(num_views=0, name="largest views"))
+    if target >= merged.coverable_weight * (1.0 - TOLERANCE):
+        cover = _full_cover(merged, start, target=target, budget=budget, effort=effort, seed=seed)
+    else:
+        cover = _partial_cover(merged, start, target=target, budget=budget, effort=effort, seed=seed)
+    assert is_cover(problem, cover.views, target=target)
+    return cover
+
+
+def fullest_cover(
+    problem: CoverProblem, *, num_views: int, start: Ints | None = None, effort: float = 1.0, seed: int = 0
+) -> tuple[Cover, float]:
+    """At most ``num_views`` views that cover much weight, and the weight that no such views exceed.
+
+    The cover's bound says how many views are needed at least to cover as much as these do. If ``start`` has no
+    more than ``num_views`` views, the cover covers no less.
+    """
+    merged, _ = merge_rows(problem, seed=seed)
+    views = greedy_best(merged, num_views=num_views)
+    if start is not None and len(start) <= num_views:
+        views = max(views, start, key=merged.covered_weight)
+    everything = merged.coverable_weight
+    if merged.covered_weight(views) >= everything * (1.0 - TOLERANCE):
+        return smallest_cover(problem, target=everything, start=views, effort=effort, seed=seed), everything
+    for run in range(_ANNEALING_RUNS):
+        views = anneal_best(merged, views, num_moves=_num_moves(merged, num_views, effort), seed=seed + run)
+    relaxation = CoverRelaxation(merged, seed=seed)
+    relaxed = relaxation.most(num_views)
+    assert relaxed is not None
+    covered = merged.covered_weight(views)
+    bound = relaxed_bound(merged, target=covered, relaxation=relaxation)
+    return Cover(views=np.sort(views), bound=bound), max(min(relaxed.value, 1.0) * everything, covered)
+
+
+def _partial_cover(
+    problem: CoverProblem, start: Ints, *, target: float, budget: Budget, effort: float, seed: int
+) -> Cover:
+    relaxation = CoverRelaxation(problem, seed=seed)
+    bound = relaxed_bound(problem, target=target, relaxation=relaxation, until=budget.until)
+    views, moves = start, _num_moves(problem, len(start), effort)
+    for run in range(_ANNEALING_RUNS):
+        if len(views) <= bound.num_views:
+            break
+        views = anneal_cover(problem, views, target=target, num_moves=moves, seed=seed + run)
+    if problem.demand > 1 or len(views) <= bound.num_views:
+        return Cover(views=np.sort(views), bound=bound)
+    views, num_views = prove_cover(
+        problem, views, target=target, relaxation=relaxation, num_views=bound.num_views, budget=budget, seed=seed
+    )
+    if num_views > bound.num_views:
+        bound = LowerBound(num_views=num_views, name="branch and bound")
+    return Cover(views=np.sort(views), bound=bound, nodes=budget.nodes)
+
+
+def _num_moves(problem: CoverProblem, size: int, effort: float) -> int:
+    """Moves of one annealing run on a set of that size.
+
+    An exchange changes three views, and each of their rows all views of the row.
+    """
+    updates = 3.0 * float(problem.visible.sum(axis=0) ** 2 @ np.ones(len(problem.weight))) / problem.num_views
+    least, most = min(_LEAST_MOVES * size, 4_000), min(_MOST_MOVES * size**2, 50 * problem.num_views + 4_000)
+    return int(effort * np.clip(_SEARCH_WORK / max(updates, 1.0), least, most))
+
+
+def _full_cover(
+    problem: CoverProblem, start: Ints, *, target: float, budget: Budget, effort: float, seed: int
+) -> Cover:
+    """A smallest cover of everything coverable, by integer programming on the reduced problem."""
+    reduced = reduce_cover(problem)
+    num_rows = len(reduced.problem.weight)
+    if num_rows == 0:
+        return _proven(reduced.forced)
+    left_s = max(budget.time_limit_s, 1.0)
+    chosen, least = _integer_program(reduced.problem, time_limit_s=left_s)
+    fixed = len(reduced.forced)
+    if chosen is not None:
+        start = min(start, np.concatenate([reduced.forced, reduced.views[chosen]]), key=len)
+    if chosen is None or len(start) > fixed + least:
+        moves = _num_moves(problem, len(start), effort)
+        start = min(
+            (anneal_cover(problem, start, target=target, num_moves=moves, seed=seed + run) for run in range(3)), key=len
+        )
+    if len(start) <= fixed + least:
+        return _proven(start)
+    weak = largest_views_bound(problem, target=target)
+    name: BoundName = "integer program" if fixed + least >= weak else "largest views"
+    return Cover(views=np.sort(start), bound=LowerBound(num_views=max(fixed + least, weak), name=name))
+
+
+def _proven(views: Ints) -> Cover:
+    return Cover(views=np.sort(views), bound=LowerBound(num_views=len(views), name="integer program"))
+
+
+def _integer_program(problem: CoverProblem, *, time_limit_s: float) -> tuple[Ints | None, int]:
+    """A smallest set of views that covers every row, or the best met, and a bound on its size.
+
+    HiGHS' presolve can take longer than the solution on cover problems, so that it gets half of the time and
+    the rest goes to a second try without it.
+    """
+    from scipy.optimize import Bounds, LinearConstraint, milp
+
+    rows = csr_array(problem.visible.T)
+    best: Ints | None = None
+    least = problem.demand
+    for presolve in (True, False):
+        limited = np.isfinite(time_limit_s)
+        result = milp(
+            np.ones(problem.num_views),
+            constraints=LinearConstraint(rows, lb=problem.demand),
+            bounds=Bounds(0, 1),
+            integrality=np.ones(problem.num_views, dtype=np.int64),
+            options={"presolve": presolve, **({"time_limit": 0.5 * time_limit_s} if limited else {})},
+        )
+        if result.mip_dual_bound is not None and np.isfinite(result.mip_dual_bound):
+            least = max(least, math.ceil(result.mip_dual_bound - 1e-6))
+        if result.x is not None and (best is None or result.x.sum() < len(best) - 0.5):
+            best = np.flatnonzero(result.x > 0.5)
+        if result.status == 0 or (best is not None and len(best) <= least):
+            break
+    return best, least

@@ -1,0 +1,149 @@
+"""Fusion rules against closed forms and brute force."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from viewcov.coverage.effective.evidence import CLAMP, RELIABILITY, Evidence
+from viewcov.coverage.effective.rules import (
+    RULES,
+    fuse,
+    fuse_dempster_shafer,
+    fuse_log_odds,
+    fuse_max,
+    fuse_mean,
+    fuse_noisy_or,
+)
+
+views = st.lists(st.tuples(st.floats(0.0, 1.0), st.floats(0.01, 1.0)), min_size=1, max_size=12)
+
+
+def evidence_of(says: list[tuple[float, float]]) -> Evidence:
+    """One element that some views see, after one that none sees."""
+    evidence = Evidence.empty(2)
+    for p, w in says:
+        evidence.add_in_place(np.array([1]), np.array([p]), np.array([w]))
+    return evidence
+
+
+def logit(p: float) -> float:
+    return float(np.log(p / (1 - p)))
+
+
+@given(views)
+def test_unseen_is_nan_and_seen_is_a_probability(says: list[tuple[float, float]]) -> None:
+    for rule in RULES:
+        fused = fuse(evidence_of(says), rule)
+        assert fused.dtype == np.float32
+        assert np.isnan(fused[0])
+        assert 0.0 <= fused[1] <= 1.0
+
+
+def test_a_view_without_weight_says_nothing() -> None:
+    for rule in RULES:
+        assert np.isnan(fuse(evidence_of([(0.9, 0.0)]), rule)).all()
+
+
+@given(views)
+def test_max_mean_and_noisy_or_by_their_definitions(says: list[tuple[float, float]]) -> None:
+    p, w = np.array(says).T
+    evidence = evidence_of(says)
+    assert fuse_max(evidence)[1] == pytest.approx((w * p).max(), rel=1e-6)
+    assert fuse_mean(evidence)[1] == pytest.approx((w * p).sum() / w.sum(), rel=1e-6)
+    assert fuse_noisy_or(evidence)[1] == pytest.approx(1 - np.prod(1 - np.minimum(w * p, 1 - CLAMP)), abs=1e-6)
+
+
+@given(st.floats(CLAMP, 1 - CLAMP))
+def test_log_odds_of_one_view_give_back_its_probability(p: float) -> None:
+    assert fuse_log_odds(evidence_of([(p, 1.0)]))[1] == pytest.approx(p, abs=1e-6)
+
+
+@given(st.lists(st.floats(0.05, 0.95), min_size=1, max_size=6), st.floats(0.02, 0.98), st.floats(0.1, 0.9))
+def test_log_odds_of_independent_views_are_bayes_rule(ps: list[float], prior: float, train_prior: float) -> None:
+    fused = fuse_log_odds(evidence_of([(p, 1.0) for p in ps]), prior=prior, train_prior=train_prior, dependence=0.0)
+    defect, clean = prior, 1 - prior
+    for p in ps:  # A calibrated p stands for likelihoods p / train_prior and (1 - p) / (1 - train_prior).
+        defect *= p / train_prior
+        clean *= (1 - p) / (1 - train_prior)
+    expected = np.clip(defect / (defect + clean), CLAMP, 1 - CLAMP)
+    assert fused[1] == pytest.approx(expected, abs=1e-6)
+
+
+def test_fully_dependent_views_count_as_one() -> None:
+    evidence = evidence_of([(0.8, 1.0)] * 20)
+    assert fuse_log_odds(evidence, dependence=1.0)[1] == pytest.approx(0.8, abs=1e-6)
+    # At 0.3, 20 alike views count as 20 / (1 + 19 * 0.3) = 2.985.
+    expected = 1 / (1 + np.exp(-20 / 6.7 * logit(0.8)))
+    assert fuse_log_odds(evidence, prior=0.5, train_prior=0.5, dependence=0.3)[1] == pytest.approx(expected, abs=1e-6)
+
+
+def test_a_defect_hidden_from_most_views_survives_in_max_but_not_in_mean() -> None:
+    evidence = evidence_of([(0.9, 1.0)] + [(0.05, 1.0)] * 9)
+    assert fuse_max(evidence)[1] == pytest.approx(0.9)
+    assert fuse_mean(evidence)[1] == pytest.approx(0.135, abs=1e-6)
+
+
+def dempster(first: dict[str, float], second: dict[str, float]) -> dict[str, float]:
+    """Dempster's rule over the subsets of {d, c}, by definition."""
+    joined = {"d": 0.0, "c": 0.0, "dc": 0.0}
+    conflict = 0.0
+    for a, mass_a in first.items():
+        for b, mass_b in second.items():
+            both = "".join(sorted(set(a) & set(b), reverse=True))
+            if both:
+                joined[both] += mass_a * mass_b
+            else:
+                conflict += mass_a * mass_b
+    return {subset: mass / (1 - conflict) for subset, mass in joined.items()}
+
+
+@settings(deadline=None)
+@given(views)
+def test_dempster_shafer_equals_the_rule_applied_view_by_view(says: list[tuple[float, float]]) -> None:
+    fused = {"d": 0.0, "c": 0.0, "dc": 1.0}  # Vacuous: all mass on "either".
+    for p, w in says:
+        r = RELIABILITY * w
+        fused = dempster(fused, {"d": r * p, "c": r * (1 - p), "dc": 1 - r})
+    assert fuse_dempster_shafer(evidence_of(says))[1] == pytest.approx(fused["d"], abs=1e-6)
+
+
+def test_dempster_shafer_does_not_underflow() -> None:
+    assert fuse_dempster_shafer(evidence_of([(1.0, 1.0)] * 1000))[1] == pytest.approx(1.0)
+    assert fuse_dempster_shafer(evidence_of([(0.0, 1.0)] * 1000))[1] == pytest.approx(0.0)
+    assert fuse_dempster_shafer(evidence_of([(0.0, 1.0), (1.0, 1.0)] * 500))[1] == pytest.approx(0.5, abs=1e-3)
+
+
+@given(views, st.floats(0.0, 1.0))
+def test_a_more_suspicious_view_never_lowers_a_rule(says: list[tuple[float, float]], p: float) -> None:
+    more = [(max(p, says[0][0]), says[0][1]), *says[1:]]
+    for rule in RULES:
+        assert fuse(evidence_of(more), rule)[1] >= fuse(evidence_of(says), rule)[1] - 1e-6
+
+
+def test_wrong_arguments_are_refused() -> None:
+    evidence = evidence_of([(0.5, 1.0)])
+    with pytest.raises(ValueError, match="rule must be one of max, mean"):
+        fuse(evidence, "median")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="prior must lie in"):
+        fuse_log_odds(evidence, prior=0.0)
+    with pytest.raises(ValueError, match="dependence must lie in"):
+        fuse_log_odds(evidence, dependence=1.5)
+
+
+@pytest.mark.parametrize("base_rate", [0.005, 0.02, 0.3])
+def test_views_that_say_the_base_rate_change_nothing(base_rate: float) -> None:
+    one = fuse(evidence_of([(0.9, 1.0)]), "log_odds", base_rate=base_rate)[1]
+    dependent = fuse(evidence_of([(0.9, 1.0)] + [(base_rate, 1.0)] * 5), "log_odds", base_rate=base_rate)[1]
+    assert one == pytest.approx(0.9, abs=1e-6)
+    # Only the correction for dependence, n / (1 + 0.1 (n - 1)) by n, shrinks the evidence of the one view.
+    gain = (logit(0.9) - logit(base_rate)) / 1.5
+    assert logit(float(dependent)) == pytest.approx(logit(base_rate) + gain, abs=1e-4)
+
+
+def test_base_rate_is_the_weighted_mean_of_what_views_say() -> None:
+    evidence = evidence_of([(0.2, 1.0), (0.8, 0.5)])
+    assert evidence.base_rate == pytest.approx((0.2 + 0.4) / 1.5)
+    assert Evidence.empty(3).base_rate == 0.5
