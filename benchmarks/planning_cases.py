@@ -29,7 +29,7 @@ from viewcov.planning.selection.problem import CoverProblem
 RIGS = Path(__file__).resolve().parent / "rigs"
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data" / "parts"
 
-_POOL_MODULES = ("candidates.py", "clearance.py", "planner.py", "pool.py", "search.py")
+_POOL_MODULES = ("candidates/*.py", "planner.py")
 """Of planning, those that decide what the candidates are; all of inspection and coverage does."""
 
 
@@ -204,12 +204,12 @@ def _key(part: Part, rig: Rig, surface: Surface, *, seed: int, num_candidates: i
     values = [part.source.sha256, part.largest_extent_mm, rig.to_dict(), surface.max_edge_mm, seed, num_candidates]
     key = hashlib.sha256(json.dumps(values, sort_keys=True, default=str).encode())
     for package, names in (
-        (viewcov.inspection, None),
-        (viewcov.coverage, None),
+        (viewcov.inspection, ("**/*.py",)),
+        (viewcov.coverage, ("**/*.py",)),
         (viewcov.planning, _POOL_MODULES),
     ):
         folder = Path(package.__path__[0])
-        for file in sorted(folder.glob("*.py") if names is None else (folder / name for name in names)):
+        for file in sorted(file for name in names for file in folder.glob(name)):
             key.update(file.read_bytes())
     return key.hexdigest()[:16]
 

@@ -1,0 +1,143 @@
+"""Records: the typed content of viewcov's files, and options with their limits; what does not fit is told in a line."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from viewcov.inspection.errors import InputError
+from viewcov.inspection.files import read_json, write_text
+
+Share = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
+"""From 0 to 1."""
+
+PositiveShare = Annotated[float, Field(gt=0.0, le=1.0, allow_inf_nan=False)]
+"""Above 0, up to 1."""
+
+Positive = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
+"""A finite number above 0."""
+
+NotNegative = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
+"""A finite number from 0."""
+
+Count = Annotated[int, Field(ge=0)]
+"""A whole number from 0."""
+
+AtLeastOne = Annotated[int, Field(ge=1)]
+"""A whole number from 1."""
+
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
+"""Start of random numbers."""
+
+Jobs = Annotated[int, Field(ge=1, le=1024)]
+"""Processes."""
+
+
+def _none_for_nan(value: Any) -> Any:
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+Known = Annotated[float | None, BeforeValidator(_none_for_nan)]
+"""A number of a file, None where it is not known; NaN and infinity become None, as JSON has no number for them."""
+
+
+class Record(BaseModel):
+    """Values that belong together, checked once and then fixed; unknown names are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
+
+
+class FileRecord(Record):
+    """The content of one kind of file. A subclass fixes ``schema_version`` by a ``Literal`` with a default."""
+
+    REMEDY: ClassVar[str] = "make it again"
+    """What a user does about a file that does not fit, such as ``make it with 'viewcov plan'``."""
+
+    schema_version: str
+
+
+class Options(Record):
+    """What a function is told, the same in Python, on the command line and in a configuration file.
+
+    Raises
+    ------
+    InputError
+        When made with a value that is not allowed.
+    """
+
+    def __init__(self, **values: Any) -> None:
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            raise _refusal(type(self).__name__, error, name=_option_name, remedy="change the option") from None
+
+
+R = TypeVar("R", bound=FileRecord)
+M = TypeVar("M", bound=Record)
+
+
+def write_record(path: str | Path, record: FileRecord) -> None:
+    """Write a record as indented JSON in one step."""
+    write_text(path, record.model_dump_json(indent=2) + "\n")
+
+
+def read_record(path: str | Path, kind: type[R]) -> R:
+    """The record in a JSON file.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, is no JSON, has another schema version, or a value of it is missing or not valid.
+    """
+    value = read_json(path)
+    version = value.get("schema_version") if isinstance(value, dict) else None
+    wanted = kind.model_fields["schema_version"].default
+    if version != wanted:
+        raise InputError(
+            path, "another kind or version of file", expected=f"schema_version {wanted!r}", found=repr(version),
+            remedy=kind.REMEDY,
+        )  # fmt: skip
+    return checked(value, kind, where=path, remedy=kind.REMEDY)
+
+
+def checked(value: Any, kind: type[M], *, where: object, remedy: str) -> M:
+    """A value read from a file as a record; an ``InputError`` that names the field where it does not fit."""
+    try:
+        return kind.model_validate(value)
+    except ValidationError as error:
+        raise _refusal(where, error, name=_field_name, remedy=remedy) from None
+
+
+def _refusal(where: object, error: ValidationError, *, name: Any, remedy: str) -> InputError:
+    """The first thing that does not fit, in one line."""
+    first = error.errors(include_url=False)[0]
+    missing = first["type"] == "missing"
+    found = "nothing" if missing else repr(first["input"])
+    more = error.error_count() - 1
+    return InputError(
+        where,
+        f"{name(first['loc'])} {'is missing' if missing else 'is not valid'}",
+        expected=_expected(first["type"], first["msg"]),
+        found=(found if len(found) <= 80 else f"{found[:77]}...") + (f" (and {more} more)" if more else ""),
+        remedy=remedy,
+    )
+
+
+def _expected(kind: Literal["missing"] | str, message: str) -> str:
+    if kind == "missing":
+        return "a value"
+    if kind == "extra_forbidden":
+        return "no such name"
+    text = message.removeprefix("Value error, ").removeprefix("Input should be ")
+    return text.removeprefix("Input should ").strip() or "another value"
+
+
+def _field_name(steps: tuple[int | str, ...]) -> str:
+    return "field " + repr(".".join(str(step) for step in steps)) if steps else "the content"
+
+
+def _option_name(steps: tuple[int | str, ...]) -> str:
+    return "option " + repr(".".join(str(step) for step in steps)) if steps else "the options"
