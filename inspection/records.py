@@ -35,6 +35,9 @@ Seed = Annotated[int, Field(ge=0, lt=2**63)]
 Jobs = Annotated[int, Field(ge=1, le=1024)]
 """Processes."""
 
+Units = Literal["mm", "cm", "m", "inch"]
+"""Units that a user can name for a mesh file."""
+
 
 def _none_for_nan(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -17,14 +17,15 @@ from viewcov.inspection.loading.cad import STEP_SUFFIXES, glb_of_step, length_un
 from viewcov.inspection.mesh.mesh_health import find_hidden, mend
 from viewcov.inspection.mesh.part import Finding, Part, PartSource
 from viewcov.inspection.mesh.winding import Mesh
+from viewcov.inspection.records import Units
 
 if TYPE_CHECKING:
     import trimesh
 
 log = logging.getLogger(__name__)
 
-MM_PER_UNIT = {"mm": 1.0, "cm": 10.0, "m": 1000.0, "inch": 25.4}
-"""Units that a user can name for a mesh file."""
+MM_PER_UNIT: dict[Units, float] = {"mm": 1.0, "cm": 10.0, "m": 1000.0, "inch": 25.4}
+"""What the units that a user can name measure."""
 
 MESH_SUFFIXES = (".stl", ".obj", ".ply", ".off", ".glb", ".gltf")
 DEFAULT_PART = "builtin:clutch-half"

@@ -8,10 +8,9 @@ import platform
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from viewcov.inspection.errors import InputError
 from viewcov.inspection.files import finite, read_json, write_json
@@ -19,61 +18,124 @@ from viewcov.inspection.folder import InspectionFolder, read_dataset
 from viewcov.inspection.loading.part_files import load_part
 from viewcov.inspection.mesh.part import Part
 from viewcov.inspection.plan import InspectionPlan, read_plan, write_plan
-from viewcov.inspection.rig.rig import load_rig
+from viewcov.inspection.records import (
+    AtLeastOne,
+    FileRecord,
+    NotNegative,
+    Options,
+    Positive,
+    PositiveShare,
+    Seed,
+    Units,
+    read_record,
+    write_record,
+)
+from viewcov.inspection.rig.rig import Rig, load_rig
 
 log = logging.getLogger(__name__)
 
 MODELS = ("plain", "stack")
 """The two variants: the plain image, and the exposure stack."""
 
-COVERAGE = 0.95
-"""Share of the coverable area that the demo's plan covers: the last per cent cost most of the views."""
+CARD_NAME = "demo.json"
 
 _TRAINING_VIEWS = 16
 _TRAINING_INSTANCES = 6
 _TRAINING_STEPS = 600
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DemoOptions:
-    """What the demo is told; a folder holds the demo of one set of options."""
+class DemoOptions(Options):
+    """What the demo is told; a folder holds the demo of one part and one set of options."""
 
-    part: str = "builtin:clutch-half"
     rig: str = "paper-quarter"
-    units: str | None = None
-    scale_mm: float | None = None
-    num_views: int | None = None
-    num_instances: int = 4
-    num_defects: tuple[int, int] = (30, 40)
-    num_samples: int = 16
+    """Rig file (TOML), or a shipped rig: paper, paper-half, paper-quarter."""
+
+    units: Units | None = None
+    """Unit of a mesh file that states none."""
+
+    scale_mm: Positive | None = None
+    """Scale the part so that its largest extent becomes this many mm."""
+
+    coverage: PositiveShare = 0.95
+    """Share of the coverable area that the plan covers; the last per cent cost most of the views."""
+
+    num_views: AtLeastOne | None = None
+    """Use this many views and cover as much as they can."""
+
+    num_instances: AtLeastOne = 4
+    """Defective instances to render and inspect."""
+
+    num_defects: tuple[AtLeastOne, AtLeastOne] = (30, 40)
+    """Fewest and most defects of an instance."""
+
+    num_samples: AtLeastOne = 16
+    """Light paths per pixel."""
+
     train: bool = False
-    seed: int = 0
+    """Train the models on freshly rendered images instead of taking the shipped ones."""
 
-    def __post_init__(self) -> None:
-        if self.num_instances < 1:
-            raise InputError(
-                "--instances", "too few", expected="at least 1", found=str(self.num_instances), remedy="render one"
-            )
+    seed: Seed = 0
+    """Start of the random numbers; same seed, same result."""
 
 
-def run_demo(options: DemoOptions, out: Path, *, jobs: int = 1, progress: bool = False) -> dict[str, Any]:
+class DemoCard(FileRecord):
+    """``demo.json``: whose demo a folder holds."""
+
+    REMEDY = "choose another --out, or remove the folder"
+
+    schema_version: Literal["viewcov-demo/1"] = "viewcov-demo/1"
+    part: str
+    options: DemoOptions
+
+
+class StageSeconds(FileRecord):
+    """``seconds.json``: how long the stages of a demo took."""
+
+    REMEDY = "remove it"
+
+    schema_version: Literal["viewcov-seconds/1"] = "viewcov-seconds/1"
+    seconds: dict[str, NotNegative]
+
+
+def run_demo(
+    part: str, out: str | Path, options: DemoOptions | None = None, *, jobs: int = 1, progress: bool = False
+) -> dict[str, Any]:
     """Run the whole loop, continue where a killed run stopped, and give the content of ``summary.json``.
+
+    Parameters
+    ----------
+    part
+        File of the part, or ``builtin:NAME``.
+    out
+        Folder of the demo: a new one, or one of the same part and options.
+    options
+        What else the demo is told.
+    jobs
+        Processes to use.
+    progress
+        Whether to show progress bars on stderr.
 
     Raises
     ------
     InputError
-        If the part cannot be used, or the folder holds a demo of other options.
+        If the part cannot be used, or the folder holds something else.
     """
+    options, out = options or DemoOptions(), Path(out)
+    card = DemoCard(part=part if part.startswith("builtin:") else Path(part).resolve().as_posix(), options=options)
+    _refuse_other(card, out)
     from viewcov.segmentation.models import require_torch
 
     # Before the first off-screen render: torchvision cannot be imported after one.
     require_torch()
-    _claim(options, out)
+    start = time.monotonic()
+    loaded = load_part(part, units=options.units, scale_mm=options.scale_mm)
+    rig = load_rig(options.rig)
+    # Only now that both are good is the folder taken.
+    write_record(out / CARD_NAME, card)
     clock = _Clock(out / "seconds.json")
-    with clock.stage("part"):
-        part = load_part(options.part, units=options.units, scale_mm=options.scale_mm)
+    clock.add("part", time.monotonic() - start)
     with clock.stage("plan"):
-        plan = _plan(options, part, out, jobs=jobs, progress=progress)
+        plan = _plan(options, loaded, rig, out, jobs=jobs, progress=progress)
     with clock.stage("synthesize"):
         folders = _twin(options, plan, out, progress=progress)
     with clock.stage("segment"):
@@ -125,29 +187,26 @@ def show_if_possible(out: Path) -> None:
         show(*result_files(out / "results"))
 
 
-def _claim(options: DemoOptions, out: Path) -> None:
-    """Make the folder the demo of these options, or refuse one of others."""
-    said = dataclasses.asdict(options) | {"num_defects": list(options.num_defects)}
-    if not options.part.startswith("builtin:"):
-        said["part"] = Path(options.part).resolve().as_posix()
-    path = out / "demo.json"
-    if path.is_file():
-        before = read_json(path)
-        other = [key for key in said if before.get(key) != said[key]]
+def _refuse_other(card: DemoCard, out: Path) -> None:
+    """Refuse a folder that holds anything but the demo of this part and these options."""
+    if (out / CARD_NAME).is_file():
+        before, said = (
+            {"part": each.part, **each.options.model_dump()} for each in (read_record(out / CARD_NAME, DemoCard), card)
+        )
+        other = next((name for name in said if before[name] != said[name]), None)
         if other:
             raise InputError(
-                out, "holds a demo with other options", expected=f"{other[0]} = {before.get(other[0])!r}",
-                found=repr(said[other[0]]), remedy="choose another --out, or remove the folder",
+                out, "holds a demo with other options", expected=f"{other} = {before[other]!r}",
+                found=repr(said[other]), remedy=card.REMEDY,
             )  # fmt: skip
-    elif out.exists() and any(out.iterdir()):
+    elif out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(
             out, "is not empty", expected="a new folder or that of an earlier demo", found="other files",
             remedy="choose another --out",
         )  # fmt: skip
-    write_json(path, said)
 
 
-def _plan(options: DemoOptions, part: Part, out: Path, *, jobs: int, progress: bool) -> InspectionPlan:
+def _plan(options: DemoOptions, part: Part, rig: Rig, out: Path, *, jobs: int, progress: bool) -> InspectionPlan:
     from viewcov.planning.options import PlanningOptions
     from viewcov.planning.planner import plan_views
 
@@ -156,9 +215,9 @@ def _plan(options: DemoOptions, part: Part, out: Path, *, jobs: int, progress: b
         return read_plan(path)
     result = plan_views(
         part,
-        load_rig(options.rig),
+        rig,
         # The plan need not be the smallest there is: the bound of the relaxation will do.
-        options=PlanningOptions(coverage=COVERAGE, num_views=options.num_views, seed=options.seed, max_nodes=0),
+        options=PlanningOptions(coverage=options.coverage, num_views=options.num_views, seed=options.seed, max_nodes=0),
         jobs=jobs,
         progress=progress,
     )
@@ -292,7 +351,7 @@ class _Clock:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.seconds: dict[str, float] = dict(read_json(path)) if path.is_file() else {}
+        self.seconds = dict(read_record(path, StageSeconds).seconds) if path.is_file() else {}
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
@@ -301,5 +360,8 @@ class _Clock:
         try:
             yield
         finally:
-            self.seconds[name] = round(self.seconds.get(name, 0.0) + time.monotonic() - start, 2)
-            write_json(self.path, self.seconds)
+            self.add(name, time.monotonic() - start)
+
+    def add(self, name: str, seconds: float) -> None:
+        self.seconds[name] = round(self.seconds.get(name, 0.0) + seconds, 2)
+        write_record(self.path, StageSeconds(seconds=self.seconds))
