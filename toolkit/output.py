@@ -60,7 +60,7 @@ def _hear(handler: logging.Handler, form: str) -> None:
 def say(value: Any, *, json: bool = False) -> None:
     """Print a value on stdout: as one JSON object, or as aligned lines."""
     if isinstance(value, BaseModel):
-        value = value.model_dump(mode="json")
+        value = value.model_dump(mode="json", by_alias=True)
     if json:
         sys.stdout.write(json_module.dumps(finite(value), indent=2, allow_nan=False, default=str) + "\n")
     elif isinstance(value, dict):
