@@ -39,7 +39,7 @@ def defect(number: int, center_mm: tuple[float, float, float] = (0.0, 0.0, 5.0))
     return PlantedDefect(
         id=number,
         kind="dent",
-        center_mm=np.array(center_mm),
+        center_mm=center_mm,
         size_mm=1.0,
         depth_mm=0.1,
         width_mm=1.0,
@@ -218,8 +218,8 @@ def test_an_inspection_without_defects_is_fine(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"schema_version": "other/1"}, "not a truth file of this version"),
-        ({"defects": [{"id": 1}]}, "a defect is not valid"),
+        ({"schema_version": "other/1"}, "another kind or version of file"),
+        ({"defects": [{"id": 1}]}, "field 'defects.0.kind' is missing.*synthesize"),
         ({"area_mm2": None}, "a column is missing.*no area_mm2"),
         ({"defects": [record(1)]}, "samples of an unknown defect.*defect 2"),
         ({"part_face": np.full(50, 12)}, "samples on faces that the part does not have.*0 to 11"),
