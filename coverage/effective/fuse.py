@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from viewcov.coverage.effective.calibration import Calibration
 from viewcov.coverage.effective.defects import SurfaceDefect, adjacency_of, find_defects
 from viewcov.coverage.effective.evidence import Evidence, EvidenceTable, evidence_of_table, gather_evidence
 from viewcov.coverage.effective.matching import (
@@ -24,9 +25,10 @@ from viewcov.coverage.effective.rules import BASE_RATE, RULES, Rule, fuse
 from viewcov.coverage.effective.truth import SurfaceTruth, truth_on_elements
 from viewcov.inspection.arrays import Floats32
 from viewcov.inspection.errors import InputError
-from viewcov.inspection.files import read_json
 from viewcov.inspection.folder import InspectionFolder
 from viewcov.inspection.mesh.surface import Surface, cut_surface
+from viewcov.inspection.predictions import calibration_path, model_folder
+from viewcov.inspection.records import read_record
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
@@ -96,7 +98,7 @@ def inspection_surface(folder: InspectionFolder) -> Surface:
 
 
 def read_thresholds(folder: InspectionFolder, model: str) -> dict[str, float]:
-    """High thresholds and base rate of a model, stored with its predictions; empty if it was never calibrated.
+    """High thresholds and base rate of the model that made predictions; empty if it was never calibrated.
 
     Raises
     ------
@@ -112,8 +114,11 @@ def read_thresholds(folder: InspectionFolder, model: str) -> dict[str, float]:
             found=model,
             remedy=f"run: viewcov predict {model} {folder.root}",
         )
-    stored = read_json(card).get("fusion") or {}
-    return {name: float(value) for name, value in stored.items() if name in (*RULES, SINGLE_VIEW, BASE_RATE_KEY)}
+    made = model_folder(folder, model)
+    if made is None or not calibration_path(made).is_file():
+        return {}
+    stored = read_record(calibration_path(made), Calibration)
+    return {**stored.thresholds, SINGLE_VIEW: stored.single_view, BASE_RATE_KEY: stored.base_rate}
 
 
 def fuse_inspection(

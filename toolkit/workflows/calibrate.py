@@ -6,8 +6,9 @@ import logging
 from pathlib import Path
 from typing import Any, Literal
 
-from viewcov.inspection.files import read_json, write_json
 from viewcov.inspection.folder import Dataset
+from viewcov.inspection.predictions import calibration_path
+from viewcov.inspection.records import read_record, write_record
 
 log = logging.getLogger(__name__)
 
@@ -26,41 +27,42 @@ def train_and_calibrate(
 
     The predictions for the validation inspections stay in their folders.
     """
-    from viewcov.coverage.effective.fuse import calibrate_fusion
-    from viewcov.segmentation.models import CARD_NAME
+    from viewcov.coverage.effective.calibration import Calibration
+    from viewcov.coverage.effective.fuse import BASE_RATE_KEY, SINGLE_VIEW, calibrate_fusion
     from viewcov.segmentation.options import TrainingOptions
     from viewcov.segmentation.prediction import predict_inspection
     from viewcov.segmentation.training import train_model
 
-    model = train_model(
-        dataset,
-        out,
-        name=name,
-        exposures=exposures,
-        seed=seed,
-        options=TrainingOptions(num_steps=num_steps),
-        progress=progress,
-    )
-    card = read_json(out / CARD_NAME)
+    options = TrainingOptions(name=name, exposures=exposures, seed=seed, steps=num_steps)
+    model = train_model(dataset, out, options, progress=progress)
+    path = calibration_path(out)
     folders = [folder for folder in dataset.inspections("validation") if folder.truth_path.is_file()]
     if not folders:
         log.warning("%s: no validation inspection has 3D truth: the model gets no thresholds for fused views", out)
-    elif "fusion" not in card:
+    elif not path.is_file():
         for folder in folders:
             predict_inspection(model, folder, progress=progress)
-        card["fusion"] = dict(calibrate_fusion(folders, model.name, progress=progress))
-        write_json(out / CARD_NAME, card)
-    figures = card["training"]["figures"]
+        best = dict(calibrate_fusion(folders, model.name, progress=progress))
+        calibration = Calibration(
+            model=model.name,
+            base_rate=best.pop(BASE_RATE_KEY),
+            single_view=best.pop(SINGLE_VIEW),
+            thresholds=best,
+            inspections=tuple(folder.name for folder in folders),
+        )
+        write_record(path, calibration)
+    figures = model.card.figures
+    assert figures is not None
     return {
         "model": str(out),
         "name": name,
         "exposures": list(exposures),
-        "threshold": card["threshold"],
-        "validation_f1": figures["validation_f1"],
-        "steps": figures["steps"],
-        "best_step": figures["best_step"],
-        "seconds": figures["seconds"],
-        "fusion": card.get("fusion", {}),
+        "threshold": model.threshold,
+        "validation_f1": figures.validation_f1,
+        "steps": figures.steps,
+        "best_step": figures.best_step,
+        "seconds": figures.seconds,
+        "fusion": read_record(path, Calibration).thresholds if path.is_file() else {},
     }
 
 
@@ -72,10 +74,11 @@ def measured_on_split(
     from viewcov.coverage.effective.matching import DefectCounts
     from viewcov.segmentation.metrics import test_model
     from viewcov.segmentation.models import load_model
+    from viewcov.segmentation.options import TestOptions
     from viewcov.segmentation.prediction import predict_inspection
 
     loaded = load_model(model)
-    figures = dict(test_model(loaded, dataset, split=split, progress=progress))
+    figures = test_model(loaded, dataset, TestOptions(split=split), progress=progress).model_dump(mode="json")
     totals: dict[str, DefectCounts] = {}
     for folder in dataset.inspections(split):
         predict_inspection(loaded, folder, progress=progress)
