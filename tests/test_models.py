@@ -197,7 +197,7 @@ def test_a_missing_package_is_named_with_its_extra(monkeypatch: pytest.MonkeyPat
 
 def test_importing_the_room_imports_no_torch() -> None:
     rooms = (
-        "cards", "checkpoints", "crops", "exposure", "images", "metrics", "models", "options", "prediction",
+        "cards", "checkpoints", "crops", "datasets", "exposure", "images", "metrics", "models", "options", "prediction",
         "training",
     )  # fmt: skip
     code = ";".join(f"import viewcov.segmentation.{room}" for room in rooms)
