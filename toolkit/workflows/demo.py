@@ -19,6 +19,7 @@ from viewcov.inspection.folder import InspectionFolder, read_dataset
 from viewcov.inspection.loading.part_files import load_part
 from viewcov.inspection.mesh.part import Part
 from viewcov.inspection.plan import InspectionPlan, read_plan, write_plan
+from viewcov.inspection.records import write_record
 from viewcov.inspection.rig.rig import load_rig
 
 log = logging.getLogger(__name__)
@@ -200,7 +201,7 @@ def _segment(
             predict_inspection(model, folder, progress=progress)
         measured = _measured(out, name)
         if not measured.is_file():
-            write_json(measured, finite(test_model(model, read_dataset(out / "dataset"), progress=progress)))
+            write_record(measured, test_model(model, read_dataset(out / "dataset"), progress=progress))
         figures[name] = _flat(read_json(measured))
     return figures
 
