@@ -259,7 +259,7 @@ def _segment(
             predict_inspection(model, folder, progress=progress)
         measured = _measured(out, name)
         if not measured.is_file():
-            write_json(measured, finite(test_model(model, read_dataset(out / "dataset"), progress=progress)))
+            write_record(measured, test_model(model, read_dataset(out / "dataset"), progress=progress))
         figures[name] = _flat(read_json(measured))
     return figures
 
