@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from viewcov.inspection.arrays import Floats32
 from viewcov.inspection.errors import InputError
-from viewcov.inspection.files import read_grey, read_json, write_grey, write_json
+from viewcov.inspection.files import files_in, read_grey, read_json, write_grey, write_json
 from viewcov.inspection.folder import InspectionFolder
 from viewcov.segmentation.exposure import exposure_stack, network_range
 from viewcov.segmentation.models import SegmentationModel
@@ -153,7 +153,7 @@ def _tiles(length: int, tile_px: int, margin_px: int) -> Iterator[tuple[slice, s
 
 def _claim(model: SegmentationModel, folder: InspectionFolder) -> None:
     """Make the predictions' folder one of exactly these weights."""
-    card = folder.root / "predictions" / model.name / "model.json"
+    card = folder.predictions(model.name) / "model.json"
     wanted: dict[str, Any] = {
         "schema_version": PREDICTIONS_SCHEMA,
         "model": model.name,
@@ -169,7 +169,7 @@ def _claim(model: SegmentationModel, folder: InspectionFolder) -> None:
         present = None  # A broken card cannot vouch for the predictions beside it.
     same = isinstance(present, dict) and present.get("weights_sha256") == model.weights_sha256
     if not same:
-        for path in card.parent.glob("*.png"):
+        for path in files_in(card.parent, "*.png"):
             path.unlink()
     if present != wanted:
         write_json(card, wanted)
