@@ -105,7 +105,7 @@ def read_thresholds(folder: InspectionFolder, model: str) -> dict[str, float]:
     InputError
         If the inspection has no predictions of that model.
     """
-    card = folder.root / "predictions" / model / "model.json"
+    card = folder.predictions(model) / "model.json"
     if not card.is_file():
         raise InputError(
             folder.root,
@@ -152,7 +152,7 @@ def fuse_inspection(
         thresholds[rule] = threshold
     if rule not in thresholds:
         raise InputError(
-            folder.root / "predictions" / model,
+            folder.predictions(model),
             f"the model has no threshold for the rule {rule!r}",
             expected="a model calibrated by 'viewcov train', or a threshold",
             found="neither",

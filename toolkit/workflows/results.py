@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from viewcov.inspection.errors import InputError
-from viewcov.inspection.files import finite, write_json, write_table
+from viewcov.inspection.files import files_in, finite, write_json, write_table
 from viewcov.inspection.folder import InspectionFolder
 from viewcov.inspection.mesh.surface import Surface
 
@@ -85,7 +85,7 @@ def write_fused(folder: InspectionFolder, result: FusedInspection) -> None:
     arrays["defect"] = defect
     if result.truth is not None:
         arrays["true_share"] = result.truth.share().astype(np.float32)
-    root = folder.results / result.model
+    root = folder.results_of(result.model)
     _write_arrays(root / "fused", result.surface, arrays)
     write_json(root / "fused.json", finite({"inspection": folder.name, **result.to_json()}))
 
@@ -101,7 +101,9 @@ def result_files(path: Path) -> list[Path]:
     if path.suffix == ".vtp" and path.is_file():
         return [path]
     order = ("effective.vtp", "geometric.vtp", "fused.vtp")
-    found = sorted(path.rglob("*.vtp"), key=lambda file: (order.index(file.name) if file.name in order else 9, file))
+    found = sorted(
+        files_in(path, "**/*.vtp"), key=lambda file: (order.index(file.name) if file.name in order else 9, file)
+    )
     if not found:
         raise InputError(
             path, "no result to show", expected="a .vtp file or a folder with one",
