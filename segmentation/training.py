@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-import re
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -16,7 +15,6 @@ from tqdm import tqdm
 
 from viewcov.inspection.errors import InputError
 from viewcov.inspection.folder import Dataset
-from viewcov.inspection.predictions import MODEL_NAME
 from viewcov.segmentation.cards import (
     CARD_NAME,
     Architecture,
@@ -302,13 +300,13 @@ def _repeatable(num_threads: int) -> Iterator[None]:
 
 def _named(options: TrainingOptions, folder: Path) -> TrainingOptions:
     """The options with the name of the model, which is that of its folder if they have none."""
-    name = options.name or folder.resolve().name
-    if not re.fullmatch(MODEL_NAME, name):
+    try:
+        return TrainingOptions(**{**options.model_dump(), "name": options.name or folder.resolve().name})
+    except InputError:
         raise InputError(
             folder, "the folder's name cannot name a model", expected="letters, digits, '_', '.' or '-', at most 64",
-            found=repr(name), remedy="choose another folder or give --name",
-        )  # fmt: skip
-    return options.model_copy(update={"name": name})
+            found=repr(folder.resolve().name), remedy="choose another folder or give --name",
+        ) from None  # fmt: skip
 
 
 def _check_images(

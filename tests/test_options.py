@@ -17,7 +17,8 @@ from viewcov import cli
 from viewcov.commands import ALL
 from viewcov.inspection.errors import InputError
 from viewcov.inspection.loading.part_files import MM_PER_UNIT
-from viewcov.inspection.records import AtLeastOne, Options, Positive, Record, Share, Units
+from viewcov.inspection.mesh.part import Unit
+from viewcov.inspection.records import AtLeastOne, Options, Positive, Record, Share
 from viewcov.options import FLAGS, as_command, flag
 
 ROOT = {"plan": "plan_views", "evaluate": "evaluate_plan"}
@@ -173,7 +174,7 @@ def test_flags_and_units_have_one_owner() -> None:
     assert flag("num_views") == "--views"
     assert flag("noise_mm") == "--noise-mm"
     assert len(FLAGS) == len(set(FLAGS))
-    assert set(typing.get_args(Units)) == set(MM_PER_UNIT)
+    assert set(typing.get_args(Unit)) == set(MM_PER_UNIT)
 
 
 def test_quiet_and_log_file(

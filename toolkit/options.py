@@ -20,6 +20,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError, create_model
 
 from viewcov.inspection import records
 from viewcov.inspection.errors import InputError
+from viewcov.inspection.mesh.part import Unit
 from viewcov.inspection.records import Record
 from viewcov.output import listen
 
@@ -30,7 +31,7 @@ Json: TypeAlias = Annotated[bool, Parameter(help="Print one JSON object on stdou
 RigName: TypeAlias = Annotated[
     str, Parameter(help="Rig file (TOML), or a shipped rig: paper, paper-half, paper-quarter.")
 ]
-Units: TypeAlias = Annotated[records.Units | None, Parameter(help="Unit of a mesh file that states none.")]
+Units: TypeAlias = Annotated[Unit | None, Parameter(help="Unit of a mesh file that states none.")]
 ScaleMm: TypeAlias = Annotated[
     records.Positive | None, Parameter(help="Scale the part so that its largest extent becomes this many mm.")
 ]

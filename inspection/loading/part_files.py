@@ -6,7 +6,7 @@ import io
 import logging
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -15,23 +15,21 @@ from viewcov.inspection.errors import InputError
 from viewcov.inspection.files import sha256_of
 from viewcov.inspection.loading.cad import STEP_SUFFIXES, glb_of_step, length_unit
 from viewcov.inspection.mesh.mesh_health import find_hidden, mend
-from viewcov.inspection.mesh.part import Finding, Part, PartSource
+from viewcov.inspection.mesh.part import Finding, Part, PartSource, Unit
 from viewcov.inspection.mesh.winding import Mesh
-from viewcov.inspection.records import Units
+from viewcov.inspection.poses import FARTHEST_MM
 
 if TYPE_CHECKING:
     import trimesh
 
 log = logging.getLogger(__name__)
 
-MM_PER_UNIT: dict[Units, float] = {"mm": 1.0, "cm": 10.0, "m": 1000.0, "inch": 25.4}
-"""What the units that a user can name measure."""
+MM_PER_UNIT: dict[str, float] = {"mm": 1.0, "cm": 10.0, "m": 1000.0, "inch": 25.4}
+"""Millimetres in each unit that a user can name for a mesh file (see ``Unit``)."""
 
 MESH_SUFFIXES = (".stl", ".obj", ".ply", ".off", ".glb", ".gltf")
 DEFAULT_PART = "builtin:clutch-half"
 BUILTIN_PARTS = (DEFAULT_PART, "builtin:bearing-block")
-
-_LARGEST_COORDINATE_MM = 1e7
 
 _FAR = 4.0
 """A part is far from the origin if the middle of its box lies this many times its largest extent away."""
@@ -101,7 +99,7 @@ def load_part(path: str | Path, *, units: str | None = None, scale_mm: float | N
         vertices_mm=mesh.vertices,
         faces=mesh.faces,
         cad_face_idx=mesh.cad_face_idx.astype(np.int32),
-        source=PartSource(path=source_path, sha256=digest, units=units, scale_mm=scale_mm),
+        source=PartSource(path=source_path, sha256=digest, units=cast("Unit | None", units), scale_mm=scale_mm),
         findings=tuple(findings + mended + found),
         inspected=~hidden,
         file_units=file_units,
@@ -281,11 +279,11 @@ def _refuse_impossible(mesh: Mesh, where: str, mm_per_unit: float) -> list[Findi
     """Findings about the coordinates; raises InputError where they cannot be worked with."""
     used = mesh.vertices[np.unique(mesh.faces)]
     largest = float(np.abs(used).max()) if np.isfinite(used).all() else float("inf")
-    if not largest <= _LARGEST_COORDINATE_MM:
+    if not largest <= FARTHEST_MM:
         raise InputError(
             where,
             "coordinates are not those of a part",
-            expected=f"numbers up to {_LARGEST_COORDINATE_MM:g} mm",
+            expected=f"numbers up to {FARTHEST_MM:g} mm",
             found=f"up to {largest:g} mm",
             remedy="check the file and its unit (--units)",
         )

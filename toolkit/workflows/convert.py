@@ -8,8 +8,9 @@ from pathlib import Path
 from pydantic import Field
 
 from viewcov.inspection.errors import InputError
+from viewcov.inspection.mesh.part import Unit
 from viewcov.inspection.plan import InspectionPlan, read_plan
-from viewcov.inspection.records import Options, Positive, Record, Units
+from viewcov.inspection.records import Options, Positive, Record
 from viewcov.planning.exchange.formats import Format, locate
 
 log = logging.getLogger(__name__)
@@ -30,7 +31,7 @@ class ConvertOptions(Options):
     rig: str | None = None
     """Rig of poses that are no plan; paper if not given."""
 
-    units: Units | None = None
+    units: Unit | None = None
     """Unit of that part's mesh file if it states none."""
 
     scale_mm: Positive | None = None

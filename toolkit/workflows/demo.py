@@ -16,7 +16,7 @@ from viewcov.inspection.errors import InputError
 from viewcov.inspection.files import finite, read_json, write_json
 from viewcov.inspection.folder import InspectionFolder, read_dataset
 from viewcov.inspection.loading.part_files import load_part
-from viewcov.inspection.mesh.part import Part
+from viewcov.inspection.mesh.part import Part, Unit
 from viewcov.inspection.plan import InspectionPlan, read_plan, write_plan
 from viewcov.inspection.records import (
     AtLeastOne,
@@ -26,7 +26,6 @@ from viewcov.inspection.records import (
     Positive,
     PositiveShare,
     Seed,
-    Units,
     read_record,
     write_record,
 )
@@ -50,7 +49,7 @@ class DemoOptions(Options):
     rig: str = "paper-quarter"
     """Rig file (TOML), or a shipped rig: paper, paper-half, paper-quarter."""
 
-    units: Units | None = None
+    units: Unit | None = None
     """Unit of a mesh file that states none."""
 
     scale_mm: Positive | None = None
