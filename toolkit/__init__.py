@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from viewcov.segmentation.prediction import predict_inspection
     from viewcov.segmentation.training import train_model
     from viewcov.synthesis.dataset import synthesize
+    from viewcov.synthesis.options import SynthesisOptions
 
 _HOME = {
     "Camera": "inspection.rig.camera",
@@ -52,6 +53,7 @@ _HOME = {
     "plan_views": "planning.planner",
     "predict_inspection": "segmentation.prediction",
     "read_plan": "inspection.plan",
+    "SynthesisOptions": "synthesis.options",
     "synthesize": "synthesis.dataset",
     "train_model": "segmentation.training",
     "write_plan": "inspection.plan",
@@ -69,6 +71,7 @@ __all__ = [
     "Rig",
     "RingLight",
     "Surface",
+    "SynthesisOptions",
     "ViewcovError",
     "Viewpoint",
     "__version__",

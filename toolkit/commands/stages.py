@@ -29,6 +29,7 @@ from viewcov.options import (
     Units,
 )
 from viewcov.output import say
+from viewcov.synthesis.options import SynthesisOptions
 
 log = logging.getLogger(__name__)
 
@@ -140,31 +141,14 @@ def synthesize(
     /,
     *,
     out: Path,
-    instances: Annotated[int, Parameter(help="Defective instances.")] = 1,
-    good: Annotated[int, Parameter(help="Instances without defects.")] = 0,
-    defects: Annotated[tuple[int, int], Parameter(help="Fewest and most defects of a defective instance.")] = (30, 40),
-    split: Annotated[
-        tuple[float, float, float], Parameter(help="Shares of the instances for training, validation, test.")
-    ] = (0.0, 0.0, 1.0),
-    samples: Annotated[int, Parameter(help="Light paths per pixel.")] = 16,
-    seed: Seed = 0,
+    options: Annotated[SynthesisOptions, Parameter(name="*")] = SynthesisOptions(),  # noqa: B008 - frozen
     json: Json = False,
 ) -> None:
     """Render inspections of defective and good instances along a plan, with masks and 3D truth."""
     from viewcov.inspection.plan import read_plan
     from viewcov.synthesis.dataset import synthesize as render
 
-    dataset = render(
-        read_plan(plan),
-        out,
-        num_defective=instances,
-        num_good=good,
-        num_defects=defects,
-        splits=split,
-        num_samples=samples,
-        seed=seed,
-        progress=True,
-    )
+    dataset = render(read_plan(plan), out, options, progress=True)
     views = sum(len(folder.plan().viewpoints) for folder in dataset.inspections())
     say({"dataset": str(out), "inspections": len(dataset.splits), "images": views, "splits": dataset.splits}, json=json)
 
