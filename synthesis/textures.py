@@ -6,13 +6,13 @@ texture is the coarser waviness, so its pitch follows the rig's sampling.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any
-
 import numpy as np
 
 from viewcov.inspection.arrays import Floats32
 from viewcov.inspection.lay import PROCESSES, Process
+from viewcov.inspection.records import Record
+from viewcov.inspection.rig.material import Material
+from viewcov.synthesis.options import FinishRanges
 
 _ROWS = 1024
 # Around a hole only a short tile closes without being squeezed.
@@ -23,8 +23,7 @@ _FINEST_PITCH_MM = 0.22
 _TYPICAL_AMPLITUDE_MM = 0.0045
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Texture:
+class Texture(Record):
     """The finish of all faces of one process."""
 
     process: Process
@@ -68,55 +67,54 @@ class Texture:
         return circumference_mm / max(1, round(circumference_mm / self.tile_mm[0]))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finish:
-    """The finish of one instance: a texture for each process, and what a scratch looks like."""
+class Finish(Record):
+    """The finish of one instance: a texture for each process."""
 
     textures: tuple[Texture, ...]
     """In the order of ``lay.PROCESSES``."""
 
-    scratch_roughness: float
-    """GGX alpha in scratches; below the part's own for a burnished groove, above for a torn one."""
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values for ``truth.json``."""
-        return asdict(self)
-
-
-def sample_finish(rng: np.random.Generator, *, mm_per_px: float) -> Finish:
-    """A plausible finish of a machined aluminium part, different for each draw.
+def sample_finish(
+    rng: np.random.Generator, material: Material, ranges: FinishRanges | None = None, *, mm_per_px: float
+) -> Finish:
+    """A plausible finish of a machined part, different for each draw; the mean roughness is the material's.
 
     Parameters
     ----------
     rng
         Source of chance.
+    material
+        The part's.
+    ranges
+        How far it may lie off; the default ranges if not given.
     mm_per_px
-        Sampling of the surface; the visible pitch is about two to six pixels, at least 0.22 mm.
+        Sampling of the surface, which the visible pitch follows, at least 0.22 mm.
     """
+    ranges = ranges or FinishRanges()
+    spread = ranges.roughness_spread
     textures = []
     for process in PROCESSES:
         coarse = {"turned": 1.0, "drilled": 0.8, "milled": 1.5, "plain": 0.8}[process]
-        pitch = max(_FINEST_PITCH_MM, coarse * mm_per_px * rng.uniform(2.0, 4.5))
+        pitch = max(_FINEST_PITCH_MM, coarse * mm_per_px * rng.uniform(*ranges.pitch_px))
         # Equal slopes look alike: the height grows with the pitch.
-        slope = rng.uniform(0.8, 2.8) * _TYPICAL_AMPLITUDE_MM / _FINEST_PITCH_MM
-        along = rng.uniform(0.18, 0.28)
-        across = along * rng.uniform(1.2, 1.6)
+        slope = rng.uniform(*ranges.slope) * _TYPICAL_AMPLITUDE_MM / _FINEST_PITCH_MM
+        rougher = rng.uniform(1.0 - spread, 1.0 + spread)
+        across = rougher * rng.uniform(1.0 - 0.5 * spread, 1.0 + 0.5 * spread)
+        metal = material.as_rough_as(rougher * material.roughness_along, across * material.roughness_across)
         if process == "plain":
-            along = across = rng.uniform(0.25, 0.35)
+            metal = material.evenly_rough(rougher)
         textures.append(
             Texture(
                 process=process,
                 pitch_mm=float(pitch),
                 amplitude_mm=float(slope * pitch),
                 streak_mm=float(pitch * rng.uniform(10.0, 30.0) * (0.25 if process == "drilled" else 1.0)),
-                roughness_along=float(along),
-                roughness_across=float(across),
+                roughness_along=metal.roughness_along,
+                roughness_across=metal.roughness_across,
                 seed=int(rng.integers(2**31)),
             )
         )
-    shiny = rng.random() < 0.5
-    scratch = rng.uniform(0.08, 0.12) if shiny else rng.uniform(0.45, 0.6)
-    return Finish(textures=tuple(textures), scratch_roughness=float(scratch))
+    return Finish(textures=tuple(textures))
 
 
 def height_tile(texture: Texture) -> Floats32:

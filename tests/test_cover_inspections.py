@@ -38,6 +38,7 @@ from viewcov.inspection.predictions import (
     folder_for_card,
     write_predictions_card,
 )
+from viewcov.inspection.records import write_record
 from viewcov.inspection.rig.rig import load_rig
 from viewcov.inspection.viewpoint import Viewpoint
 from viewcov.workflows.calibrate import calibrate

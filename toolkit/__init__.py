@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from viewcov.coverage.effective.cover import cover_inspections as cover
     from viewcov.coverage.effective.fuse import fuse_inspection as fuse
+    from viewcov.coverage.effective.options import CalibrateOptions, CoverOptions, FuseOptions
     from viewcov.coverage.geometric.evaluation import evaluate_viewpoints
     from viewcov.inspection.check import check_path as check
     from viewcov.inspection.errors import InputError, MissingExtraError, ViewcovError
@@ -31,12 +32,15 @@ if TYPE_CHECKING:
     from viewcov.planning.planner import plan_views
     from viewcov.planning.route.reorder import reordered as route
     from viewcov.segmentation.models import load_model
+    from viewcov.segmentation.options import PredictionOptions, TestOptions, TrainingOptions
     from viewcov.segmentation.prediction import predict_inspection
     from viewcov.segmentation.prediction import predict_inspection as predict
     from viewcov.segmentation.training import train_model
     from viewcov.synthesis.dataset import synthesize
-    from viewcov.viewer.compare import compare_results as compare
+    from viewcov.synthesis.options import SynthesisOptions
+    from viewcov.viewer.compare import compare
     from viewcov.viewer.window import show as view
+    from viewcov.workflows.calibrate import calibrate
     from viewcov.workflows.calibrate import measured_on_split as test
     from viewcov.workflows.calibrate import train_and_calibrate as train
     from viewcov.workflows.convert import ConvertOptions
@@ -46,24 +50,32 @@ if TYPE_CHECKING:
     from viewcov.workflows.gallery import report_on as report
 
 _HOME = {
+    "CalibrateOptions": "coverage.effective.options",
     "Camera": "inspection.rig.camera",
     "ConvertOptions": "workflows.convert",
+    "CoverOptions": "coverage.effective.options",
     "Dataset": "inspection.folder",
     "DemoOptions": "workflows.demo",
+    "FuseOptions": "coverage.effective.options",
     "InputError": "inspection.errors",
     "InspectionFolder": "inspection.folder",
     "InspectionPlan": "inspection.plan",
     "MissingExtraError": "inspection.errors",
     "Part": "inspection.mesh.part",
     "PlanningOptions": "planning.options",
+    "PredictionOptions": "segmentation.options",
     "Requirements": "inspection.rig.requirements",
     "Rig": "inspection.rig.rig",
     "RingLight": "inspection.rig.ringlight",
     "Surface": "inspection.mesh.surface",
+    "SynthesisOptions": "synthesis.options",
+    "TestOptions": "segmentation.options",
+    "TrainingOptions": "segmentation.options",
     "ViewcovError": "inspection.errors",
     "Viewpoint": "inspection.viewpoint",
+    "calibrate": "workflows.calibrate",
     "check": "inspection.check:check_path",
-    "compare": "viewer.compare:compare_results",
+    "compare": "viewer.compare",
     "convert": "workflows.convert:convert_file",
     "cover": "coverage.effective.cover:cover_inspections",
     "cut_surface": "inspection.mesh.surface",
@@ -96,23 +108,31 @@ _HOME = {
 
 __version__ = _version("viewcov")
 __all__ = [
+    "CalibrateOptions",
     "Camera",
     "ConvertOptions",
+    "CoverOptions",
     "Dataset",
     "DemoOptions",
+    "FuseOptions",
     "InputError",
     "InspectionFolder",
     "InspectionPlan",
     "MissingExtraError",
     "Part",
     "PlanningOptions",
+    "PredictionOptions",
     "Requirements",
     "Rig",
     "RingLight",
     "Surface",
+    "SynthesisOptions",
+    "TestOptions",
+    "TrainingOptions",
     "ViewcovError",
     "Viewpoint",
     "__version__",
+    "calibrate",
     "check",
     "compare",
     "convert",

@@ -227,17 +227,16 @@ def _plan(options: DemoOptions, part: Part, rig: Rig, out: Path, *, jobs: int, p
 
 def _twin(options: DemoOptions, plan: InspectionPlan, out: Path, *, progress: bool) -> list[InspectionFolder]:
     from viewcov.synthesis.dataset import synthesize
+    from viewcov.synthesis.options import SynthesisOptions
 
-    dataset = synthesize(
-        plan,
-        out / "dataset",
-        num_defective=options.num_instances,
-        num_defects=options.num_defects,
-        num_samples=options.num_samples,
-        splits=(0.0, 0.0, 1.0),
+    asked = SynthesisOptions(
+        instances=options.num_instances,
+        defects=options.num_defects,
+        samples=options.num_samples,
+        split=(0.0, 0.0, 1.0),
         seed=options.seed,
-        progress=progress,
     )
+    dataset = synthesize(plan, out / "dataset", asked, progress=progress)
     return dataset.inspections()
 
 
@@ -283,19 +282,18 @@ def _flat(measured: dict[str, Any]) -> dict[str, Any]:
 def _train(options: DemoOptions, plan: InspectionPlan, out: Path, *, progress: bool) -> None:
     """Both variants, trained on other instances of the same part."""
     from viewcov.synthesis.dataset import synthesize
+    from viewcov.synthesis.options import SynthesisOptions
     from viewcov.workflows.calibrate import train_and_calibrate
 
     few = dataclasses.replace(plan, viewpoints=plan.viewpoints[:: -(-len(plan.viewpoints) // _TRAINING_VIEWS)])
-    dataset = synthesize(
-        few,
-        out / "training",
-        num_defective=_TRAINING_INSTANCES,
-        num_defects=options.num_defects,
-        num_samples=options.num_samples,
-        splits=(2 / 3, 1 / 3, 0.0),
+    asked = SynthesisOptions(
+        instances=_TRAINING_INSTANCES,
+        defects=options.num_defects,
+        samples=options.num_samples,
+        split=(2 / 3, 1 / 3, 0.0),
         seed=options.seed + 1000,
-        progress=progress,
     )
+    dataset = synthesize(few, out / "training", asked, progress=progress)
     for name in MODELS:
         train_and_calibrate(
             dataset,
