@@ -23,6 +23,8 @@ from viewcov.inspection.errors import InputError
 
 _PARTIAL = ".partial-"
 
+_IMAGE_FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "PPM")  # Others, such as EPS, may start programs.
+
 _PLAIN = re.compile(r"[^\x00-\x1f\x7f\ud800-\udfff/\\:*?\"<>|]+")
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
 
@@ -199,12 +201,9 @@ def _text_of(path: str | Path, kind: str) -> str:
 
 def _not_a_file(path: str | Path, kind: str, error: Exception) -> InputError:
     return InputError(
-        path,
-        f"not a {kind} file",
-        expected=f"valid {kind}",
-        found=" ".join(str(error).split())[:160],
+        path, f"not a {kind} file", expected=f"valid {kind}", found=" ".join(str(error).split())[:160],
         remedy="mend or remake it",
-    )
+    )  # fmt: skip
 
 
 def write_grey(path: str | Path, image: NDArray[np.floating], *, bits: int = 8) -> None:
@@ -247,7 +246,7 @@ def read_levels(path: str | Path) -> NDArray[np.unsignedinteger]:
     if not file.is_file():
         raise InputError(file, "no such image", expected="an image file", found="nothing", remedy="check the path")
     try:
-        with Image.open(file) as image:
+        with Image.open(file, formats=_IMAGE_FORMATS) as image:
             image.load()
             if image.mode.startswith("I"):
                 levels = np.asarray(image)
@@ -259,11 +258,7 @@ def read_levels(path: str | Path) -> NDArray[np.unsignedinteger]:
             return np.asarray(image if image.mode == "L" else image.convert("L"))
     except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, ValueError) as error:
         raise InputError(
-            file,
-            "cannot read the image",
-            expected="a whole PNG or JPEG",
-            found=str(error),
-            remedy="remake it",
+            file, "cannot read the image", expected="a whole PNG or JPEG", found=str(error), remedy="remake it"
         ) from None
 
 

@@ -34,6 +34,12 @@ class Finding:
     """What was done, or what the user can do."""
 
 
+def tell(findings: list[Finding], name: str, count: int, severity: Severity, remedy: str) -> None:
+    """Append a finding, if it concerns anything."""
+    if count:
+        findings.append(Finding(name=name, count=count, severity=severity, remedy=remedy))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PartSource:
     """Where a part comes from and how its numbers are to be read; a part of ``plan.json``."""
