@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 def write_geometric(folder: Path, result: PlanEvaluation) -> None:
     """Write ``geometric.json``, ``geometric.vtp``, ``geometric.parquet`` and, with repairs, ``nearest.parquet``."""
     coverage, repairs = result.coverage, result.repairs
+    rung = coverage.coverable.astype(np.int8) + coverage.covered
     arrays: dict[str, NDArray[Any]] = {
+        "rung": np.where(coverage.surface.inspected, rung, np.int8(-1)),
         "num_views": coverage.num_views,
         "tests_passed": coverage.furthest,
         "coverable": coverage.coverable,
@@ -86,7 +88,7 @@ def write_fused(folder: InspectionFolder, result: FusedInspection) -> None:
     if result.truth is not None:
         arrays["true_share"] = result.truth.share().astype(np.float32)
     root = folder.results / result.model
-    _write_arrays(root / "fused", result.surface, arrays)
+    _write_arrays(root / "fused", result.surface, arrays, main=f"probability_{result.rule}")
     write_json(root / "fused.json", finite({"inspection": folder.name, **result.to_json()}))
 
 
@@ -110,11 +112,14 @@ def result_files(path: Path) -> list[Path]:
     return found
 
 
-def _write_arrays(stem: Path, surface: Surface, arrays: Mapping[str, NDArray[Any]]) -> None:
+def _write_arrays(
+    stem: Path, surface: Surface, arrays: Mapping[str, NDArray[Any]], *, main: str | None = None
+) -> None:
     """The arrays per element as ``.vtp`` for viewers and as Parquet for tables."""
     from viewcov.viewer.vtp import write_vtp
 
-    write_vtp(stem.with_suffix(".vtp"), surface, arrays)
+    inspected = {} if surface.inspected.all() else {"inspected": surface.inspected}
+    write_vtp(stem.with_suffix(".vtp"), surface, {**arrays, **inspected}, main=main)
     place = {f"{axis}_mm": surface.centroid_mm[:, k] for k, axis in enumerate("xyz")}
     columns = {
         **place,
