@@ -322,4 +322,4 @@ def _seen_rows(trials: DetectionTrials) -> NDArray[np.int64]:
 
 def _json_of(value: EffectiveCoverage | PairedDifference | FalseAlarms) -> dict[str, Any]:
     items = {name: getattr(value, name) for name in value.__dataclass_fields__}
-    return {name: item.to_json() if isinstance(item, Interval) else item for name, item in items.items()}
+    return {name: item.model_dump() if isinstance(item, Interval) else item for name, item in items.items()}

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
-
 import numpy as np
 
 from viewcov.inspection.arrays import Floats, Ints
+from viewcov.inspection.records import Record
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Interval:
+class Interval(Record):
     """An interval with its confidence and how it was made."""
 
     low: float
@@ -22,10 +19,6 @@ class Interval:
     def scaled(self, factor: float) -> Interval:
         """Both ends times a factor of at least 0."""
         return Interval(low=self.low * factor, high=self.high * factor, confidence=self.confidence, method=self.method)
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain values."""
-        return {"low": self.low, "high": self.high, "confidence": self.confidence, "method": self.method}
 
 
 def clopper_pearson(num_found: int, num: int, *, confidence: float = 0.95) -> Interval:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal, get_args
+from typing import Annotated, Literal, get_args
 
 import numpy as np
+from pydantic import AfterValidator
 
 from viewcov.coverage.effective.evidence import CLAMP, Evidence
 from viewcov.inspection.arrays import Floats, Floats32
@@ -121,6 +122,16 @@ RULES: dict[Rule, Callable[[Evidence], Floats32]] = {
 """Name to rule, each with its defaults."""
 
 assert tuple(RULES) == get_args(Rule)
+
+
+def _known(name: str) -> str:
+    if name not in RULES:
+        raise ValueError(f"one of {', '.join(RULES)}")
+    return name
+
+
+RuleName = Annotated[str, AfterValidator(_known)]
+"""Name of a rule."""
 
 
 def _unseen_as_nan(evidence: Evidence, values: Floats) -> Floats32:
