@@ -54,6 +54,12 @@ class Layer(Record):
     main: bool = False
     """Whether a result opens on it."""
 
+    reached: int | None = None
+    """Value from which it is so: what results are compared by."""
+
+    verb: str = ""
+    """What it is then, such as ``covered``."""
+
     @property
     def label(self) -> str:
         """Title with unit."""
@@ -90,6 +96,7 @@ _NO_IMAGE = "no image shows it"
 LAYERS: list[Layer] = [
     Layer(
         name="rung", title="Covered by the plan", kind="category", blank=-1, main=True, nothing="not to be inspected",
+        reached=2, verb="covered",
         categories=("no viewpoint could cover it", "coverable, not covered", "covered"),
         colours=(palette.LOST, palette.ALMOST, palette.COVERED),
     ),
@@ -110,7 +117,7 @@ LAYERS: list[Layer] = [
     Layer(name="best_mm_per_px", title="Finest sampling", unit="mm/px", nothing=_NO_VIEW),
     Layer(name="best_incidence_deg", title="Smallest incidence angle", unit="°", nothing=_NO_VIEW, limits=(0.0, 90.0)),
     Layer(name="best_grey", title="Best grey level", unit="of full scale", nothing=_NO_VIEW, limits=(0.0, 1.0)),
-    Layer(name="fix", title="Viewpoint to add that covers it", kind="label", blank=-1, nothing="none does, or needs to"),
+    Layer(name="fix", title="Viewpoint to add for it", kind="label", blank=-1, nothing="none does, or needs to"),
     Layer(
         name="nearest", title="Nearest viewpoint that would cover it", kind="label", blank=-1,
         nothing="covered already, or out of reach",
@@ -123,12 +130,14 @@ LAYERS: list[Layer] = [
     Layer(name="visible_views", title="Views that show it", kind="count", blank=0, nothing=_NO_IMAGE),
     Layer(
         name="state_{model}", title="Where PoD reaches the level, {model}", kind="category", main=True, blank=0,
-        nothing=_NO_IMAGE, categories=(_NO_IMAGE, "shown, but PoD below the level", "PoD at the level or above"),
+        reached=2, verb="found", nothing=_NO_IMAGE,
+        categories=(_NO_IMAGE, "shown, but PoD below the level", "PoD at the level or above"),
         colours=(palette.NOTHING, palette.ALMOST, palette.COVERED),
     ),
     Layer(name="pod_{model}", title="Probability of detection (PoD), {model}", kind="share", nothing=_NO_IMAGE),
     Layer(name="probability_{rule}", title="Fused defect probability, {rule}", kind="share", nothing=_NO_IMAGE),
-    Layer(name="defect", title="Reported defects", kind="label", blank=0, nothing="no defect reported"),
+    Layer(name="defect", title="Reported defects", kind="label", blank=0, nothing="no defect reported",
+          reached=1, verb="reported"),
     Layer(name="true_share", title="Share that planted defects cover", kind="share"),
     Layer(name="cad_face_idx", title="CAD face", kind="label"),
 ]  # fmt: skip

@@ -53,7 +53,7 @@ class SurfaceFile(NamedTuple):
     metadata: dict[str, str]
     """``schema_version``, ``units`` ("mm"), ``part_sha256``, and what the writer added."""
 
-    layers: dict[str, Layer] = {}
+    layers: Mapping[str, Layer] = {}
     """The arrays in words, by name."""
 
     main: str = "cad_face_idx"

@@ -103,7 +103,7 @@ def _merged(paths: Sequence[Path]) -> list[SurfaceFile]:
         same = [s for s in surfaces if _same_elements(s, file)]
         if same:
             same[0].arrays.update(arrays)
-            same[0].layers.update(layers)
+            surfaces[surfaces.index(same[0])] = same[0]._replace(layers={**same[0].layers, **layers})
         else:
             surfaces.append(file._replace(arrays=arrays, layers=layers, main=before + file.main))
     return surfaces

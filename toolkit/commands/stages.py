@@ -287,17 +287,17 @@ def compare(
         raise InputError(
             "compare", "too few results", expected="at least two", found=str(len(results)), remedy="name two results"
         )
-    from viewcov.viewer.compare import compare_results
+    from viewcov.viewer.compare import compare as compare_results
 
-    say(compare_results(results, picture=out), json=json)
+    say(compare_results(results, picture=out).model_dump(mode="json"), json=json)
 
 
 def view(result: Path, /) -> None:
     """Show a result (.vtp) in a window."""
+    from viewcov.viewer.result_files import surface_files
     from viewcov.viewer.window import has_display, show
-    from viewcov.workflows.results import result_files
 
-    files = result_files(result)
+    files = surface_files(result)
     if not has_display():
         raise InputError(
             result,

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from viewcov.inspection.errors import InputError
 from viewcov.inspection.files import finite, write_json, write_table
 from viewcov.inspection.folder import InspectionFolder
 from viewcov.inspection.mesh.surface import Surface
@@ -92,29 +91,7 @@ def write_fused(folder: InspectionFolder, result: FusedInspection) -> None:
     write_json(root / "fused.json", finite({"inspection": folder.name, **result.to_json()}))
 
 
-def result_files(path: Path) -> list[Path]:
-    """The ``.vtp`` files of a result: the file itself, or those under a folder, the most telling first.
-
-    Raises
-    ------
-    InputError
-        If there is none.
-    """
-    if path.suffix == ".vtp" and path.is_file():
-        return [path]
-    order = ("effective.vtp", "geometric.vtp", "fused.vtp")
-    found = sorted(path.rglob("*.vtp"), key=lambda file: (order.index(file.name) if file.name in order else 9, file))
-    if not found:
-        raise InputError(
-            path, "no result to show", expected="a .vtp file or a folder with one",
-            found="none" if path.exists() else "nothing", remedy="run 'viewcov cover' or 'viewcov fuse' first",
-        )  # fmt: skip
-    return found
-
-
-def _write_arrays(
-    stem: Path, surface: Surface, arrays: Mapping[str, NDArray[Any]], *, main: str | None = None
-) -> None:
+def _write_arrays(stem: Path, surface: Surface, arrays: Mapping[str, NDArray[Any]], *, main: str | None = None) -> None:
     """The arrays per element as ``.vtp`` for viewers and as Parquet for tables."""
     from viewcov.viewer.vtp import write_vtp
 
