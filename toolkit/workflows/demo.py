@@ -179,11 +179,11 @@ def headline(summary: dict[str, Any]) -> Iterator[str]:
 
 def show_if_possible(out: Path) -> None:
     """Open the results in a window, where a display is there."""
+    from viewcov.viewer.result_files import surface_files
     from viewcov.viewer.window import has_display, show
-    from viewcov.workflows.results import result_files
 
     if has_display():
-        show(*result_files(out / "results"))
+        show(*surface_files(out / "results"))
 
 
 def _refuse_other(card: DemoCard, out: Path) -> None:

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from viewcov.inspection.errors import InputError
-from viewcov.inspection.files import files_in, finite, write_json, write_table
+from viewcov.inspection.files import finite, write_json, write_table
 from viewcov.inspection.mesh.surface import Surface
 
 if TYPE_CHECKING:
@@ -24,7 +23,9 @@ if TYPE_CHECKING:
 def write_geometric(folder: Path, result: PlanEvaluation) -> None:
     """Write ``geometric.json``, ``geometric.vtp``, ``geometric.parquet`` and, with repairs, ``nearest.parquet``."""
     coverage, repairs = result.coverage, result.repairs
+    rung = coverage.coverable.astype(np.int8) + coverage.covered
     arrays: dict[str, NDArray[Any]] = {
+        "rung": np.where(coverage.surface.inspected, rung, np.int8(-1)),
         "num_views": coverage.num_views,
         "tests_passed": coverage.furthest,
         "coverable": coverage.coverable,
@@ -89,37 +90,16 @@ def write_fused(result: FusedInspection) -> None:
     if result.truth is not None:
         arrays["true_share"] = result.truth.share().astype(np.float32)
     root = result.folder.results_of(result.calibration.model)
-    _write_arrays(root / "fused", result.surface, arrays)
+    _write_arrays(root / "fused", result.surface, arrays, main=f"probability_{result.rule}")
     write_figures(root / "fused.json", result.figures)
 
 
-def result_files(path: Path) -> list[Path]:
-    """The ``.vtp`` files of a result: the file itself, or those under a folder, the most telling first.
-
-    Raises
-    ------
-    InputError
-        If there is none.
-    """
-    if path.suffix == ".vtp" and path.is_file():
-        return [path]
-    order = ("effective.vtp", "geometric.vtp", "fused.vtp")
-    found = sorted(
-        files_in(path, "**/*.vtp"), key=lambda file: (order.index(file.name) if file.name in order else 9, file)
-    )
-    if not found:
-        raise InputError(
-            path, "no result to show", expected="a .vtp file or a folder with one",
-            found="none" if path.exists() else "nothing", remedy="run 'viewcov cover' or 'viewcov fuse' first",
-        )  # fmt: skip
-    return found
-
-
-def _write_arrays(stem: Path, surface: Surface, arrays: Mapping[str, NDArray[Any]]) -> None:
+def _write_arrays(stem: Path, surface: Surface, arrays: Mapping[str, NDArray[Any]], *, main: str | None = None) -> None:
     """The arrays per element as ``.vtp`` for viewers and as Parquet for tables."""
     from viewcov.viewer.vtp import write_vtp
 
-    write_vtp(stem.with_suffix(".vtp"), surface, arrays)
+    inspected = {} if surface.inspected.all() else {"inspected": surface.inspected}
+    write_vtp(stem.with_suffix(".vtp"), surface, {**arrays, **inspected}, main=main)
     place = {f"{axis}_mm": surface.centroid_mm[:, k] for k, axis in enumerate("xyz")}
     columns = {
         **place,
