@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import Any
 
 from viewcov.coverage.effective.calibration import (
     Calibration,
@@ -17,12 +16,15 @@ from viewcov.coverage.effective.figures import DefectCounts
 from viewcov.coverage.effective.fuse import fuse_inspection
 from viewcov.coverage.effective.options import CalibrateOptions, Inspections, chosen_inspections
 from viewcov.inspection.errors import InputError
-from viewcov.inspection.folder import Dataset, Split
+from viewcov.inspection.folder import Dataset
 from viewcov.inspection.predictions import calibration_path, model_folder, shipped_models
+from viewcov.segmentation.cards import TrainingFigures
+from viewcov.segmentation.metrics import SegmentationFigures
+from viewcov.segmentation.options import TestOptions, TrainingOptions
 
 log = logging.getLogger(__name__)
 
-_DEFAULTS = CalibrateOptions()
+_DEFAULTS, _TRAINING, _TEST = CalibrateOptions(), TrainingOptions(), TestOptions()
 
 
 def calibrate(
@@ -58,25 +60,38 @@ def calibrate(
     return calibration, path
 
 
+class Trained(TrainingFigures):
+    """A model that was trained, and how it does on the validation images."""
+
+    model: str
+    """Its folder."""
+
+    name: str
+    exposures: tuple[float, ...]
+    threshold: float
+    """Probability from which a pixel is a defect."""
+
+    fusion: dict[str, float]
+    """Thresholds of the rules for fused views; empty if nothing could be calibrated with."""
+
+
+class SplitFigures(SegmentationFigures):
+    """A model on a split: pixels, defects in images, and fused defects on the surface."""
+
+    surface: dict[str, DefectCounts]
+    """By fusion rule; empty without 3D truth or thresholds."""
+
+
 def train_and_calibrate(
-    dataset: Dataset,
-    out: Path,
-    *,
-    name: str,
-    exposures: tuple[float, ...],
-    num_steps: int,
-    seed: int = 0,
-    progress: bool = False,
-) -> dict[str, Any]:
-    """Train a model, set its fusion thresholds on the validation inspections, and give its main figures.
+    dataset: Dataset, out: Path, options: TrainingOptions = _TRAINING, *, progress: bool = False
+) -> Trained:
+    """Train a model, and set its fusion thresholds on the validation inspections.
 
     The predictions for the validation inspections stay in their folders.
     """
-    from viewcov.segmentation.options import TrainingOptions
     from viewcov.segmentation.prediction import predict_inspection
     from viewcov.segmentation.training import train_model
 
-    options = TrainingOptions(name=name, exposures=exposures, seed=seed, steps=num_steps)
     model = train_model(dataset, out, options, progress=progress)
     path = calibration_path(out)
     folders = [folder for folder in dataset.inspections("validation") if folder.truth_path.is_file()]
@@ -86,37 +101,33 @@ def train_and_calibrate(
         for folder in folders:
             predict_inspection(model, folder, progress=progress)
         calibrate(model.name, folders, out=path, progress=progress)
-    figures = model.card.figures
-    assert figures is not None
-    return {
-        "model": str(out),
-        "name": name,
-        "exposures": list(exposures),
-        "threshold": model.threshold,
-        "validation_f1": figures.validation_f1,
-        "steps": figures.steps,
-        "best_step": figures.best_step,
-        "seconds": figures.seconds,
-        "fusion": read_calibration(path).thresholds if path.is_file() else {},
-    }
+    assert model.card.figures is not None
+    return Trained(
+        **dict(model.card.figures),
+        model=str(out),
+        name=model.name,
+        exposures=model.exposures,
+        threshold=model.threshold,
+        fusion=dict(read_calibration(path).thresholds) if path.is_file() else {},
+    )
 
 
-def measured_on_split(model: str, dataset: Dataset, *, split: Split, progress: bool = False) -> dict[str, Any]:
+def measured_on_split(
+    model: str, dataset: Dataset, options: TestOptions = _TEST, *, progress: bool = False
+) -> SplitFigures:
     """Figures of a model on a split: pixels, defects in images, and fused defects on the surface."""
     from viewcov.segmentation.metrics import test_model
     from viewcov.segmentation.models import load_model
-    from viewcov.segmentation.options import TestOptions
     from viewcov.segmentation.prediction import predict_inspection
 
     loaded = load_model(model)
-    figures = test_model(loaded, dataset, TestOptions(split=split), progress=progress).model_dump(mode="json")
+    figures = test_model(loaded, dataset, options, progress=progress)
     totals: dict[str, DefectCounts] = {}
-    for folder in dataset.inspections(split):
-        predict_inspection(loaded, folder, progress=progress)
+    for folder in dataset.inspections(options.split):
+        predict_inspection(loaded, folder, options, progress=progress)
         home = model_folder(folder, loaded.name)
         if not folder.truth_path.is_file() or home is None or not calibration_path(home).is_file():
             continue
         for rule, match in fuse_inspection(folder, loaded.name).matches.items():
             totals[rule] = totals.get(rule, DefectCounts()) + match.counts
-    figures["surface"] = {rule: counts.model_dump() for rule, counts in totals.items()}
-    return figures
+    return SplitFigures(**dict(figures), surface=totals)

@@ -6,14 +6,13 @@ import dataclasses
 import logging
 import platform
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from viewcov.inspection.errors import InputError
-from viewcov.inspection.files import finite, read_json, write_json
 from viewcov.inspection.folder import InspectionFolder, read_dataset
 from viewcov.inspection.loading.part_files import load_part
 from viewcov.inspection.mesh.part import Part, Unit
@@ -30,11 +29,17 @@ from viewcov.inspection.records import (
     write_record,
 )
 from viewcov.inspection.rig.rig import Rig, load_rig
+from viewcov.segmentation.options import STACK
+
+if TYPE_CHECKING:
+    from viewcov.segmentation.metrics import SegmentationFigures
+    from viewcov.viewer.report.content import ImageFigures
+    from viewcov.workflows.summary import Summary
 
 log = logging.getLogger(__name__)
 
-MODELS = ("plain", "stack")
-"""The two variants: the plain image, and the exposure stack."""
+MODELS: Mapping[str, tuple[float, ...]] = {"plain": (0.0,), "stack": STACK}
+"""The two variants and their exposures: the plain image, and the exposure stack."""
 
 CARD_NAME = "demo.json"
 
@@ -61,13 +66,13 @@ class DemoOptions(Options):
     num_views: AtLeastOne | None = None
     """Use this many views and cover as much as they can."""
 
-    num_instances: AtLeastOne = 4
+    instances: AtLeastOne = 4
     """Defective instances to render and inspect."""
 
-    num_defects: tuple[AtLeastOne, AtLeastOne] = (30, 40)
+    defects: tuple[AtLeastOne, AtLeastOne] = (30, 40)
     """Fewest and most defects of an instance."""
 
-    num_samples: AtLeastOne = 16
+    samples: AtLeastOne = 16
     """Light paths per pixel."""
 
     train: bool = False
@@ -98,7 +103,7 @@ class StageSeconds(FileRecord):
 
 def run_demo(
     part: str, out: str | Path, options: DemoOptions | None = None, *, jobs: int = 1, progress: bool = False
-) -> dict[str, Any]:
+) -> Summary:
     """Run the whole loop, continue where a killed run stopped, and give the content of ``summary.json``.
 
     Parameters
@@ -144,37 +149,22 @@ def run_demo(
     with clock.stage("cover_and_fuse"):
         _cover(options, folders, out, jobs=jobs, progress=progress)
     from viewcov.workflows.gallery import report_on
-    from viewcov.workflows.summary import summarise
+    from viewcov.workflows.summary import read_summary, summarise, write_summary
 
-    summary = summarise(out)
-    summary["segmentation"] = figures
-    summary["models"] = {name: read_json(_measured(out, name))["weights_sha256"] for name in MODELS}
-    summary["versions"] = _versions()
-    summary["seeds"] = {"all": options.seed}
-    write_json(out / "summary.json", finite(summary))
+    summary = summarise(out).model_copy(
+        update={
+            "segmentation": {name: _on_images(each) for name, each in figures.items()},
+            "models": {name: each.weights_sha256 for name, each in figures.items()},
+            "versions": _versions(),
+            "seeds": {"all": options.seed},
+        }
+    )
+    write_summary(out / "summary.json", summary)
     with clock.stage("show"):
         report_on(out, progress=progress)
-    summary["seconds"] = clock.seconds
-    write_json(out / "summary.json", finite(summary))
+    write_summary(out / "summary.json", summary.model_copy(update={"seconds": clock.seconds}))
     report_on(out, draw=False)
-    return dict(read_json(out / "summary.json"))
-
-
-def headline(summary: dict[str, Any]) -> Iterator[str]:
-    """The figures that matter most, a line each."""
-    geometric = summary["geometric"]
-    yield f"geometric coverage  {geometric['coverage']:.1%} of the coverable area in {summary['viewpoints']} views"
-    for name, row in summary["effective"]["variants"].items():
-        low, high = row["interval"]
-        alarms = f"{row['false_alarms_per_part']:.1f} false alarms a part"
-        yield f"effective coverage  {row['coverage']:.1%} [{low:.1%}, {high:.1%}] {name}, {alarms}"
-    for pair in summary["effective"]["all_pairs"]:
-        low, high = pair["interval"]
-        names = f"{pair['second']} over {pair['first']}"
-        yield f"difference          {pair['difference']:+.1%} [{low:+.1%}, {high:+.1%}] {names}"
-    for name, rules in summary["fusion"].items():
-        fused, single = rules[summary["rule"]], rules["single_view"]
-        yield f"3D defects          F1 {fused['f1']:.3f} fused, {single['mean']['f1']:.3f} mean single view, {name}"
+    return read_summary(out / "summary.json")
 
 
 def show_if_possible(out: Path) -> None:
@@ -220,7 +210,6 @@ def _plan(options: DemoOptions, part: Part, rig: Rig, out: Path, *, jobs: int, p
         jobs=jobs,
         progress=progress,
     )
-    write_json(out / "plan-figures.json", result.figures)
     write_plan(path, result.plan)
     return read_plan(path)
 
@@ -230,9 +219,9 @@ def _twin(options: DemoOptions, plan: InspectionPlan, out: Path, *, progress: bo
     from viewcov.synthesis.options import SynthesisOptions
 
     asked = SynthesisOptions(
-        instances=options.num_instances,
-        defects=options.num_defects,
-        samples=options.num_samples,
+        instances=options.instances,
+        defects=options.defects,
+        samples=options.samples,
         split=(0.0, 0.0, 1.0),
         seed=options.seed,
     )
@@ -242,9 +231,9 @@ def _twin(options: DemoOptions, plan: InspectionPlan, out: Path, *, progress: bo
 
 def _segment(
     options: DemoOptions, plan: InspectionPlan, folders: list[InspectionFolder], out: Path, *, progress: bool
-) -> dict[str, Any]:
+) -> dict[str, SegmentationFigures]:
     """Predict with both variants; gives their figures on the demo's images."""
-    from viewcov.segmentation.metrics import test_model
+    from viewcov.segmentation.metrics import SegmentationFigures, test_model
     from viewcov.segmentation.models import load_model
     from viewcov.segmentation.prediction import predict_inspection
 
@@ -255,32 +244,30 @@ def _segment(
         model = load_model(out / "models" / name if options.train else name)
         for folder in folders:
             predict_inspection(model, folder, progress=progress)
-        measured = _measured(out, name)
-        if not measured.is_file():
-            write_record(measured, test_model(model, read_dataset(out / "dataset"), progress=progress))
-        figures[name] = _flat(read_json(measured))
+        path = out / "results" / f"segmentation-{name}.json"
+        if not path.is_file():
+            write_record(path, test_model(model, read_dataset(out / "dataset"), progress=progress))
+        figures[name] = read_record(path, SegmentationFigures)
     return figures
 
 
-def _measured(out: Path, model: str) -> Path:
-    """File of a model's figures on single images."""
-    return out / "results" / f"segmentation-{model}.json"
-
-
-def _flat(measured: dict[str, Any]) -> dict[str, Any]:
+def _on_images(measured: SegmentationFigures) -> ImageFigures:
     """The figures of a model on single images that the summary shows; times are kept elsewhere."""
-    pixels = measured["pixels"]
-    return {
-        "images": measured["images"],
-        "threshold": measured["threshold"],
-        **{key: pixels[key] for key in ("precision", "recall", "f1", "iou", "f1_max")},
-        "defect_recall": measured["defects"]["recall"],
-        "false_alarms_per_image": measured["false_alarms"]["per_image"],
-    }
+    from viewcov.viewer.report.content import ImageFigures
+
+    pixels = measured.pixels
+    return ImageFigures(
+        images=measured.images,
+        threshold=measured.threshold,
+        **pixels.model_dump(include={"precision", "recall", "f1", "iou", "f1_max"}),
+        defect_recall=measured.defects.recall,
+        false_alarms_per_image=measured.false_alarms.per_image,
+    )
 
 
 def _train(options: DemoOptions, plan: InspectionPlan, out: Path, *, progress: bool) -> None:
     """Both variants, trained on other instances of the same part."""
+    from viewcov.segmentation.options import TrainingOptions
     from viewcov.synthesis.dataset import synthesize
     from viewcov.synthesis.options import SynthesisOptions
     from viewcov.workflows.calibrate import train_and_calibrate
@@ -288,22 +275,15 @@ def _train(options: DemoOptions, plan: InspectionPlan, out: Path, *, progress: b
     few = dataclasses.replace(plan, viewpoints=plan.viewpoints[:: -(-len(plan.viewpoints) // _TRAINING_VIEWS)])
     asked = SynthesisOptions(
         instances=_TRAINING_INSTANCES,
-        defects=options.num_defects,
-        samples=options.num_samples,
+        defects=options.defects,
+        samples=options.samples,
         split=(2 / 3, 1 / 3, 0.0),
         seed=options.seed + 1000,
     )
     dataset = synthesize(few, out / "training", asked, progress=progress)
-    for name in MODELS:
-        train_and_calibrate(
-            dataset,
-            out / "models" / name,
-            name=name,
-            exposures=(0.0, 1.0, 2.0) if name == "stack" else (0.0,),
-            num_steps=_TRAINING_STEPS,
-            seed=options.seed,
-            progress=progress,
-        )
+    for name, exposures in MODELS.items():
+        asked_of = TrainingOptions(name=name, exposures=exposures, steps=_TRAINING_STEPS, seed=options.seed)
+        train_and_calibrate(dataset, out / "models" / name, asked_of, progress=progress)
 
 
 def _evaluate(plan: InspectionPlan, out: Path, *, jobs: int, progress: bool) -> None:
@@ -322,7 +302,7 @@ def _cover(options: DemoOptions, folders: list[InspectionFolder], out: Path, *, 
 
     if (out / "results" / "effective.json").is_file():
         return
-    result = cover_inspections(folders, MODELS, CoverOptions(seed=options.seed), jobs=jobs, progress=progress)
+    result = cover_inspections(folders, list(MODELS), CoverOptions(seed=options.seed), jobs=jobs, progress=progress)
     for each in result.fused.values():
         for fused in each:
             write_fused(fused)
