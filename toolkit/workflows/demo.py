@@ -12,23 +12,15 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+import viewcov
 from viewcov.inspection.errors import InputError
-from viewcov.inspection.folder import InspectionFolder, read_dataset
-from viewcov.inspection.loading.part_files import load_part
+from viewcov.inspection.folder import InspectionFolder
 from viewcov.inspection.mesh.part import Part, Unit
-from viewcov.inspection.plan import InspectionPlan, read_plan, write_plan
-from viewcov.inspection.records import (
-    AtLeastOne,
-    FileRecord,
-    NotNegative,
-    Options,
-    Positive,
-    PositiveShare,
-    Seed,
-    read_record,
-    write_record,
-)
-from viewcov.inspection.rig.rig import Rig, load_rig
+from viewcov.inspection.plan import InspectionPlan
+from viewcov.inspection.records import AtLeastOne, FileRecord, NotNegative, Options, Positive, PositiveShare, Seed
+
+from viewcov.inspection.records import read_record, write_record  # isort: skip
+from viewcov.inspection.rig.rig import Rig
 from viewcov.segmentation.options import STACK
 
 if TYPE_CHECKING:
@@ -127,14 +119,14 @@ def run_demo(
     options, out = options or DemoOptions(), Path(out)
     card = DemoCard(part=part if part.startswith("builtin:") else Path(part).resolve().as_posix(), options=options)
     _refuse_other(card, out)
+    start = time.monotonic()
+    loaded = viewcov.load_part(part, units=options.units, scale_mm=options.scale_mm)
+    rig = viewcov.load_rig(options.rig)
     from viewcov.segmentation.models import require_torch
 
     # Before the first off-screen render: torchvision cannot be imported after one.
     require_torch()
-    start = time.monotonic()
-    loaded = load_part(part, units=options.units, scale_mm=options.scale_mm)
-    rig = load_rig(options.rig)
-    # Only now that both are good is the folder taken.
+    # Only now that all is good is the folder taken.
     write_record(out / CARD_NAME, card)
     clock = _Clock(out / "seconds.json")
     clock.add("part", time.monotonic() - start)
@@ -148,7 +140,6 @@ def run_demo(
         _evaluate(plan, out, jobs=jobs, progress=progress)
     with clock.stage("cover_and_fuse"):
         _cover(options, folders, out, jobs=jobs, progress=progress)
-    from viewcov.workflows.gallery import report_on
     from viewcov.workflows.summary import read_summary, summarise, write_summary
 
     summary = summarise(out).model_copy(
@@ -161,9 +152,9 @@ def run_demo(
     )
     write_summary(out / "summary.json", summary)
     with clock.stage("show"):
-        report_on(out, progress=progress)
+        viewcov.report(out, progress=progress)
     write_summary(out / "summary.json", summary.model_copy(update={"seconds": clock.seconds}))
-    report_on(out, draw=False)
+    viewcov.report(out, draw=False)
     return read_summary(out / "summary.json")
 
 
@@ -196,37 +187,28 @@ def _refuse_other(card: DemoCard, out: Path) -> None:
 
 
 def _plan(options: DemoOptions, part: Part, rig: Rig, out: Path, *, jobs: int, progress: bool) -> InspectionPlan:
-    from viewcov.planning.options import PlanningOptions
-    from viewcov.planning.planner import plan_views
-
     path = out / "plan.json"
     if path.is_file():
-        return read_plan(path)
-    result = plan_views(
+        return viewcov.read_plan(path)
+    result = viewcov.plan_views(
         part,
         rig,
         # The plan need not be the smallest there is: the bound of the relaxation will do.
-        options=PlanningOptions(coverage=options.coverage, num_views=options.num_views, seed=options.seed, max_nodes=0),
+        options=viewcov.PlanningOptions(
+            coverage=options.coverage, num_views=options.num_views, seed=options.seed, max_nodes=0
+        ),
         jobs=jobs,
         progress=progress,
     )
-    write_plan(path, result.plan)
-    return read_plan(path)
+    viewcov.write_plan(path, result.plan)
+    return viewcov.read_plan(path)
 
 
 def _twin(options: DemoOptions, plan: InspectionPlan, out: Path, *, progress: bool) -> list[InspectionFolder]:
-    from viewcov.synthesis.dataset import synthesize
-    from viewcov.synthesis.options import SynthesisOptions
-
-    asked = SynthesisOptions(
-        instances=options.instances,
-        defects=options.defects,
-        samples=options.samples,
-        split=(0.0, 0.0, 1.0),
-        seed=options.seed,
+    asked = viewcov.SynthesisOptions(
+        instances=options.instances, defects=options.defects, samples=options.samples, seed=options.seed
     )
-    dataset = synthesize(plan, out / "dataset", asked, progress=progress)
-    return dataset.inspections()
+    return viewcov.synthesize(plan, out / "dataset", asked, progress=progress).inspections()
 
 
 def _segment(
@@ -234,19 +216,17 @@ def _segment(
 ) -> dict[str, SegmentationFigures]:
     """Predict with both variants; gives their figures on the demo's images."""
     from viewcov.segmentation.metrics import SegmentationFigures, test_model
-    from viewcov.segmentation.models import load_model
-    from viewcov.segmentation.prediction import predict_inspection
 
     if options.train:
         _train(options, plan, out, progress=progress)
     figures = {}
     for name in MODELS:
-        model = load_model(out / "models" / name if options.train else name)
+        model = viewcov.load_model(out / "models" / name if options.train else name)
         for folder in folders:
-            predict_inspection(model, folder, progress=progress)
+            viewcov.predict(model, folder, progress=progress)
         path = out / "results" / f"segmentation-{name}.json"
         if not path.is_file():
-            write_record(path, test_model(model, read_dataset(out / "dataset"), progress=progress))
+            write_record(path, test_model(model, viewcov.read_dataset(out / "dataset"), progress=progress))
         figures[name] = read_record(path, SegmentationFigures)
     return figures
 
@@ -255,54 +235,40 @@ def _on_images(measured: SegmentationFigures) -> ImageFigures:
     """The figures of a model on single images that the summary shows; times are kept elsewhere."""
     from viewcov.viewer.report.content import ImageFigures
 
-    pixels = measured.pixels
     return ImageFigures(
-        images=measured.images,
-        threshold=measured.threshold,
-        **pixels.model_dump(include={"precision", "recall", "f1", "iou", "f1_max"}),
-        defect_recall=measured.defects.recall,
+        images=measured.images, threshold=measured.threshold, defect_recall=measured.defects.recall,
         false_alarms_per_image=measured.false_alarms.per_image,
-    )
+        **measured.pixels.model_dump(include={"precision", "recall", "f1", "iou", "f1_max"}),
+    )  # fmt: skip
 
 
 def _train(options: DemoOptions, plan: InspectionPlan, out: Path, *, progress: bool) -> None:
     """Both variants, trained on other instances of the same part."""
-    from viewcov.segmentation.options import TrainingOptions
-    from viewcov.synthesis.dataset import synthesize
-    from viewcov.synthesis.options import SynthesisOptions
-    from viewcov.workflows.calibrate import train_and_calibrate
-
     few = dataclasses.replace(plan, viewpoints=plan.viewpoints[:: -(-len(plan.viewpoints) // _TRAINING_VIEWS)])
-    asked = SynthesisOptions(
-        instances=_TRAINING_INSTANCES,
-        defects=options.defects,
-        samples=options.samples,
-        split=(2 / 3, 1 / 3, 0.0),
-        seed=options.seed + 1000,
-    )
-    dataset = synthesize(few, out / "training", asked, progress=progress)
+    asked = viewcov.SynthesisOptions(
+        instances=_TRAINING_INSTANCES, defects=options.defects, samples=options.samples,
+        split=(2 / 3, 1 / 3, 0.0), seed=options.seed + 1000,
+    )  # fmt: skip
+    dataset = viewcov.synthesize(few, out / "training", asked, progress=progress)
     for name, exposures in MODELS.items():
-        asked_of = TrainingOptions(name=name, exposures=exposures, steps=_TRAINING_STEPS, seed=options.seed)
-        train_and_calibrate(dataset, out / "models" / name, asked_of, progress=progress)
+        asked_of = viewcov.TrainingOptions(name=name, exposures=exposures, steps=_TRAINING_STEPS, seed=options.seed)
+        viewcov.train(dataset, out / "models" / name, asked_of, progress=progress)
 
 
 def _evaluate(plan: InspectionPlan, out: Path, *, jobs: int, progress: bool) -> None:
-    from viewcov.planning.plan_evaluation import evaluate_plan
     from viewcov.workflows.results import write_geometric
 
     # The figures are written last, so they vouch for the other files.
     if not (out / "results" / "geometric.json").is_file():
-        write_geometric(out / "results", evaluate_plan(plan, jobs=jobs, progress=progress))
+        write_geometric(out / "results", viewcov.evaluate_plan(plan, jobs=jobs, progress=progress))
 
 
 def _cover(options: DemoOptions, folders: list[InspectionFolder], out: Path, *, jobs: int, progress: bool) -> None:
-    from viewcov.coverage.effective.cover import cover_inspections
-    from viewcov.coverage.effective.options import CoverOptions
     from viewcov.workflows.results import write_cover, write_fused
 
     if (out / "results" / "effective.json").is_file():
         return
-    result = cover_inspections(folders, list(MODELS), CoverOptions(seed=options.seed), jobs=jobs, progress=progress)
+    result = viewcov.cover(folders, list(MODELS), viewcov.CoverOptions(seed=options.seed), jobs=jobs, progress=progress)
     for each in result.fused.values():
         for fused in each:
             write_fused(fused)
@@ -312,16 +278,10 @@ def _cover(options: DemoOptions, folders: list[InspectionFolder], out: Path, *, 
 def _versions() -> dict[str, str]:
     from viewcov.synthesis.scene import renderer_name
 
-    packages = ("viewcov", "numpy", "scipy", "trimesh", "open3d", "numba", "mitsuba", "torch", "pyvista")
-    found = {}
-    for name in packages:
-        for distribution in (name, f"{name}-cpu"):
-            try:
-                found[name] = metadata.version(distribution)
-                break
-            except metadata.PackageNotFoundError:
-                continue
-    return {"python": platform.python_version(), **found, "renderer": renderer_name()}
+    packages = ("viewcov", "numpy", "scipy", "trimesh", "open3d", "open3d-cpu", "numba", "mitsuba", "torch", "pyvista")
+    found = {each.name.lower(): each.version for each in metadata.distributions()}
+    there = {name.removesuffix("-cpu"): found[name] for name in packages if name in found}
+    return {"python": platform.python_version(), **there, "renderer": renderer_name()}
 
 
 class _Clock:
