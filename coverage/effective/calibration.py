@@ -118,18 +118,41 @@ def read_calibration(path: str | Path) -> Calibration:
     return read_record(path, Calibration)
 
 
-def calibration_for(folder: InspectionFolder, model: str, options: FuseOptions) -> Calibration:
-    """The calibration that options ask for: a threshold given replaces that of the rule.
+def find_calibration(folder: InspectionFolder, model: str, files: Sequence[Path] = ()) -> Calibration | None:
+    """A model's calibration for an inspection; None if it has none.
 
-    Looked for in the files of the options, in the model's folder, which the card beside its predictions names,
-    and as ``calibrations/MODEL.json`` in the data set.
+    Looked for in the files given, in the model's folder, which the card beside its predictions names, and as
+    ``calibrations/MODEL.json`` in the data set.
+
+    Raises
+    ------
+    InputError
+        If files are given, and none is for this model.
+    """
+    given = [read_calibration(path) for path in files]
+    if given:
+        own = [calibration for calibration in given if calibration.model == model]
+        if not own:
+            raise InputError(
+                files[0], f"no calibration for model {model!r}", expected=f"one for {model!r}",
+                found=", ".join(repr(calibration.model) for calibration in given),
+                remedy=f"add the file of 'viewcov calibrate {model}'",
+            )  # fmt: skip
+        return own[0]
+    known = model_folder(folder, model)
+    places = [*([calibration_path(known)] if known else []), own_calibration_path(folder, model)]
+    return next((read_calibration(path) for path in places if path.is_file()), None)
+
+
+def calibration_for(folder: InspectionFolder, model: str, options: FuseOptions) -> Calibration:
+    """The calibration that ``find_calibration`` finds; a threshold in the options replaces that of the rule.
 
     Raises
     ------
     InputError
         If the rule has no threshold.
     """
-    found = _find(folder, model, options.calibration)
+    found = find_calibration(folder, model, options.calibration)
     thresholds = dict(found.thresholds) if found else {}
     if options.threshold is not None:
         thresholds[options.rule] = options.threshold
@@ -148,22 +171,6 @@ def own_calibration_path(folder: InspectionFolder, model: str) -> Path:
     """Where the calibration of a model that has no folder goes: into the data set, or else the inspection."""
     above = (root for root in folder.root.resolve().parents[:2] if (root / "dataset.json").is_file())
     return next(above, folder.root) / "calibrations" / f"{model}.json"
-
-
-def _find(folder: InspectionFolder, model: str, files: Sequence[Path]) -> Calibration | None:
-    given = [read_calibration(path) for path in files]
-    if given:
-        own = [calibration for calibration in given if calibration.model == model]
-        if not own:
-            raise InputError(
-                files[0], f"no calibration for model {model!r}", expected=f"one for {model!r}",
-                found=", ".join(repr(calibration.model) for calibration in given),
-                remedy=f"add the file of 'viewcov calibrate {model}'",
-            )  # fmt: skip
-        return own[0]
-    known = model_folder(folder, model)
-    places = [*([calibration_path(known)] if known else []), own_calibration_path(folder, model)]
-    return next((read_calibration(path) for path in places if path.is_file()), None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
