@@ -16,13 +16,13 @@ from viewcov.coverage.effective.effective import (
     false_alarms,
     paired_difference,
 )
+from viewcov.coverage.effective.evidence import Showing
 from viewcov.coverage.effective.intervals import bootstrap_interval, clopper_pearson
 from viewcov.coverage.effective.matching import DefectMatch
 from viewcov.coverage.effective.pod import (
     BELOW,
     REACHED,
     UNSEEN,
-    ElementCovariates,
     fit_logistic,
     fit_pod,
     pod_by_size,
@@ -303,17 +303,18 @@ def test_separable_trials_stay_finite() -> None:
     assert 3 < b[0] < 12
 
 
-def covariates(num: int, rng: np.random.Generator) -> ElementCovariates:
+def covariates(num: int, rng: np.random.Generator) -> Showing:
     seen = rng.random(num) < 0.9
-    return ElementCovariates(
-        mm_per_px=np.where(seen, rng.uniform(0.05, 0.3, num), np.nan),
-        incidence_deg=np.where(seen, rng.uniform(0, 60, num), np.nan),
+    return Showing(
+        mm_per_px=np.where(seen, rng.uniform(0.05, 0.3, num), np.inf),
+        cos_incidence=np.where(seen, np.cos(np.deg2rad(rng.uniform(0, 60, num))), 0.0),
         num_views=np.where(seen, rng.integers(1, 9, num), 0),
     )
 
 
-def true_pod(how: ElementCovariates, size_mm: np.ndarray | float) -> np.ndarray:
-    score = 1.5 * (np.log(size_mm / how.mm_per_px) - np.log(6.0)) + 2.0 * (np.cos(np.deg2rad(how.incidence_deg)) - 0.8)
+def true_pod(how: Showing, size_mm: np.ndarray | float) -> np.ndarray:
+    sampling = np.where(how.seen, how.mm_per_px, np.nan)
+    score = 1.5 * (np.log(size_mm / sampling) - np.log(6.0)) + 2.0 * (how.cos_incidence - 0.8)
     return 1 / (1 + np.exp(-score))
 
 

@@ -50,17 +50,6 @@ class DetectionTrials:
     weight: Floats
     """Shape (N,): inverse of the density that the site was drawn with; 1 for area-uniform sites."""
 
-    def __post_init__(self) -> None:
-        num = len(self.inspection)
-        for name in ("defect_id", "kind", "size_mm", "element_idx", "seen", "weight"):
-            if len(getattr(self, name)) != num:
-                raise ValueError(f"{name} must have length {num}, got {len(getattr(self, name))}")
-        for model, found in self.found.items():
-            if found.shape != (num,):
-                raise ValueError(f"found[{model!r}] must have shape ({num},), got {found.shape}")
-        if num and not (np.isfinite(self.weight).all() and (self.weight > 0).all()):
-            raise ValueError("weight must be positive and finite, got other values")
-
     def __len__(self) -> int:
         return len(self.inspection)
 
@@ -82,8 +71,6 @@ def detection_trials(
     found: dict[str, Bools] = {}
     planted = [np.array([defect.id for defect in truth.defects], dtype=np.int64) for truth in truths]
     for model, of_inspection in matches.items():
-        if len(of_inspection) != len(truths):
-            raise ValueError(f"matches[{model!r}] must have {len(truths)} entries, got {len(of_inspection)}")
         for ids, match in zip(planted, of_inspection, strict=True):
             if not np.array_equal(ids, match.planted_id):
                 raise ValueError(f"matches[{model!r}] must match all planted defects in order, got others")

@@ -8,6 +8,7 @@ from pathlib import Path
 from viewcov.coverage.effective.calibration import (
     Calibration,
     calibrate_inspections,
+    find_calibration,
     own_calibration_path,
     read_calibration,
     write_calibration,
@@ -18,13 +19,17 @@ from viewcov.coverage.effective.options import CalibrateOptions, Inspections, ch
 from viewcov.inspection.errors import InputError
 from viewcov.inspection.folder import Dataset
 from viewcov.inspection.predictions import calibration_path, model_folder, shipped_models
-from viewcov.segmentation.cards import TrainingFigures
-from viewcov.segmentation.metrics import SegmentationFigures
+from viewcov.inspection.records import Record, Share
+from viewcov.segmentation.images import SampleSet
+from viewcov.segmentation.metrics import SegmentationFigures, test_model
+from viewcov.segmentation.models import load_model
 from viewcov.segmentation.options import TestOptions, TrainingOptions
+from viewcov.segmentation.prediction import predict_inspection
+from viewcov.segmentation.training import train_model
 
 log = logging.getLogger(__name__)
 
-_DEFAULTS, _TRAINING, _TEST = CalibrateOptions(), TrainingOptions(), TestOptions()
+_DEFAULTS = CalibrateOptions()
 
 
 def calibrate(
@@ -60,8 +65,8 @@ def calibrate(
     return calibration, path
 
 
-class Trained(TrainingFigures):
-    """A model that was trained, and how it does on the validation images."""
+class TrainedModel(Record):
+    """``train --json``: a model that was trained and calibrated."""
 
     model: str
     """Its folder."""
@@ -69,65 +74,70 @@ class Trained(TrainingFigures):
     name: str
     exposures: tuple[float, ...]
     threshold: float
-    """Probability from which a pixel is a defect."""
+    """Probability from which a pixel counts as defective."""
 
-    fusion: dict[str, float]
-    """Thresholds of the rules for fused views; empty if nothing could be calibrated with."""
+    validation_f1: Share
+    """Pixel F1 on the validation inspections."""
+
+    steps: int
+    best_step: int
+    """The step whose weights were kept."""
+
+    seconds: float
+    calibration: Calibration | None
+    """None without a validation inspection that has 3D truth."""
 
 
-class SplitFigures(SegmentationFigures):
-    """A model on a split: pixels, defects in images, and fused defects on the surface."""
+class MeasuredModel(SegmentationFigures):
+    """``test --json``: figures of a model on a split."""
 
     surface: dict[str, DefectCounts]
-    """By fusion rule; empty without 3D truth or thresholds."""
+    """By fusion rule: planted defects found in the fused views of the inspections with truth."""
 
 
 def train_and_calibrate(
-    dataset: Dataset, out: Path, options: TrainingOptions = _TRAINING, *, progress: bool = False
-) -> Trained:
-    """Train a model, and set its fusion thresholds on the validation inspections.
+    data: Dataset | SampleSet, out: Path, options: TrainingOptions, *, progress: bool = False
+) -> TrainedModel:
+    """Train a model and calibrate it on the validation inspections.
 
     The predictions for the validation inspections stay in their folders.
     """
-    from viewcov.segmentation.prediction import predict_inspection
-    from viewcov.segmentation.training import train_model
-
-    model = train_model(dataset, out, options, progress=progress)
+    model = train_model(data, out, options, progress=progress)
+    inspections = data.inspections("validation") if isinstance(data, Dataset) else []
+    folders = [folder for folder in inspections if folder.truth_path.is_file()]
     path = calibration_path(out)
-    folders = [folder for folder in dataset.inspections("validation") if folder.truth_path.is_file()]
     if not folders:
         log.warning("%s: no validation inspection has 3D truth: the model gets no thresholds for fused views", out)
     elif not path.is_file():
         for folder in folders:
             predict_inspection(model, folder, progress=progress)
         calibrate(model.name, folders, out=path, progress=progress)
-    assert model.card.figures is not None
-    return Trained(
-        **dict(model.card.figures),
+    figures = model.card.figures
+    assert figures is not None, "a model that was just trained has them"
+    return TrainedModel(
         model=str(out),
         name=model.name,
         exposures=model.exposures,
         threshold=model.threshold,
-        fusion=dict(read_calibration(path).thresholds) if path.is_file() else {},
+        validation_f1=figures.validation_f1,
+        steps=figures.steps,
+        best_step=figures.best_step,
+        seconds=figures.seconds,
+        calibration=read_calibration(path) if path.is_file() else None,
     )
 
 
-def measured_on_split(
-    model: str, dataset: Dataset, options: TestOptions = _TEST, *, progress: bool = False
-) -> SplitFigures:
+def measure_model(
+    model: str, data: Dataset | SampleSet, options: TestOptions, *, progress: bool = False
+) -> MeasuredModel:
     """Figures of a model on a split: pixels, defects in images, and fused defects on the surface."""
-    from viewcov.segmentation.metrics import test_model
-    from viewcov.segmentation.models import load_model
-    from viewcov.segmentation.prediction import predict_inspection
-
     loaded = load_model(model)
-    figures = test_model(loaded, dataset, options, progress=progress)
-    totals: dict[str, DefectCounts] = {}
-    for folder in dataset.inspections(options.split):
-        predict_inspection(loaded, folder, options, progress=progress)
-        home = model_folder(folder, loaded.name)
-        if not folder.truth_path.is_file() or home is None or not calibration_path(home).is_file():
+    figures = test_model(loaded, data, options, progress=progress)
+    surface: dict[str, DefectCounts] = {}
+    for folder in data.inspections(options.split) if isinstance(data, Dataset) else []:
+        predict_inspection(loaded, folder, progress=progress)
+        if not folder.truth_path.is_file() or find_calibration(folder, loaded.name) is None:
             continue
         for rule, match in fuse_inspection(folder, loaded.name).matches.items():
-            totals[rule] = totals.get(rule, DefectCounts()) + match.counts
-    return SplitFigures(**dict(figures), surface=totals)
+            surface[rule] = surface.get(rule, DefectCounts()) + match.counts
+    return MeasuredModel(**dict(figures), surface=surface)
