@@ -63,16 +63,7 @@ class CropSampler:
     """Draws crops from images held in memory.
 
     Each crop depends on (seed, step, index) alone: it is the same however many processes draw, and a run
-    that is taken up again at a step continues as if it had never stopped.
-
-    Parameters
-    ----------
-    images
-        At least one; none smaller than a crop.
-    options
-        How crops are taken.
-    seed
-        At least 0.
+    that is taken up again at a step continues as if it had never stopped. No image may be smaller than a crop.
     """
 
     def __init__(self, images: Sequence[LabelledImage], options: CropOptions, *, seed: int) -> None:
