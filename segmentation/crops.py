@@ -46,8 +46,8 @@ class CropOptions(Record):
     turned: bool = True
     """Turn crops by multiples of 90 degrees."""
 
-    mirrored: bool = True
-    """Mirror half of the crops."""
+    mirror_share: Share = 0.5
+    """Share of the crops that are mirrored."""
 
     exposure_jitter: Range = (-0.5, 1.0)
     """Range of the exposure ``alpha`` in ``x * 2**alpha``."""
@@ -122,7 +122,7 @@ def varied(grey: Floats32, defective: Bools, options: CropOptions, rng: np.rando
     """A square crop and its mask turned, mirrored, blurred, exposed and made noisy at random; same shape."""
     turns = int(rng.integers(4)) * options.turned
     grey, defective = np.rot90(grey, turns), np.rot90(defective, turns)
-    if rng.random() < 0.5 and options.mirrored:
+    if rng.random() < options.mirror_share:
         grey, defective = grey[:, ::-1], defective[:, ::-1]
     # In the order of a camera: the lens blurs, the exposure gathers, the sensor adds noise and saturates.
     if rng.random() < options.blur_share:
