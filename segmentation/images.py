@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -84,14 +85,10 @@ def samples_of(dataset: Dataset) -> SampleSet:
 
 def image_size(path: Path) -> tuple[int, int]:
     """Height and width that an image file states; raises InputError if it is missing or no image."""
-    from PIL import Image, UnidentifiedImageError
+    from PIL import Image
 
-    if path.is_file():
-        try:
-            with Image.open(path) as image:
-                return image.height, image.width
-        except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, ValueError):
-            pass
+    with suppress(OSError, SyntaxError, ValueError, Image.DecompressionBombError), Image.open(path) as image:
+        return image.height, image.width
     levels = read_levels(path)  # Says what is wrong.
     return levels.shape[0], levels.shape[1]
 
@@ -117,13 +114,6 @@ class LabelledImage:
 
     defective: Bools
     """Shape (height, width)."""
-
-    def __post_init__(self) -> None:
-        if self.levels.ndim != 2 or self.levels.shape != self.defective.shape:
-            raise ValueError(
-                f"levels and defective must have the same shape (height, width), "
-                f"got {self.levels.shape} and {self.defective.shape}"
-            )
 
     @property
     def grey(self) -> Floats32:
