@@ -96,17 +96,16 @@ class _Cloud:
         clear = nearest >= self._tubes[:, 3].max() + self._needed_mm
         for camera in np.flatnonzero(~clear):
             clear[camera] = _keeps_off(
-                self._points, self._starts, self._ball_middle_mm, self._ball_radius_mm,
+                (self._points, self._starts, self._ball_middle_mm, self._ball_radius_mm),
                 center_mm[camera], forward[camera], self._tubes, self._needed_mm,
             )  # fmt: skip
         return clear
 
 
 @njit(cache=True, nogil=True)
-def _keeps_off(  # type: ignore[no-untyped-def]
-    points, starts, ball_middle, ball_radius, center, forward, tubes, needed
-):
+def _keeps_off(cells, center, forward, tubes, needed):  # type: ignore[no-untyped-def]
     """Whether no point is nearer to the tubes than needed; points in a ball that is far enough are not looked at."""
+    points, starts, ball_middle, ball_radius = cells
     for cell in range(len(ball_radius)):
         if _off_tubes(ball_middle[cell], center, forward, tubes) - ball_radius[cell] >= needed:
             continue
