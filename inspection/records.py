@@ -148,7 +148,7 @@ def _refusal(where: object, error: ValidationError, *, name: Any, remedy: str) -
 def _expected(kind: Literal["missing"] | str, message: str) -> str:
     if kind == "missing":
         return "a value"
-    if kind == "extra_forbidden":
+    if kind in ("extra_forbidden", "unexpected_keyword_argument"):
         return "no such name"
     text = message.removeprefix("Value error, ").removeprefix("Input should be ")
     return text.removeprefix("Input should ").strip() or "another value"

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from viewcov.inspection.lay import Process
+from viewcov.inspection.lay import PROCESSES
 from viewcov.inspection.records import AtLeastOne, Count, NotNegative, Options, Positive, Record, Seed, Share
 
 
@@ -25,6 +25,14 @@ def _numbered(processes: object) -> object:
         raise ValueError(f"CAD face numbers, not {wrong[0]!r}")
     return {str(int(key)): process for key, process in processes.items()}
 
+
+def _known(process: str) -> str:
+    if process not in PROCESSES:
+        raise ValueError(f"one of {', '.join(PROCESSES)}")
+    return process
+
+
+_Process = Annotated[str, AfterValidator(_known)]
 
 Range = Annotated[tuple[Positive, Positive], AfterValidator(_rising)]
 """Lowest and highest value, both positive."""
@@ -98,8 +106,10 @@ class SynthesisOptions(Options):
     torn_share: Share | None = None
     """Chance that a scratch is torn, rougher than the surface around it, and not burnished."""
 
-    processes: Annotated[dict[str, Process], BeforeValidator(_numbered)] = Field(default_factory=dict)
-    """CAD face numbers and how they were machined, where the shape does not tell."""
+    processes: Annotated[dict[str, Annotated[str, AfterValidator(_known)]], BeforeValidator(_numbered)] = Field(
+        default_factory=dict
+    )
+    """CAD face numbers and how they were machined (turned, drilled, milled, plain), where the shape does not tell."""
 
     finish: FinishRanges = FinishRanges()
     """What the surface finish of an instance is drawn from."""
