@@ -51,8 +51,8 @@ Coordinate = Annotated[float, Field(ge=-FARTHEST_MM, le=FARTHEST_MM)]
 Point = tuple[Coordinate, Coordinate, Coordinate]
 """A point in millimetres, or a direction."""
 
-Row = tuple[Coordinate, Coordinate, Coordinate, Coordinate]
-Transform = tuple[Row, Row, Row, Row]
+_Row = tuple[Coordinate, Coordinate, Coordinate, Coordinate]
+Transform = tuple[_Row, _Row, _Row, _Row]
 """The rows of a rigid transform."""
 
 

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from viewcov.viewer.compare import compare
     from viewcov.viewer.window import show as view
     from viewcov.workflows.calibrate import calibrate
-    from viewcov.workflows.calibrate import measured_on_split as test
+    from viewcov.workflows.calibrate import measure_model as test
     from viewcov.workflows.calibrate import train_and_calibrate as train
     from viewcov.workflows.convert import ConvertOptions
     from viewcov.workflows.convert import convert_file as convert
@@ -79,7 +79,7 @@ _MODULES = {
     "synthesis.options": "SynthesisOptions",
     "viewer.compare": "compare",
     "viewer.window": "view=show",
-    "workflows.calibrate": "calibrate test=measured_on_split train=train_and_calibrate",
+    "workflows.calibrate": "calibrate test=measure_model train=train_and_calibrate",
     "workflows.convert": "ConvertOptions convert=convert_file",
     "workflows.demo": "DemoOptions demo=run_demo",
     "workflows.gallery": "report=report_on",

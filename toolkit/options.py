@@ -9,7 +9,6 @@ from __future__ import annotations
 import inspect
 import json as json_module
 import sys
-import tomllib
 import typing
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
@@ -20,6 +19,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError, create_model
 
 from viewcov.inspection import records
 from viewcov.inspection.errors import InputError
+from viewcov.inspection.files import read_toml
 from viewcov.inspection.mesh.part import Unit
 from viewcov.inspection.records import Record
 from viewcov.output import listen
@@ -194,14 +194,7 @@ class _Table(Record):
 
 def _from_file(path: Path, command: str, others: Collection[str], told: _Told) -> dict[str, Any]:
     """What a configuration file says to a command: at its top, and in the table of the command's name."""
-    try:
-        content = tomllib.loads(path.read_text("utf-8"))
-    except FileNotFoundError:
-        raise InputError(
-            path, "no such file", expected="a TOML file", found="nothing", remedy="check the path"
-        ) from None
-    except ValueError as error:
-        raise InputError(path, "not a TOML file", expected="valid TOML", found=str(error), remedy="mend it") from None
+    content = read_toml(path)
     names = {command, *others} - set(told)
     tables = {name: value for name, value in content.items() if isinstance(value, dict) and name in names}
     said = {name: value for name, value in content.items() if name not in tables} | tables.get(command, {})
