@@ -31,7 +31,7 @@ from viewcov.inspection.folder import Dataset, InspectionFolder, read_dataset, w
 from viewcov.inspection.loading.part_files import load_part
 from viewcov.inspection.mesh.surface import Surface, cut_surface
 from viewcov.inspection.plan import InspectionPlan, write_plan
-from viewcov.inspection.planted import PlantedDefect
+from viewcov.inspection.planted import PlantedDefect, TruthFile, write_truth
 from viewcov.inspection.predictions import (
     PredictionsCard,
     calibration_path,
