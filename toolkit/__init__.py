@@ -31,22 +31,18 @@ if TYPE_CHECKING:
     from viewcov.planning.plan_evaluation import evaluate_plan
     from viewcov.planning.planner import plan_views
     from viewcov.planning.route.reorder import reordered as route
+    from viewcov.segmentation.datasets import open_samples
     from viewcov.segmentation.models import load_model
     from viewcov.segmentation.options import PredictionOptions, TestOptions, TrainingOptions
-    from viewcov.segmentation.prediction import predict_inspection
-    from viewcov.segmentation.prediction import predict_inspection as predict
+    from viewcov.segmentation.prediction import predict_inspection as predict, predict_inspection
     from viewcov.segmentation.training import train_model
     from viewcov.synthesis.dataset import synthesize
     from viewcov.synthesis.options import SynthesisOptions
     from viewcov.viewer.compare import compare
     from viewcov.viewer.window import show as view
-    from viewcov.workflows.calibrate import calibrate
-    from viewcov.workflows.calibrate import measure_model as test
-    from viewcov.workflows.calibrate import train_and_calibrate as train
-    from viewcov.workflows.convert import ConvertOptions
-    from viewcov.workflows.convert import convert_file as convert
-    from viewcov.workflows.demo import DemoOptions
-    from viewcov.workflows.demo import run_demo as demo
+    from viewcov.workflows.calibrate import calibrate, measure_model as test, train_and_calibrate as train
+    from viewcov.workflows.convert import ConvertOptions, convert_file as convert
+    from viewcov.workflows.demo import DemoOptions, run_demo as demo
     from viewcov.workflows.gallery import report_on as report
 
 _MODULES = {
@@ -71,6 +67,7 @@ _MODULES = {
     "planning.plan_evaluation": "evaluate_plan",
     "planning.planner": "plan_views",
     "planning.route.reorder": "route=reordered",
+    "segmentation.datasets": "open_samples",
     "segmentation.models": "load_model",
     "segmentation.options": "PredictionOptions TestOptions TrainingOptions",
     "segmentation.prediction": "predict=predict_inspection predict_inspection",
@@ -99,9 +96,9 @@ __all__ = [
     "PredictionOptions", "Requirements", "Rig", "RingLight", "Surface", "SynthesisOptions", "TestOptions",
     "TrainingOptions", "ViewcovError", "Viewpoint", "__version__", "calibrate", "check", "compare", "convert",
     "cover", "cut_surface", "demo", "evaluate_plan", "evaluate_viewpoints", "export_plan", "fuse",
-    "import_viewpoints", "joined", "load_model", "load_part", "load_rig", "open_inspections", "plan_views",
-    "predict", "predict_inspection", "read_dataset", "read_plan", "report", "route", "synthesize", "test", "train",
-    "train_model", "view", "write_plan",
+    "import_viewpoints", "joined", "load_model", "load_part", "load_rig", "open_inspections", "open_samples",
+    "plan_views", "predict", "predict_inspection", "read_dataset", "read_plan", "report", "route", "synthesize",
+    "test", "train", "train_model", "view", "write_plan",
 ]  # fmt: skip
 
 
