@@ -17,7 +17,7 @@ from viewcov.inspection.files import finite, read_json, write_json
 from viewcov.inspection.folder import InspectionFolder, read_dataset
 from viewcov.inspection.loading.part_files import load_part
 from viewcov.inspection.mesh.part import Part, Unit
-from viewcov.inspection.plan import InspectionPlan, read_plan, write_plan
+from viewcov.inspection.plan import InspectionPlan, read_plan
 from viewcov.inspection.records import (
     AtLeastOne,
     FileRecord,
@@ -220,8 +220,7 @@ def _plan(options: DemoOptions, part: Part, rig: Rig, out: Path, *, jobs: int, p
         jobs=jobs,
         progress=progress,
     )
-    write_json(out / "plan-figures.json", result.figures)
-    write_plan(path, result.plan)
+    result.write(path)
     return read_plan(path)
 
 
