@@ -200,7 +200,7 @@ def _plan(options: DemoOptions, part: Part, rig: Rig, out: Path, *, jobs: int, p
         jobs=jobs,
         progress=progress,
     )
-    viewcov.write_plan(path, result.plan)
+    result.write(path)
     return viewcov.read_plan(path)
 
 
