@@ -70,7 +70,7 @@ def test_all_files_are_looked_at_before_the_first_is_read(tmp_path: Path) -> Non
     last = tmp_path / "MT_Break" / "Imgs" / "exp1_num_2000.png"
     write_levels(last, np.zeros((48, 60), dtype=np.uint8))
     with pytest.raises(
-        InputError, match=r"exp1_num_2000\.png: not the size of its image: expected 64 x 48 pixels, found 60 x 48"
+        InputError, match=r"exp1_num_2000\.png: not the size of its image: expected 64 x 48 .* found 60 x 48"
     ):
         opened(tmp_path, "magnetic-tile").samples("train")
     last.unlink()
