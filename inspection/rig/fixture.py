@@ -15,7 +15,7 @@ from pydantic.dataclasses import dataclass
 
 from viewcov.inspection.arrays import Bools, Floats, Ints
 from viewcov.inspection.errors import InputError
-from viewcov.inspection.files import sha256_of
+from viewcov.inspection.files import found_from, sha256_of
 from viewcov.inspection.loading.cad import STEP_SUFFIXES
 from viewcov.inspection.loading.part_files import MM_PER_UNIT, load_part
 from viewcov.inspection.mesh.part import Part
@@ -64,7 +64,7 @@ class Fixture:
 
     def located(self, folder: Path) -> Fixture:
         """The same with the meshes' paths taken from ``folder`` on."""
-        return replace(self, meshes=tuple(str((folder / mesh).resolve()) for mesh in self.meshes))
+        return replace(self, meshes=tuple(found_from(folder, mesh) for mesh in self.meshes))
 
     def identified(self) -> Fixture:
         """The same with the SHA-256 of each mesh file, where they were not given.

@@ -93,7 +93,7 @@ def check(
     from viewcov.inspection.check import check_path
 
     report = check_path(path, units=units, scale_mm=scale_mm, rig=rig)
-    say(report.to_json() if json else _check_lines(report), json=json)
+    say(report.model_dump(mode="json") if json else report.text, json=json)
     return report.ok
 
 
@@ -224,14 +224,13 @@ def cover(
 ) -> bool:
     """Measure what the models really find: effective visual coverage of an inspection or data set with truth."""
     from viewcov.coverage.effective.cover import cover_inspections
-    from viewcov.inspection.folder import open_inspections
+    from viewcov.coverage.effective.options import CoverOptions
     from viewcov.workflows.results import write_cover
 
-    result = cover_inspections(open_inspections(inspection), model, seed=seed, jobs=jobs, progress=True)
+    result = cover_inspections(inspection, model, CoverOptions(seed=seed), jobs=jobs, progress=True)
     write_cover(out or inspection / "results", result)
-    figures = result.to_json()
-    say(figures, json=json)
-    return coverage is None or all(row["coverage"] >= coverage for row in figures["variants"].values())
+    say(result.figures.model_dump(mode="json"), json=json)
+    return coverage is None or all(one.effective_coverage >= coverage for one in result.figures.models.values())
 
 
 def fuse(
@@ -239,7 +238,7 @@ def fuse(
     /,
     *,
     model: ModelNames,
-    rule: Literal["max", "mean", "noisy_or", "log_odds", "dempster_shafer"] = "log_odds",
+    rule: str = "log_odds",
     threshold: Annotated[
         float | None, Parameter(help="Fused probability of a defect; the model's own for the rule if not given.")
     ] = None,
@@ -247,15 +246,16 @@ def fuse(
 ) -> None:
     """Fuse the evidence of all views into 3D defects."""
     from viewcov.coverage.effective.fuse import fuse_inspection
+    from viewcov.coverage.effective.options import FuseOptions
     from viewcov.inspection.folder import open_inspections
     from viewcov.workflows.results import write_fused
 
     figures: dict[str, Any] = {}
     for folder in open_inspections(inspection):
         for name in model:
-            result = fuse_inspection(folder, name, rule=rule, threshold=threshold, progress=True)
-            write_fused(folder, result)
-            figures.setdefault(folder.name, {})[name] = result.to_json()
+            result = fuse_inspection(folder, name, FuseOptions(rule=rule, threshold=threshold), progress=True)
+            write_fused(result)
+            figures.setdefault(folder.name, {})[name] = result.figures.model_dump(mode="json")
     say(figures, json=json)
 
 
@@ -298,12 +298,6 @@ def report(result: Path, /, *, out: Out = None, json: Json = False) -> None:
     from viewcov.workflows.gallery import report_on
 
     say({"report": str(report_on(result, out))}, json=json)
-
-
-def _check_lines(report: Any) -> str:
-    head = f"{report.path}: {report.kind}, {'ok' if report.ok else 'not ok'}"
-    lines = [f"  {f.severity}: {f.name} ({f.count}): {f.remedy}" for f in report.findings]
-    return "\n".join([head, *lines])
 
 
 ALL: tuple[Callable[..., Any], ...] = (

@@ -19,6 +19,7 @@ from viewcov.inspection.folder import InspectionFolder, read_dataset
 from viewcov.inspection.loading.part_files import load_part
 from viewcov.inspection.mesh.part import Part
 from viewcov.inspection.plan import InspectionPlan, read_plan, write_plan
+from viewcov.inspection.records import write_record
 from viewcov.inspection.rig.rig import load_rig
 
 log = logging.getLogger(__name__)
@@ -199,7 +200,7 @@ def _segment(
             predict_inspection(model, folder, progress=progress)
         measured = _measured(out, name)
         if not measured.is_file():
-            write_json(measured, finite(test_model(model, read_dataset(out / "dataset"), progress=progress)))
+            write_record(measured, test_model(model, read_dataset(out / "dataset"), progress=progress))
         figures[name] = _flat(read_json(measured))
     return figures
 
@@ -259,14 +260,15 @@ def _evaluate(plan: InspectionPlan, out: Path, *, jobs: int, progress: bool) -> 
 
 def _cover(options: DemoOptions, folders: list[InspectionFolder], out: Path, *, jobs: int, progress: bool) -> None:
     from viewcov.coverage.effective.cover import cover_inspections
+    from viewcov.coverage.effective.options import CoverOptions
     from viewcov.workflows.results import write_cover, write_fused
 
     if (out / "results" / "effective.json").is_file():
         return
-    result = cover_inspections(folders, MODELS, seed=options.seed, jobs=jobs, progress=progress)
+    result = cover_inspections(folders, MODELS, CoverOptions(seed=options.seed), jobs=jobs, progress=progress)
     for each in result.fused.values():
-        for folder, fused in zip(folders, each, strict=True):
-            write_fused(folder, fused)
+        for fused in each:
+            write_fused(fused)
     write_cover(out / "results", result)
 
 
