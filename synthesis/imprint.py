@@ -118,13 +118,9 @@ def imprint(part: Part, defects: Sequence[Defect], mesh: RefinedMesh, *, scale: 
     vertices = np.array(mesh.vertices_mm)
     vertices[raised] += height[raised, None] * vertex_normals[raised]
     return Imprint(
-        part=part,
-        mesh=mesh,
-        defects=tuple(defects),
-        vertices_mm=vertices,
-        corner_normals=_tilted(part, mesh, cad_normals, height),
-        defect_id=defect_id,
-    )
+        part=part, mesh=mesh, defects=tuple(defects), vertices_mm=vertices,
+        corner_normals=_tilted(part, mesh, cad_normals, height), defect_id=defect_id,
+    )  # fmt: skip
 
 
 def _edge_mm(defect: Defect, mm_per_px: float) -> float:
