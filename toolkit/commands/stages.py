@@ -69,9 +69,10 @@ def demo(
         progress=True,
     )
     if json:
-        say(summary, json=True)
+        say(summary.model_dump(mode="json"), json=True)
         return
-    from viewcov.workflows.demo import headline, show_if_possible
+    from viewcov.workflows.demo import show_if_possible
+    from viewcov.workflows.summary import headline
 
     for line in headline(summary):
         say(line)

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from viewcov.inspection.errors import InputError
 from viewcov.inspection.files import finite, read_json, write_json
@@ -20,6 +20,9 @@ from viewcov.inspection.loading.part_files import load_part
 from viewcov.inspection.mesh.part import Part
 from viewcov.inspection.plan import InspectionPlan, read_plan, write_plan
 from viewcov.inspection.rig.rig import load_rig
+
+if TYPE_CHECKING:
+    from viewcov.workflows.summary import Summary
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +59,7 @@ class DemoOptions:
             )
 
 
-def run_demo(options: DemoOptions, out: Path, *, jobs: int = 1, progress: bool = False) -> dict[str, Any]:
+def run_demo(options: DemoOptions, out: Path, *, jobs: int = 1, progress: bool = False) -> Summary:
     """Run the whole loop, continue where a killed run stopped, and give the content of ``summary.json``.
 
     Raises
@@ -82,38 +85,25 @@ def run_demo(options: DemoOptions, out: Path, *, jobs: int = 1, progress: bool =
         _evaluate(plan, out, jobs=jobs, progress=progress)
     with clock.stage("cover_and_fuse"):
         _cover(options, folders, out, jobs=jobs, progress=progress)
+    from viewcov.viewer.report.content import ImageFigures
     from viewcov.workflows.gallery import report_on
-    from viewcov.workflows.summary import summarise
+    from viewcov.workflows.summary import summarise, write_summary
 
-    summary = summarise(out)
-    summary["segmentation"] = figures
-    summary["models"] = {name: read_json(_measured(out, name))["weights_sha256"] for name in MODELS}
-    summary["versions"] = _versions()
-    summary["seeds"] = {"all": options.seed}
-    write_json(out / "summary.json", finite(summary))
+    summary = summarise(out).model_copy(
+        update={
+            "segmentation": {name: ImageFigures(**row) for name, row in figures.items()},
+            "models": {name: read_json(_measured(out, name))["weights_sha256"] for name in MODELS},
+            "versions": _versions(),
+            "seeds": {"all": options.seed},
+        }
+    )
+    write_summary(out / "summary.json", summary)
     with clock.stage("show"):
         report_on(out, progress=progress)
-    summary["seconds"] = clock.seconds
-    write_json(out / "summary.json", finite(summary))
+    summary = summary.model_copy(update={"seconds": clock.seconds})
+    write_summary(out / "summary.json", summary)
     report_on(out, draw=False)
-    return dict(read_json(out / "summary.json"))
-
-
-def headline(summary: dict[str, Any]) -> Iterator[str]:
-    """The figures that matter most, a line each."""
-    geometric = summary["geometric"]
-    yield f"geometric coverage  {geometric['coverage']:.1%} of the coverable area in {summary['viewpoints']} views"
-    for name, row in summary["effective"]["variants"].items():
-        low, high = row["interval"]
-        alarms = f"{row['false_alarms_per_part']:.1f} false alarms a part"
-        yield f"effective coverage  {row['coverage']:.1%} [{low:.1%}, {high:.1%}] {name}, {alarms}"
-    for pair in summary["effective"]["all_pairs"]:
-        low, high = pair["interval"]
-        names = f"{pair['second']} over {pair['first']}"
-        yield f"difference          {pair['difference']:+.1%} [{low:+.1%}, {high:+.1%}] {names}"
-    for name, rules in summary["fusion"].items():
-        fused, single = rules[summary["rule"]], rules["single_view"]
-        yield f"3D defects          F1 {fused['f1']:.3f} fused, {single['mean']['f1']:.3f} mean single view, {name}"
+    return summary
 
 
 def show_if_possible(out: Path) -> None:
