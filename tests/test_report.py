@@ -20,6 +20,7 @@ from viewcov.coverage.effective.figures import (
     DefectFigures,
     EffectiveFigures,
     FalseAlarms,
+    FusedFigures,
     MeanScores,
     ModelFigures,
     PairedDifference,
@@ -32,6 +33,7 @@ from viewcov.coverage.effective.intervals import Interval
 from viewcov.coverage.geometric.figures import CoverageByViews, FixFigures, GeometricFigures, RobustnessFigures
 from viewcov.coverage.ladder import Areas, Loss
 from viewcov.inspection.errors import InputError
+from viewcov.inspection.mesh.part import Finding
 from viewcov.planning.figures import PlanFigures
 from viewcov.viewer.report.blocks import Picture, Quantity, Table
 from viewcov.viewer.report.content import (
@@ -39,8 +41,6 @@ from viewcov.viewer.report.content import (
     FusionFigures,
     ImageFigures,
     PartFigures,
-    PartFinding,
-    ReportedDefects,
     RuleFigures,
     SingleViews,
 )
@@ -58,7 +58,7 @@ def _interval(low: float, high: float) -> Interval:
 AREAS = Areas.of(20000.0, 19000.0, 18832.8, 0.9912)
 PART = PartFigures(
     name="clutch-half", source="builtin:clutch-half", sha256="0" * 64, triangles=82526, cad_faces=38, area_mm2=20345.2,
-    largest_extent_mm=80.0, findings=(PartFinding(name="open-edges", count=12, severity="warning", remedy="closed"),),
+    largest_extent_mm=80.0, findings=(Finding(name="open-edges", count=12, severity="warning", remedy="closed"),),
 )  # fmt: skip
 PLAN = PlanFigures(
     **AREAS.model_dump(), part="clutch-half", elements=82526, most_coverage=0.995, viewpoints=58, lower_bound=55,
@@ -118,9 +118,10 @@ DEFECT = DefectFigures(
     id=1, num_elements=3, area_mm2=2.31, center_mm=(10.23, -3.1, 22.0), extent_mm=2.25, mean_probability=0.873,
     max_probability=0.973, cad_faces=(1,), views=("v1",), true=True,
 )  # fmt: skip
-REPORTED = ReportedDefects(
-    inspection="one", model="plain", rule="log_odds", defects=(DEFECT, DEFECT.model_copy(update={"views": ()}))
-)
+REPORTED = FusedFigures(
+    inspection="one", model="plain", rule="log_odds", thresholds={"log_odds": 0.5}, rules={}, single_view=None,
+    defects=(DEFECT, DEFECT.model_copy(update={"views": ()})),
+)  # fmt: skip
 FUSION = FusionFigures(
     rules={
         "max": RuleFigures(num_planted=10, num_found=9, num_detections=18, num_true=9, threshold=0.8),
@@ -302,7 +303,7 @@ def _poisoned(value: Any) -> Any:
 
 
 KEYS = set(map(str, Loss))
-FIXED = {"viewcov-geometric/1", "viewcov-effective/1", "pool", "test", "feasible"}
+FIXED = {"viewcov-geometric/1", "viewcov-effective/1", "viewcov-fused/1", "pool", "test", "feasible", "warning"}
 
 
 def _field_names(value: Any) -> set[str]:
@@ -316,7 +317,7 @@ def _field_names(value: Any) -> set[str]:
     return set()
 
 
-KEYS |= _field_names(CONTENT)
+KEYS |= _field_names(CONTENT) | {"count", "severity", "remedy"}
 
 
 def test_hostile_names_stay_text(tmp_path: Path) -> None:

@@ -27,13 +27,7 @@ from viewcov.viewer.report.page import write_report
 from viewcov.viewer.result_files import find_results
 from viewcov.viewer.vtp import SurfaceFile, read_vtp
 from viewcov.viewer.words import counted, number
-from viewcov.workflows.summary import (
-    inspections_under,
-    plan_under,
-    read_summary,
-    summarise,
-    write_summary,
-)
+from viewcov.workflows.summary import inspections_under, plan_under, read_summary, summarise, write_summary
 
 _SIZE = (1600, 800)
 _SHEET_VIEWS = 6

@@ -11,7 +11,7 @@ from viewcov.coverage.effective.figures import (
     MeanScores,
     PairedDifference,
 )
-from viewcov.viewer.report.blocks import Block, Cell, Chip, Heading, Kept, Points, Quantity, Table, Text, Tone
+from viewcov.viewer.report.blocks import Block, Cell, Chip, Kept, Points, Quantity, Table, Text, Tone
 from viewcov.viewer.report.content import Content, FusionFigures
 from viewcov.viewer.report.ladder import OF
 from viewcov.viewer.words import counted, fixed, interval, mm2, number, percent, points
@@ -41,7 +41,7 @@ def effective(content: Content) -> Iterator[Block]:
     )
     for pair in figures.paired:
         yield _paired(pair)
-    yield Heading("Planted and found")
+    yield Text("Planted and found", "heading")
     yield Table(
         title="Planted and found",
         header=["model", "effectively covered", "95 % interval", "planted", "found", "false alarms", "threshold"],
@@ -79,7 +79,7 @@ def _pod_areas(figures: EffectiveFigures) -> Iterator[Block]:
         return
     kept = levels[:: -(-len(levels) // _MAX_LEVELS)]
     size = number(next(iter(figures.models.values())).pod_map.size_mm, 2)
-    yield Heading(f"Surface by probability of detection (PoD) of a defect of {size} mm")
+    yield Text(f"Surface by probability of detection (PoD) of a defect of {size} mm", "heading")
     yield Table(
         title="Surface by probability of detection",
         header=["PoD of at least", *curves],
@@ -219,7 +219,7 @@ def part(content: Content) -> Iterator[Block]:
     ]
     if found:
         header = ["severity", "finding", "count", "what was done, or can be"]
-        yield Heading("Findings in the file")
+        yield Text("Findings in the file", "heading")
         yield Table(title="Findings in the part's file", header=header, rows=found)
 
 
