@@ -23,8 +23,8 @@ from viewcov.inspection.folder import Dataset, InspectionFolder, Split, read_dat
 from viewcov.inspection.lay import FaceLay, face_lays
 from viewcov.inspection.mesh.part import Part
 from viewcov.inspection.plan import InspectionPlan, write_plan
-from viewcov.inspection.planted import PlantedDefect, TruthFile, write_truth
-from viewcov.inspection.records import Record
+from viewcov.inspection.planted import PlantedDefect, Truth
+from viewcov.inspection.records import Record, write_record
 from viewcov.inspection.viewpoint import Viewpoint
 from viewcov.synthesis.defects import Defect, DefectRanges, sample_defects
 from viewcov.synthesis.imprint import Imprint, imprint, refined_for
@@ -219,8 +219,8 @@ def _write_truth(folder: InspectionFolder, made: Imprint, finish: Finish, reject
     areas = made.defect_areas_mm2()
     defects = tuple(_planted(defect, float(area)) for defect, area in zip(made.defects, areas, strict=True))
     write_table(folder.truth_samples_path, made.truth_samples())
-    truth = TruthFile(defects=defects, rejected_sites=rejected, seed=seed, texture=finish.model_dump(mode="json"))
-    write_truth(folder, truth)
+    truth = Truth(defects=defects, rejected_sites=rejected, seed=seed, texture=finish.model_dump(mode="json"))
+    write_record(folder.truth_path, truth)
 
 
 def _planted(defect: Defect, area_mm2: float) -> PlantedDefect:

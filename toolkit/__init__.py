@@ -34,15 +34,20 @@ if TYPE_CHECKING:
     from viewcov.segmentation.datasets import open_samples
     from viewcov.segmentation.models import load_model
     from viewcov.segmentation.options import PredictionOptions, TestOptions, TrainingOptions
-    from viewcov.segmentation.prediction import predict_inspection as predict, predict_inspection
+    from viewcov.segmentation.prediction import predict_inspection
+    from viewcov.segmentation.prediction import predict_inspection as predict
     from viewcov.segmentation.training import train_model
     from viewcov.synthesis.dataset import synthesize
     from viewcov.synthesis.options import SynthesisOptions
     from viewcov.viewer.compare import compare
     from viewcov.viewer.window import show as view
-    from viewcov.workflows.calibrate import calibrate, measure_model as test, train_and_calibrate as train
-    from viewcov.workflows.convert import ConvertOptions, convert_file as convert
-    from viewcov.workflows.demo import DemoOptions, run_demo as demo
+    from viewcov.workflows.calibrate import calibrate
+    from viewcov.workflows.calibrate import measure_model as test
+    from viewcov.workflows.calibrate import train_and_calibrate as train
+    from viewcov.workflows.convert import ConvertOptions
+    from viewcov.workflows.convert import convert_file as convert
+    from viewcov.workflows.demo import DemoOptions
+    from viewcov.workflows.demo import run_demo as demo
     from viewcov.workflows.gallery import report_on as report
 
 _MODULES = {

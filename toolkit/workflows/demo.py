@@ -17,9 +17,17 @@ from viewcov.inspection.errors import InputError
 from viewcov.inspection.folder import InspectionFolder
 from viewcov.inspection.mesh.part import Part, Unit
 from viewcov.inspection.plan import InspectionPlan
-from viewcov.inspection.records import AtLeastOne, FileRecord, NotNegative, Options, Positive, PositiveShare, Seed
-
-from viewcov.inspection.records import read_record, write_record  # isort: skip
+from viewcov.inspection.records import (  # fmt: skip
+    AtLeastOne,
+    FileRecord,
+    NotNegative,
+    Options,
+    Positive,
+    PositiveShare,
+    Seed,
+    read_record,
+    write_record,
+)
 from viewcov.inspection.rig.rig import Rig
 from viewcov.segmentation.options import STACK
 
