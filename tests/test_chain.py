@@ -1,4 +1,4 @@
-"""The whole chain with every option of every stage away from its default: what is said at one end arrives at the other."""
+"""The whole chain with every option of every stage away from its default: what is said at one end arrives."""
 
 from __future__ import annotations
 
@@ -116,8 +116,8 @@ from viewcov.cli import run
 for command in json.loads(sys.argv[1]):
     if command[0] == "route":
         ids = [view["id"] for view in json.loads(Path("plan.json").read_text())["viewpoints"]]
-        rows = [",".join(["", *ids])] + [",".join([a, *(str(abs(i - j)) for j in range(len(ids)))]) for i, a in enumerate(ids)]
-        Path("times.csv").write_text("\\n".join(rows))
+        rows = [[id, *(str(abs(i - j)) for j in range(len(ids)))] for i, id in enumerate(ids)]
+        Path("times.csv").write_text("\\n".join(",".join(row) for row in [["", *ids], *rows]))
     config = [] if command[0] == "report" else ["--config", "chain.toml"]
     status = run([*command, *config, "--json"])
     assert status == 0, (command, status)
