@@ -322,7 +322,7 @@ def _figures(
     # planned with.
     bound = min(chosen.cover.bound.num_views, len(views))
     return PlanFigures(
-        **dict(Areas.of(*areas, measured.coverage)),
+        **dict(Areas.of(*areas, coverage=measured.coverage)),
         **dict(route),
         part=surface.part.name,
         elements=surface.num_elements,
