@@ -64,10 +64,8 @@ def test_figures_of_a_plate(evaluated: PlanEvaluation) -> None:
 def test_the_fixes_added_to_the_plan_cover_what_they_promise(plan: Path, evaluated: PlanEvaluation) -> None:
     assert evaluated.repairs is not None
     before, found = read_plan(plan), evaluated.repairs
-    views = (
-        *before.viewpoints,
-        *(Viewpoint(id=fix.id, world_from_camera=np.array(fix.world_from_camera)) for fix in found.fixes),
-    )
+    added = [Viewpoint(id=fix.id, world_from_camera=np.array(fix.world_from_camera)) for fix in found.fixes]
+    views = (*before.viewpoints, *added)
     surface = cut_surface(before.load_part(), before.requirements.element_edge_mm)
     after = evaluate_viewpoints(surface, before.rig, before.requirements, views)
     gained_mm2 = after.covered_area_mm2 - evaluated.coverage.covered_area_mm2
@@ -112,6 +110,6 @@ def test_noise_out_of_range_is_one_line(plan: Path, option: list[str], capsys: p
     out, err = capsys.readouterr()
     assert out == ""
     assert err.count("\n") == 1
-    assert f"option {option[0]}" in err or "option" in err
+    assert option[0] in err or "option" in err
     with pytest.raises(InputError, match=r"option 'noise_mm'"):
         EvaluationOptions(noise_mm=-1.0)
