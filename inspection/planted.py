@@ -65,7 +65,7 @@ def _numbered_once(defects: tuple[PlantedDefect, ...]) -> tuple[PlantedDefect, .
 class Truth(FileRecord):
     """The content of ``truth.json``."""
 
-    REMEDY: ClassVar[str] = "synthesize again"
+    REMEDY: ClassVar[str] = "make it again with 'viewcov synthesize'"
 
     schema_version: Literal["viewcov-truth/1"] = "viewcov-truth/1"
 

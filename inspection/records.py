@@ -51,8 +51,8 @@ Coordinate = Annotated[float, Field(ge=-FARTHEST_MM, le=FARTHEST_MM)]
 Point = tuple[Coordinate, Coordinate, Coordinate]
 """A point in millimetres, or a direction."""
 
-Row = tuple[Coordinate, Coordinate, Coordinate, Coordinate]
-Transform = tuple[Row, Row, Row, Row]
+_Row = tuple[Coordinate, Coordinate, Coordinate, Coordinate]
+Transform = tuple[_Row, _Row, _Row, _Row]
 """The rows of a rigid transform."""
 
 
@@ -148,7 +148,7 @@ def _refusal(where: object, error: ValidationError, *, name: Any, remedy: str) -
 def _expected(kind: Literal["missing"] | str, message: str) -> str:
     if kind == "missing":
         return "a value"
-    if kind == "extra_forbidden":
+    if kind in ("extra_forbidden", "unexpected_keyword_argument"):
         return "no such name"
     text = message.removeprefix("Value error, ").removeprefix("Input should be ")
     return text.removeprefix("Input should ").strip() or "another value"

@@ -13,6 +13,9 @@ from viewcov.inspection.records import AtLeastOne, NotNegative, Options, Positiv
 from viewcov.segmentation.cards import Architecture, Exposures
 from viewcov.segmentation.crops import CropOptions
 
+STACK: Exposures = (0.0, 1.0, 2.0)
+"""The exposure stack that models are usually given."""
+
 
 class TrainingOptions(Options, CropOptions, Architecture):
     """How a model is trained. Equal options and data give equal weights on the same machine."""

@@ -19,9 +19,9 @@ from viewcov.segmentation.cards import (
     CARD_NAME,
     Architecture,
     ModelCard,
+    Request,
     TrainingData,
     TrainingFigures,
-    TrainingRequest,
     Validation,
     read_card,
 )
@@ -88,12 +88,9 @@ def train_model(
     training = read_split(samples, "train", progress=progress)
     validation = read_split(samples, "validation", progress=progress)
     _check_images(samples.root, training, validation, options)
-    request = TrainingRequest(
-        # Not what decides when it stops and starts again.
-        options=options.model_dump(mode="json", exclude={"max_minutes", "checkpoint_every"}),
-        train_sha256=identity_of(training),
-        validation_sha256=identity_of(validation),
-    )
+    # Without what decides when it stops and starts again.
+    request: Request = options.model_dump(mode="json", exclude={"max_minutes", "checkpoint_every"})
+    request |= {"training data": identity_of(training), "validation data": identity_of(validation)}
     if (folder / CARD_NAME).is_file():
         _check_same(folder, read_card(folder).request, request)
         log.info("%s is finished already", folder)
@@ -115,7 +112,7 @@ class _Run:
         training: Sequence[LabelledImage],
         validation: Sequence[LabelledImage],
         folder: Path,
-        request: TrainingRequest,
+        request: Request,
         options: TrainingOptions,
     ) -> None:
         import torch
@@ -330,20 +327,11 @@ def _check_images(
         )  # fmt: skip
 
 
-def _check_same(folder: Path, present: TrainingRequest | None, wanted: TrainingRequest) -> None:
+def _check_same(folder: Path, present: Request, wanted: Request) -> None:
     """Raise InputError if the folder's model or checkpoint was asked for otherwise."""
-    old, new = _asked(present), _asked(wanted)
-    for key, value in new.items():
-        if old.get(key) != value:
+    for key, value in wanted.items():
+        if present.get(key) != value:
             raise InputError(
-                folder, f"holds a model or checkpoint of another {key}", expected=str(value), found=str(old.get(key)),
-                remedy="choose another folder, or remove this one to train anew",
+                folder, f"holds a model or checkpoint of another {key}", expected=str(value),
+                found=str(present.get(key)), remedy="choose another folder, or remove this one to train anew",
             )  # fmt: skip
-
-
-def _asked(request: TrainingRequest | None) -> dict[str, object]:
-    """What was asked for, by name."""
-    if request is None:
-        return {}
-    data = {"training data": request.train_sha256, "validation data": request.validation_sha256}
-    return {**request.options, **data}

@@ -6,8 +6,9 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from viewcov.inspection.lay import Process
+from viewcov.inspection.lay import PROCESSES
 from viewcov.inspection.records import AtLeastOne, Count, NotNegative, Options, Positive, Record, Seed, Share
+from viewcov.inspection.rig.light import MAX_REFLECTIONS
 
 
 def _rising(limits: tuple[float, float]) -> tuple[float, float]:
@@ -25,6 +26,14 @@ def _numbered(processes: object) -> object:
         raise ValueError(f"CAD face numbers, not {wrong[0]!r}")
     return {str(int(key)): process for key, process in processes.items()}
 
+
+def _known(process: str) -> str:
+    if process not in PROCESSES:
+        raise ValueError(f"one of {', '.join(PROCESSES)}")
+    return process
+
+
+_Process = Annotated[str, AfterValidator(_known)]
 
 Range = Annotated[tuple[Positive, Positive], AfterValidator(_rising)]
 """Lowest and highest value, both positive."""
@@ -71,7 +80,7 @@ class SynthesisOptions(Options):
     samples: AtLeastOne = 16
     """Light paths per pixel."""
 
-    bounces: Annotated[int, Field(ge=1, le=64)] = 3
+    bounces: Annotated[int, Field(ge=1, le=64)] = MAX_REFLECTIONS
     """Most reflections of a light path on its way from the light to the camera."""
 
     seed: Seed = 0
@@ -98,8 +107,10 @@ class SynthesisOptions(Options):
     torn_share: Share | None = None
     """Chance that a scratch is torn, rougher than the surface around it, and not burnished."""
 
-    processes: Annotated[dict[str, Process], BeforeValidator(_numbered)] = Field(default_factory=dict)
-    """CAD face numbers and how they were machined, where the shape does not tell."""
+    processes: Annotated[dict[str, Annotated[str, AfterValidator(_known)]], BeforeValidator(_numbered)] = Field(
+        default_factory=dict
+    )
+    """CAD face numbers and how they were machined (turned, drilled, milled, plain), where the shape does not tell."""
 
     finish: FinishRanges = FinishRanges()
     """What the surface finish of an instance is drawn from."""

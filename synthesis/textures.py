@@ -9,14 +9,12 @@ from __future__ import annotations
 import numpy as np
 
 from viewcov.inspection.arrays import Floats32
-from viewcov.inspection.lay import PROCESSES, Process
+from viewcov.inspection.lay import PROCESSES
 from viewcov.inspection.records import Record
 from viewcov.inspection.rig.material import Material
 from viewcov.synthesis.options import FinishRanges
 
 _ROWS = 1024
-# Around a hole only a short tile closes without being squeezed.
-_COLUMNS: dict[Process, int] = {"turned": 512, "drilled": 256, "milled": 1024, "plain": 1024}
 _COLUMNS_PER_STREAK = 24
 _ROWS_PER_PITCH = 10
 _FINEST_PITCH_MM = 0.22
@@ -26,14 +24,14 @@ _TYPICAL_AMPLITUDE_MM = 0.0045
 class Texture(Record):
     """The finish of all faces of one process."""
 
-    process: Process
-    """Which faces have it."""
+    process: str
+    """Which faces have it, one of ``lay.PROCESSES``."""
 
     pitch_mm: float
-    """Distance between grooves; for ``plain``, the grain."""
+    """Distance between grooves, or the grain."""
 
     amplitude_mm: float
-    """Height of the grooves from bottom to crest; for ``plain``, twice the grain's standard deviation."""
+    """Height of the grooves from bottom to crest, or twice the grain's standard deviation."""
 
     streak_mm: float
     """Length along the lay over which a groove keeps its depth."""
@@ -48,6 +46,11 @@ class Texture(Record):
     """Of the height tile."""
 
     @property
+    def grooved(self) -> bool:
+        """Whether there are grooves; else there is grain."""
+        return PROCESSES[self.process].grooved
+
+    @property
     def row_mm(self) -> float:
         """Spacing of the tile's rows (across the lay)."""
         return self.pitch_mm / _ROWS_PER_PITCH
@@ -55,12 +58,12 @@ class Texture(Record):
     @property
     def column_mm(self) -> float:
         """Spacing of the tile's columns (along the lay)."""
-        return self.streak_mm / _COLUMNS_PER_STREAK if self.process != "plain" else self.row_mm
+        return self.streak_mm / _COLUMNS_PER_STREAK if self.grooved else self.row_mm
 
     @property
     def tile_mm(self) -> tuple[float, float]:
         """Size of the tile along and across the lay, after which it repeats."""
-        return _COLUMNS[self.process] * self.column_mm, _ROWS * self.row_mm
+        return PROCESSES[self.process].columns * self.column_mm, _ROWS * self.row_mm
 
     def tile_around_mm(self, circumference_mm: float) -> float:
         """Length of the tile along the lay that closes around a face of rotation without a seam."""
@@ -93,22 +96,21 @@ def sample_finish(
     ranges = ranges or FinishRanges()
     spread = ranges.roughness_spread
     textures = []
-    for process in PROCESSES:
-        coarse = {"turned": 1.0, "drilled": 0.8, "milled": 1.5, "plain": 0.8}[process]
-        pitch = max(_FINEST_PITCH_MM, coarse * mm_per_px * rng.uniform(*ranges.pitch_px))
+    for name, process in PROCESSES.items():
+        pitch = max(_FINEST_PITCH_MM, process.coarseness * mm_per_px * rng.uniform(*ranges.pitch_px))
         # Equal slopes look alike: the height grows with the pitch.
         slope = rng.uniform(*ranges.slope) * _TYPICAL_AMPLITUDE_MM / _FINEST_PITCH_MM
         rougher = rng.uniform(1.0 - spread, 1.0 + spread)
         across = rougher * rng.uniform(1.0 - 0.5 * spread, 1.0 + 0.5 * spread)
         metal = material.as_rough_as(rougher * material.roughness_along, across * material.roughness_across)
-        if process == "plain":
+        if not process.grooved:
             metal = material.evenly_rough(rougher)
         textures.append(
             Texture(
-                process=process,
+                process=name,
                 pitch_mm=float(pitch),
                 amplitude_mm=float(slope * pitch),
-                streak_mm=float(pitch * rng.uniform(10.0, 30.0) * (0.25 if process == "drilled" else 1.0)),
+                streak_mm=float(pitch * rng.uniform(10.0, 30.0) * process.streak),
                 roughness_along=metal.roughness_along,
                 roughness_across=metal.roughness_across,
                 seed=int(rng.integers(2**31)),
@@ -120,9 +122,9 @@ def sample_finish(
 def height_tile(texture: Texture) -> Floats32:
     """Heights in mm, shape (rows across, columns along), that tile without a seam."""
     rng = np.random.default_rng(texture.seed)
-    shape = (_ROWS, _COLUMNS[texture.process])
+    shape = (_ROWS, PROCESSES[texture.process].columns)
     long = float(_COLUMNS_PER_STREAK)
-    if texture.process == "plain":
+    if not texture.grooved:
         grain = _noise(rng, shape, 0.35 * _ROWS_PER_PITCH, 0.35 * _ROWS_PER_PITCH)
         return (0.5 * texture.amplitude_mm * grain).astype(np.float32)
     grooves = _ROWS // _ROWS_PER_PITCH

@@ -30,7 +30,6 @@ from viewcov.synthesis.scene import (
     SceneSurface,
     renderer_name,
     renderer_variant,
-    ring_mesh,
 )
 from viewcov.synthesis.textures import sample_finish
 
@@ -310,17 +309,18 @@ def test_sensor_noise_is_shot_and_read_noise() -> None:
 
 def test_ring_mesh_faces_the_part_and_has_the_rings_area() -> None:
     ring = RingLight(inner_radius_mm=40.0, outer_radius_mm=60.0, offset_mm=-3.0)
-    vertices, faces = ring_mesh(ring)
+    vertices, faces, weights = ring.mesh()
+    np.testing.assert_array_equal(weights, np.ones(len(faces)))
     np.testing.assert_allclose(triangle_normals(vertices[faces]), np.broadcast_to([0, 0, 1], (len(faces), 3)))
     # A polygon of 64 sides lacks 0.16 % of the disc.
     assert triangle_areas(vertices[faces]).sum() == pytest.approx(ring.area_mm2, rel=2e-3)
     assert (vertices[:, 2] == -3.0).all()
     leds = replace(ring, kind="led", led_count=12)
-    vertices, faces = ring_mesh(leds)
+    vertices, faces, _ = leds.mesh()
     np.testing.assert_allclose(triangle_normals(vertices[faces]), np.broadcast_to([0, 0, 1], (len(faces), 3)))
     assert triangle_areas(vertices[faces]).sum() == pytest.approx(12 * np.pi * 10.0**2, rel=2e-3)
     with pytest.raises(InputError, match="Lambertian"):
-        ring_mesh(replace(leds, led_exponent=4.0))
+        InspectionScene([plate((0, 0, 250.0), 5.0)], small_camera(), replace(leds, led_exponent=4.0), num_samples=1)
 
 
 def test_strong_distortion_is_refused() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import trimesh
@@ -9,12 +11,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from viewcov.inspection.lay import PROCESSES, face_lays, lay_coordinates, lay_directions, polar_edge_limit_mm
+from viewcov.inspection.errors import InputError
+from viewcov.inspection.lay import (
+    PROCESSES,
+    FaceLay,
+    MachinedFace,
+    Process,
+    face_lays,
+    lay_coordinates,
+    lay_directions,
+    polar_edge_limit_mm,
+    straight_lay,
+)
 from viewcov.inspection.loading.part_files import load_part
 from viewcov.inspection.mesh.part import Part, PartSource, triangle_areas, triangle_normals
 from viewcov.inspection.rig.material import Material
 from viewcov.synthesis.imprint import refined_for
-from viewcov.synthesis.options import FinishRanges
+from viewcov.synthesis.options import FinishRanges, SynthesisOptions
 from viewcov.synthesis.textures import height_tile, sample_finish
 
 METAL = Material()
@@ -99,6 +112,30 @@ def test_processes_do_not_depend_on_how_the_part_lies(seed: int) -> None:
 def test_the_user_knows_better() -> None:
     lays = face_lays(ring(), processes={2: "milled", 0: "plain"})
     assert [lay.process for lay in lays] == ["plain", "turned", "milled", "turned"]
+
+
+def test_a_process_comes_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    def across(face: MachinedFace) -> FaceLay | None:
+        lay = straight_lay(face)
+        return replace(lay, along=np.cross(lay.axis, lay.along))
+
+    before = sample_finish(np.random.default_rng(3), METAL, mm_per_px=0.12)
+    monkeypatch.setitem(PROCESSES, "ground", Process(lay_of=across, coarseness=0.5, columns=128))
+    mesh = trimesh.creation.box(extents=(30, 20, 10))
+    side = np.argmax(mesh.face_normals @ np.vstack([np.eye(3), -np.eye(3)]).T, axis=1)
+    part = part_of(mesh, side)
+    asked = SynthesisOptions(processes={2: "ground"})
+    lays = face_lays(part, processes={int(face): name for face, name in asked.processes.items()})
+    # Only where the user says so; the top's longest extent is x.
+    assert [lay.process for lay in lays] == ["milled", "milled", "ground", "milled", "milled", "milled"]
+    top = np.array([[1.0, 2.0, 5.0]])
+    along = lay_directions(lays, np.array([2], dtype=np.int32), top, np.array([[0.0, 0.0, 1.0]]))
+    np.testing.assert_allclose(np.abs(along), [[0, 1, 0]], atol=1e-9)
+    finish = sample_finish(np.random.default_rng(3), METAL, mm_per_px=0.12)
+    assert finish.textures[:-1] == before.textures, "the others look as they did"
+    assert (finish.textures[-1].process, height_tile(finish.textures[-1]).shape) == ("ground", (1024, 128))
+    with pytest.raises(InputError, match="expected one of turned, drilled, milled, plain, ground, found 'carved'"):
+        SynthesisOptions(processes={2: "carved"})
 
 
 def test_coordinates_are_ramps_along_and_across_the_lay() -> None:

@@ -30,9 +30,12 @@ app = App(
 app.register_install_completion_command(help="Install the completion of commands and options for this shell.")
 
 
+_NAMES = tuple(each.__name__ for each in ALL)
+
+
 def _add(command: Callable[..., Any]) -> None:
     text, _, example = inspect.getdoc(command).rpartition("\n\n")  # type: ignore[union-attr]
-    app.command(as_command(command), help=text, help_epilogue=example)
+    app.command(as_command(command, _NAMES), help=text, help_epilogue=example)
 
 
 for _command in ALL:

@@ -9,9 +9,8 @@ from __future__ import annotations
 import inspect
 import json as json_module
 import sys
-import tomllib
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypeAlias, get_args, get_origin
 
@@ -20,6 +19,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError, create_model
 
 from viewcov.inspection import records
 from viewcov.inspection.errors import InputError
+from viewcov.inspection.files import read_toml
 from viewcov.inspection.mesh.part import Unit
 from viewcov.inspection.records import Record
 from viewcov.output import listen
@@ -53,16 +53,9 @@ FLAGS = {
     "face_weights": "face-weight",
     "models": "model",
     "noise_seed": "seed",
-    "num_defective": "instances",
-    "num_defects": "defects",
     "num_draws": "robustness",
-    "num_good": "good",
-    "num_instances": "instances",
-    "num_samples": "samples",
-    "num_steps": "steps",
     "num_views": "views",
     "source_format": "from",
-    "splits": "split",
     "time_limit_s": "time-limit",
 }
 """Fields and keywords whose flag has another name."""
@@ -75,11 +68,11 @@ def flag(name: str) -> str:
     return "--" + FLAGS.get(name, name).replace("_", "-")
 
 
-def as_command(function: Callable[..., Any]) -> Callable[..., Any]:
+def as_command(function: Callable[..., Any], others: Collection[str] = ()) -> Callable[..., Any]:
     """A function as a command: the fields of its ``options`` are keywords, and a file may tell all of them.
 
     What has no default is required, from the command line or the file. ``progress`` is not told: bars are shown
-    where someone looks at stderr.
+    where someone looks at stderr. Tables of the file that are named after ``others`` are left to them.
     """
     own = inspect.signature(function, eval_str=True).parameters
     kind = own["options"].annotation if "options" in own else None
@@ -87,7 +80,7 @@ def as_command(function: Callable[..., Any]) -> Callable[..., Any]:
 
     def run(*data: Any, config: Config = None, quiet: Quiet = False, log_file: LogFile = None, **given: Any) -> Any:
         listen(quiet=quiet, log_file=log_file)
-        said = _from_file(config, function.__name__, told) if config else {}
+        said = _from_file(config, function.__name__, others, told) if config else {}
         said |= {name: _table(told[name], value) if _is_table(told[name]) else value for name, value in given.items()}
         _refuse_missing(function.__name__, told, said)
         if kind is not None:
@@ -118,10 +111,14 @@ def _fields(kind: type[Record]) -> dict[str, inspect.Parameter]:
             name,
             inspect.Parameter.KEYWORD_ONLY,
             default=inspect.Parameter.empty if field.is_required() else field.get_default(call_default_factory=True),
-            annotation=Annotated[hints[name], Parameter(help=" ".join((field.description or "").split()))],
+            annotation=Annotated[hints[name], Parameter(help=_plain(field.description or ""))],
         )
         for name, field in kind.model_fields.items()
     }
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.replace("`", "").split())
 
 
 def _shown(told: inspect.Parameter) -> inspect.Parameter:
@@ -132,7 +129,8 @@ def _shown(told: inspect.Parameter) -> inspect.Parameter:
     if default is told.empty:
         annotation, words, default = annotation | None, f"{words} Required.", None
     show = None if default or (default == 0 and default is not False) else False
-    own = Parameter(name=flag(told.name), help=words, show_default=show)
+    negative = f"--no-{flag(told.name)[2:]}" if default is True else ()
+    own = Parameter(name=flag(told.name), negative=negative, help=words, show_default=show)
     return told.replace(annotation=Annotated[annotation, own], default=default)
 
 
@@ -192,20 +190,11 @@ class _Table(Record):
         return cls.model_validate_json(json_module.dumps(obj, default=str))
 
 
-def _from_file(path: Path, command: str, told: _Told) -> dict[str, Any]:
+def _from_file(path: Path, command: str, others: Collection[str], told: _Told) -> dict[str, Any]:
     """What a configuration file says to a command: at its top, and in the table of the command's name."""
-    from viewcov.commands import ALL
-
-    try:
-        content = tomllib.loads(path.read_text("utf-8"))
-    except FileNotFoundError:
-        raise InputError(
-            path, "no such file", expected="a TOML file", found="nothing", remedy="check the path"
-        ) from None
-    except ValueError as error:
-        raise InputError(path, "not a TOML file", expected="valid TOML", found=str(error), remedy="mend it") from None
-    names = {command, *(each.__name__ for each in ALL)}
-    tables = {name: value for name, value in content.items() if isinstance(value, dict) and name in names - set(told)}
+    content = read_toml(path)
+    names = {command, *others} - set(told)
+    tables = {name: value for name, value in content.items() if isinstance(value, dict) and name in names}
     said = {name: value for name, value in content.items() if name not in tables} | tables.get(command, {})
     types: dict[str, Any] = {name: (each.annotation, None) for name, each in told.items() if name != "json"}
     table = records.checked(said, create_model("Options", __base__=_Table, **types), where=path, remedy="mend it")

@@ -10,9 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel
-
-from viewcov.inspection.files import finite
+from pydantic_core import to_jsonable_python
 
 _handlers: list[logging.Handler] = []
 
@@ -38,7 +36,7 @@ def listen(*, quiet: bool, log_file: Path | None) -> None:
             handler.setLevel(logging.ERROR)
     if log_file is not None:
         _hear(logging.FileHandler(log_file, encoding="utf-8"), "%(asctime)s %(levelname)s %(name)s: %(message)s")
-        _handlers[-1].handle(_record(logging.INFO, " ".join(sys.argv)))
+        _handlers[-1].handle(_record(logging.INFO, " ".join(["viewcov", *sys.argv[1:]])))
 
 
 def complain(message: object) -> None:
@@ -59,15 +57,18 @@ def _hear(handler: logging.Handler, form: str) -> None:
 
 def say(value: Any, *, json: bool = False) -> None:
     """Print a value on stdout: as one JSON object, or as aligned lines."""
-    if isinstance(value, BaseModel):
-        value = value.model_dump(mode="json", by_alias=True)
+    value = to_jsonable_python(value, by_alias=True, inf_nan_mode="null", fallback=_plain)
     if json:
-        sys.stdout.write(json_module.dumps(finite(value), indent=2, allow_nan=False, default=str) + "\n")
+        sys.stdout.write(json_module.dumps(value, indent=2, allow_nan=False) + "\n")
     elif isinstance(value, dict):
         sys.stdout.write("\n".join(_lines(value, indent=0)) + "\n")
     else:
         sys.stdout.write(f"{value}\n")
     sys.stdout.flush()
+
+
+def _plain(value: Any) -> Any:
+    return value.tolist() if hasattr(value, "tolist") else str(value)
 
 
 def _lines(table: dict[Any, Any], *, indent: int) -> list[str]:

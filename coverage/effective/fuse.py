@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from viewcov.coverage.effective.calibration import Calibration, calibration_for
 from viewcov.coverage.effective.defects import SurfaceDefect, adjacency_of, find_defects
-from viewcov.coverage.effective.evidence import Gathered, gather_evidence, require_predictions
+from viewcov.coverage.effective.evidence import Gathered, gather_evidence, inspection_surface, require_predictions
 from viewcov.coverage.effective.figures import FusedFigures
 from viewcov.coverage.effective.matching import (
     LOW_SHARE,
@@ -20,7 +20,7 @@ from viewcov.coverage.effective.rules import RULES
 from viewcov.coverage.effective.truth import SurfaceTruth, truth_on_elements
 from viewcov.inspection.arrays import Floats32
 from viewcov.inspection.folder import InspectionFolder
-from viewcov.inspection.mesh.surface import Surface, cut_surface
+from viewcov.inspection.mesh.surface import Surface
 
 _DEFAULTS = FuseOptions()
 
@@ -71,12 +71,6 @@ class FusedInspection:
         )
 
 
-def inspection_surface(folder: InspectionFolder) -> Surface:
-    """The surface of an inspection's part, cut as its requirements ask for."""
-    plan = folder.plan()
-    return cut_surface(plan.load_part(), plan.requirements.element_edge_mm)
-
-
 def fuse_inspection(
     folder: InspectionFolder, model: str, options: FuseOptions = _DEFAULTS, *, progress: bool = False
 ) -> FusedInspection:
@@ -93,6 +87,7 @@ def fuse_inspection(
     surface = inspection_surface(folder)
     gathered = gather_evidence(surface, folder, model, progress=progress)
     truth = truth_on_elements(surface, folder) if folder.truth_path.is_file() else None
+    gathered = gather_evidence(surface, folder, model, progress=progress)
     return fuse_evidence(surface, folder, gathered, calibration, rule=options.rule, truth=truth)
 
 

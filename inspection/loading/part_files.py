@@ -71,8 +71,7 @@ def load_part(path: str | Path, *, units: str | None = None, scale_mm: float | N
         file = Path(path)
         data = _bytes_of(file)
         digest, name, source_path = sha256_of(data), file.stem, str(file.resolve())
-        mesh = _mesh_of(file, data, units)
-        file_units = _file_units(file, data)
+        mesh, file_units = _mesh_of(file, data, units)
     findings = _refuse_impossible(mesh, str(path), MM_PER_UNIT[units or "mm"])
     mesh, mended = mend(mesh)
     if not len(mesh.faces):
@@ -125,32 +124,21 @@ def _builtin(path: str) -> tuple[Mesh, str]:
     return Mesh(vertices=vertices, faces=faces, cad_face_idx=cad_face_idx), digest
 
 
-def _mesh_of(file: Path, data: bytes, units: str | None) -> Mesh:
-    if file.suffix.lower() in STEP_SUFFIXES:
-        if units is not None:
-            raise InputError(
-                "--units", f"{file.name} states its own unit", expected="no --units for a STEP file", found=units,
-                remedy="leave it out, or set the size with --scale-mm",
-            )  # fmt: skip
-        return _step_mesh(file, data)
-    solids = _read_solids(file, data, file_type=file.suffix.lower().lstrip("."))
-    default = "m" if file.suffix.lower() in (".glb", ".gltf") else "mm"
-    return _joined(file, solids, MM_PER_UNIT[units or default])
-
-
-def _file_units(file: Path, data: bytes) -> str | None:
-    """The unit that a file states; None for kinds of files that state none."""
-    suffix = file.suffix.lower()
-    if suffix in STEP_SUFFIXES:
-        return length_unit(data)
-    return "m" if suffix in (".glb", ".gltf") else None
-
-
-def _step_mesh(file: Path, data: bytes) -> Mesh:
+def _mesh_of(file: Path, data: bytes, units: str | None) -> tuple[Mesh, str | None]:
+    """The mesh in millimetres, and the unit that the file states if its kind states one."""
+    if file.suffix.lower() not in STEP_SUFFIXES:
+        stated = "m" if file.suffix.lower() in (".glb", ".gltf") else None
+        solids = _read_solids(file, data, file_type=file.suffix.lower().lstrip("."))
+        return _joined(file, solids, MM_PER_UNIT[units or stated or "mm"]), stated
+    if units is not None:
+        raise InputError(
+            "--units", f"{file.name} states its own unit", expected="no --units for a STEP file", found=units,
+            remedy="leave it out, or set the size with --scale-mm",
+        )  # fmt: skip
     import cascadio  # noqa: F401  # Lets trimesh read the CAD faces.
 
     solids = _read_solids(file, glb_of_step(file, data), file_type="glb")
-    return _joined(file, _without_annotations(solids), MM_PER_UNIT["m"])
+    return _joined(file, _without_annotations(solids), MM_PER_UNIT["m"]), length_unit(data)
 
 
 def _read_solids(file: Path, data: bytes, *, file_type: str) -> list[trimesh.Trimesh]:

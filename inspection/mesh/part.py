@@ -98,11 +98,8 @@ class Part:
             raise ValueError(
                 f"faces must index {len(self.vertices_mm)} vertices, got {self.faces.min()} to {self.faces.max()}"
             )
-        put(
-            self,
-            "cad_face_idx",
-            locked(self.cad_face_idx, name="cad_face_idx", shape=(num_faces,), dtype=np.int32),
-        )
+        cad_face_idx = locked(self.cad_face_idx, name="cad_face_idx", shape=(num_faces,), dtype=np.int32)
+        put(self, "cad_face_idx", cad_face_idx)
         inspected = np.ones(num_faces, dtype=bool) if self.inspected is None else self.inspected
         put(self, "inspected", locked(inspected, name="inspected", shape=(num_faces,), dtype=np.bool_))
 

@@ -11,11 +11,11 @@ from typing import Any
 
 from viewcov.commands.data import check, synthesize
 from viewcov.commands.demo import demo
-from viewcov.commands.models import predict, test, train
+from viewcov.commands.models import calibrate, predict, test, train
 from viewcov.commands.planning import convert, evaluate, plan, route
 from viewcov.commands.results import compare, cover, fuse, report, view
 
 ALL: tuple[Callable[..., Any], ...] = (
     *(demo, check, plan, route, evaluate, convert, synthesize),
-    *(train, test, predict, cover, fuse, compare, view, report),
+    *(train, test, predict, calibrate, cover, fuse, compare, view, report),
 )

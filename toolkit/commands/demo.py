@@ -10,7 +10,7 @@ from cyclopts import Parameter
 import viewcov
 from viewcov.options import Jobs, Json, PartFile
 from viewcov.output import say
-from viewcov.workflows.demo import DemoOptions, headline, show_if_possible
+from viewcov.workflows.demo import DemoOptions, show_if_possible
 
 
 def demo(
@@ -31,7 +31,8 @@ def demo(
     if json:
         say(summary, json=True)
         return
-    for line in headline(summary):
-        say(line)
+    from viewcov.workflows.summary import headline
+
+    say("\n".join(headline(summary)))
     say(f"report: {out / 'report.html'}")
     show_if_possible(out)

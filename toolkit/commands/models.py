@@ -1,4 +1,4 @@
-"""The commands about segmentation models: train, test, predict."""
+"""The commands about segmentation models: train, test, predict, calibrate."""
 
 from __future__ import annotations
 
@@ -8,21 +8,25 @@ from typing import Annotated
 from cyclopts import Parameter
 
 import viewcov
-from viewcov.inspection.folder import Split
-from viewcov.inspection.records import AtLeastOne
-from viewcov.options import Inspection, Json, ModelName, Seed
+from viewcov.coverage.effective.options import CalibrateOptions
+from viewcov.inspection.errors import InputError
+from viewcov.inspection.folder import Dataset
+from viewcov.options import Inspection, Jobs, Json, ModelName, Out
 from viewcov.output import say
+from viewcov.segmentation.images import SampleSet
+from viewcov.segmentation.options import STACK, PredictionOptions, TestOptions, TrainingOptions
+
+ReaderName = Annotated[str, Parameter(help="Layout of the data: viewcov's own, or that of a published data set.")]
 
 
 def train(
-    datasets: Annotated[list[Path], Parameter(help="Folders of data sets.")],
+    datasets: Annotated[list[Path], Parameter(help="Folders of data sets; those of viewcov may be several.")],
     /,
     *,
+    options: TrainingOptions,
     out: Annotated[Path, Parameter(help="Folder of the model.")],
-    name: Annotated[str | None, Parameter(help="The model's name; the folder's if not given.")] = None,
-    stack: Annotated[bool, Parameter(help="Feed the exposure stack (x 1, 2, 4) instead of the plain image.")] = False,
-    num_steps: Annotated[AtLeastOne, Parameter(help="Optimiser steps.")] = 2500,
-    seed: Seed = 0,
+    reader: ReaderName = "viewcov",
+    stack: Annotated[bool, Parameter(help="Feed the exposure stack: short for --exposures 0 1 2.")] = False,
     json: Json = False,
     progress: bool = False,
 ) -> None:
@@ -30,16 +34,9 @@ def train(
 
     Example: viewcov train twin --out models/stack --stack --steps 5000
     """
-    figures = viewcov.train(
-        viewcov.joined([viewcov.read_dataset(path) for path in datasets]),
-        out,
-        name=name or out.name,
-        exposures=(0.0, 1.0, 2.0) if stack else (0.0,),
-        num_steps=num_steps,
-        seed=seed,
-        progress=progress,
-    )
-    say(figures, json=json)
+    if stack:
+        options = options.model_copy(update={"exposures": STACK})
+    say(viewcov.train(_labelled(datasets, reader), out, options, progress=progress), json=json)
 
 
 def test(
@@ -47,7 +44,8 @@ def test(
     dataset: Annotated[Path, Parameter(help="Folder of a data set.")],
     /,
     *,
-    split: Annotated[Split, Parameter(help="Inspections to measure on.")] = "test",
+    options: TestOptions,
+    reader: ReaderName = "viewcov",
     json: Json = False,
     progress: bool = False,
 ) -> None:
@@ -55,15 +53,54 @@ def test(
 
     Example: viewcov test stack twin --split validation
     """
-    say(viewcov.test(model, viewcov.read_dataset(dataset), split=split, progress=progress), json=json)
+    say(viewcov.test(model, _labelled([dataset], reader), options, progress=progress), json=json)
 
 
-def predict(model: ModelName, inspection: Inspection, /, *, json: Json = False, progress: bool = False) -> None:
+def predict(
+    model: ModelName,
+    inspection: Inspection,
+    /,
+    *,
+    options: PredictionOptions,
+    json: Json = False,
+    progress: bool = False,
+) -> None:
     """Write a model's defect probability for every image of an inspection or data set.
 
     Example: viewcov predict stack twin
     """
     loaded = viewcov.load_model(model)
     folders = viewcov.open_inspections(inspection)
-    num_new = sum(viewcov.predict(loaded, folder, progress=progress) for folder in folders)
+    num_new = sum(viewcov.predict(loaded, folder, options, progress=progress) for folder in folders)
     say({"model": loaded.name, "inspections": len(folders), "images_predicted": num_new}, json=json)
+
+
+def calibrate(
+    model: Annotated[str, Parameter(help="Name of the predictions: a folder under predictions/.")],
+    inspection: Inspection,
+    /,
+    *,
+    options: CalibrateOptions,
+    out: Out = None,
+    jobs: Jobs = 2,
+    json: Json = False,
+    progress: bool = False,
+) -> None:
+    """Set a model's thresholds by its predictions for inspections with truth, for 'cover' and 'fuse' to use.
+
+    Example: viewcov calibrate mine twin --split validation
+    """
+    calibration, path = viewcov.calibrate(model, inspection, options, out=out, jobs=jobs, progress=progress)
+    say({"calibration": str(path), **calibration.model_dump(mode="json")}, json=json)
+
+
+def _labelled(paths: list[Path], reader: str) -> Dataset | SampleSet:
+    """The images of data sets: viewcov's own with all that belongs to them, others as the reader finds them."""
+    if reader == "viewcov":
+        return viewcov.joined([viewcov.read_dataset(path) for path in paths])
+    if len(paths) > 1:
+        raise InputError(
+            "train", "several data sets", expected=f"one in the layout {reader!r}", found=str(len(paths)),
+            remedy="train on one",
+        )  # fmt: skip
+    return viewcov.open_samples(paths[0], reader)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from cyclopts import Parameter
 
 import viewcov
-from viewcov.coverage.effective.rules import Rule
+from viewcov.coverage.effective.figures import FusedFigures
+from viewcov.coverage.effective.options import CoverOptions, FuseOptions
 from viewcov.inspection.errors import InputError
-from viewcov.inspection.records import Share
-from viewcov.options import Inspection, Jobs, Json, ModelNames, Out, Required, Seed
+from viewcov.options import Inspection, Jobs, Json, ModelNames, Out, Required
 from viewcov.output import say
 
 
@@ -19,10 +20,10 @@ def cover(
     inspection: Inspection,
     /,
     *,
+    options: CoverOptions,
     models: ModelNames,
     out: Out = None,
     coverage: Required = None,
-    seed: Seed = 0,
     jobs: Jobs = 2,
     json: Json = False,
     progress: bool = False,
@@ -31,25 +32,23 @@ def cover(
 
     Example: viewcov cover twin --model plain stack --out results
     """
+    from viewcov.viewer.report.content import Content
     from viewcov.workflows.results import write_cover
+    from viewcov.workflows.summary import headline
 
-    folders = viewcov.open_inspections(inspection)
-    result = viewcov.cover(folders, models, seed=seed, jobs=jobs, progress=progress)
+    result = viewcov.cover(inspection, models, options, jobs=jobs, progress=progress)
     write_cover(out or inspection / "results", result)
-    figures = result.to_json()
-    say(figures, json=json)
-    return coverage is None or all(row["coverage"] >= coverage for row in figures["variants"].values())
+    figures = result.figures
+    say(figures if json else "\n".join(headline(Content(effective=figures))), json=json)
+    return coverage is None or all(row.effective_coverage >= coverage for row in figures.models.values())
 
 
 def fuse(
     inspection: Inspection,
     /,
     *,
+    options: FuseOptions,
     models: ModelNames,
-    rule: Annotated[Rule, Parameter(help="How the evidence of the views is put together.")] = "log_odds",
-    threshold: Annotated[
-        Share | None, Parameter(help="Fused probability of a defect; the model's own for the rule if not given.")
-    ] = None,
     json: Json = False,
     progress: bool = False,
 ) -> None:
@@ -59,13 +58,27 @@ def fuse(
     """
     from viewcov.workflows.results import write_fused
 
-    figures: dict[str, Any] = {}
+    figures: dict[str, dict[str, FusedFigures]] = {}
     for folder in viewcov.open_inspections(inspection):
         for name in models:
-            result = viewcov.fuse(folder, name, rule=rule, threshold=threshold, progress=progress)
-            write_fused(folder, result)
-            figures.setdefault(folder.name, {})[name] = result.to_json()
-    say(figures, json=json)
+            result = viewcov.fuse(folder, name, options, progress=progress)
+            write_fused(result)
+            figures.setdefault(folder.name, {})[result.figures.model] = result.figures
+            if not json:
+                say("\n".join(_defect_lines(result.figures)))
+    if json:
+        say(figures, json=True)
+
+
+def _defect_lines(figures: FusedFigures) -> Iterator[str]:
+    yield f"{figures.inspection}, {figures.model}: {len(figures.defects)} defects by {figures.rule}"
+    for one in figures.defects:
+        x, y, z = one.center_mm
+        told = {True: ", true", False: ", false alarm", None: ""}[one.true]
+        yield (
+            f"  {one.id:>3}  {one.area_mm2:8.2f} mm2 at ({x:.1f}, {y:.1f}, {z:.1f}) mm, "
+            f"probability {one.mean_probability:.2f}, views {' '.join(one.views) or 'none'}{told}"
+        )
 
 
 def compare(
@@ -79,10 +92,6 @@ def compare(
 
     Example: viewcov compare results/plain results/stack --out difference.png
     """
-    if len(results) < 2:
-        raise InputError(
-            "compare", "too few results", expected="at least two", found=str(len(results)), remedy="name two results"
-        )
     say(viewcov.compare(results, picture=out), json=json)
 
 
@@ -91,10 +100,10 @@ def view(result: Annotated[Path, Parameter(help="A .vtp file, or a folder with r
 
     Example: viewcov view demo/results
     """
+    from viewcov.viewer.result_files import surface_files
     from viewcov.viewer.window import has_display
-    from viewcov.workflows.results import result_files
 
-    files = result_files(result)
+    files = surface_files(result)
     if not has_display():
         raise InputError(
             result, "there is no display", expected="an X server at DISPLAY", found="none",
