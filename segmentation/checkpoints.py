@@ -10,8 +10,7 @@ from pydantic import Field
 
 from viewcov.inspection.errors import InputError
 from viewcov.inspection.files import replacing, sha256_of
-from viewcov.inspection.predictions import Sha256
-from viewcov.inspection.records import Count, FileRecord, NotNegative, Record, Share, read_record, write_record
+from viewcov.inspection.records import Count, FileRecord, NotNegative, Record, Sha256, Share, read_record, write_record
 from viewcov.segmentation.cards import TrainingRequest, Validation
 
 if TYPE_CHECKING:

@@ -17,8 +17,8 @@ from tqdm import tqdm
 from viewcov.inspection.arrays import Bools, Floats, Floats32, Ints
 from viewcov.inspection.files import read_levels
 from viewcov.inspection.folder import Dataset, Split
-from viewcov.inspection.predictions import ModelName, PixelThreshold, Sha256
-from viewcov.inspection.records import Count, FileRecord, Known, NotNegative, Record
+from viewcov.inspection.predictions import ModelName, PixelThreshold
+from viewcov.inspection.records import Count, FileRecord, Known, NotNegative, Record, Sha256
 from viewcov.segmentation.images import (
     LabelledImage,
     Sample,

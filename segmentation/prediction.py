@@ -12,12 +12,11 @@ from tqdm import tqdm
 
 from viewcov.inspection.arrays import Floats32
 from viewcov.inspection.errors import InputError
-from viewcov.inspection.files import read_grey, write_grey
+from viewcov.inspection.files import files_in, read_grey, write_grey
 from viewcov.inspection.folder import InspectionFolder
 from viewcov.inspection.predictions import (
     PredictionsCard,
     folder_for_card,
-    predictions_card_path,
     read_predictions_card,
     write_predictions_card,
 )
@@ -167,7 +166,7 @@ def _claim(model: SegmentationModel, folder: InspectionFolder) -> None:
     )
     present = _card(model, folder)
     if present is None or present.weights_sha256 != model.weights_sha256:
-        for path in predictions_card_path(folder, model.name).parent.glob("*.png"):
+        for path in files_in(folder.predictions(model.name), "*.png"):
             path.unlink()
     if present != wanted:
         write_predictions_card(folder, wanted)

@@ -18,11 +18,13 @@ from tqdm import tqdm
 
 from viewcov.inspection.arrays import Floats
 from viewcov.inspection.errors import InputError
-from viewcov.inspection.files import read_json, sha256_of, write_grey, write_json, write_levels, write_table
+from viewcov.inspection.files import read_json, sha256_of, write_grey, write_levels, write_table
 from viewcov.inspection.folder import Dataset, InspectionFolder, Split, read_dataset, write_dataset
 from viewcov.inspection.lay import FaceLay, Process, face_lays
 from viewcov.inspection.mesh.part import Part
 from viewcov.inspection.plan import InspectionPlan, write_plan
+from viewcov.inspection.planted import PlantedDefect, Truth
+from viewcov.inspection.records import write_record
 from viewcov.inspection.viewpoint import Viewpoint
 from viewcov.synthesis.defects import Defect, DefectRanges, sample_defects
 from viewcov.synthesis.imprint import Imprint, imprint, refined_for
@@ -32,7 +34,6 @@ from viewcov.synthesis.textures import Finish, sample_finish
 
 log = logging.getLogger(__name__)
 
-TRUTH_SCHEMA = "viewcov-truth/1"
 SPLITS: tuple[Split, ...] = get_args(Split)
 
 _MAX_PLANTINGS = 5
@@ -255,36 +256,27 @@ def _view_paths(folder: InspectionFolder, view_id: str) -> tuple[Path, Path, Pat
 
 
 def _write_truth(folder: InspectionFolder, made: Imprint, finish: Finish, rejected: dict[str, int], seed: int) -> None:
-    areas = made.defect_areas_mm2()
-    records = [
-        {
-            "id": defect.id,
-            "kind": defect.kind,
-            "center_mm": defect.center_mm.tolist(),
-            "normal": defect.normal.tolist(),
-            "size_mm": defect.size_mm,
-            "depth_mm": defect.depth_mm,
-            "width_mm": defect.width_mm,
-            "area_mm2": float(area),
-            "part_face": defect.part_face,
-            "cad_face": defect.cad_face,
-            "rim": defect.rim,
-            "path_mm": defect.path_mm.round(4).tolist(),
-            "parameters": defect.parameters,
-        }
-        for defect, area in zip(made.defects, areas, strict=True)
-    ]
-    write_table(folder.truth_samples_path, made.truth_samples())
-    write_json(
-        folder.truth_path,
-        {
-            "schema_version": TRUTH_SCHEMA,
-            "defects": records,
-            "rejected_sites": rejected,
-            "seed": seed,
-            "texture": finish.to_dict(),
-        },
+    defects = tuple(
+        PlantedDefect(
+            id=defect.id,
+            kind=defect.kind,
+            center_mm=defect.center_mm.tolist(),
+            normal=defect.normal.tolist(),
+            size_mm=defect.size_mm,
+            depth_mm=defect.depth_mm,
+            width_mm=defect.width_mm,
+            area_mm2=float(area),
+            part_face=defect.part_face,
+            cad_face=defect.cad_face,
+            rim=defect.rim,
+            path_mm=defect.path_mm.round(4).tolist(),
+            parameters=defect.parameters,
+        )
+        for defect, area in zip(made.defects, made.defect_areas_mm2(), strict=True)
     )
+    write_table(folder.truth_samples_path, made.truth_samples())
+    truth = Truth(defects=defects, rejected_sites=rejected, seed=seed, texture=finish.to_dict())
+    write_record(folder.truth_path, truth)
 
 
 def _jittered(plan: InspectionPlan, options: SynthesisOptions, name: str) -> InspectionPlan:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -13,10 +13,9 @@ from viewcov.inspection.arrays import Floats, Ints, locked_floats
 from viewcov.inspection.errors import InputError
 from viewcov.inspection.mesh.normals import cad_corner_normals, unit
 from viewcov.inspection.mesh.part import Part, triangle_areas
+from viewcov.inspection.planted import DefectKind
 from viewcov.inspection.rig.requirements import Requirements
 from viewcov.synthesis.walks import Walk, Walker
-
-Kind = Literal["dent", "scratch"]
 
 LABELLED_DEPTH = 0.05
 """Share of its depth that the surface must have sunk to count as part of a defect."""
@@ -38,7 +37,7 @@ class Defect:
     id: int
     """Number from 1, the same in label images and truth files."""
 
-    kind: Kind
+    kind: DefectKind
     """``dent``: a round hollow; ``scratch``: a groove along a path."""
 
     center_mm: Floats

@@ -27,7 +27,8 @@ from viewcov.coverage.effective.pod import (
     pod_by_size,
     pod_map,
 )
-from viewcov.coverage.effective.truth import PlantedDefect, SurfaceTruth
+from viewcov.coverage.effective.truth import SurfaceTruth
+from viewcov.inspection.planted import PlantedDefect
 
 
 def trials_of(

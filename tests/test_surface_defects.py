@@ -23,9 +23,10 @@ from viewcov.coverage.effective.matching import (
     single_view_f1,
     view_probability,
 )
-from viewcov.coverage.effective.truth import PlantedDefect, SurfaceTruth, truth_from_samples
+from viewcov.coverage.effective.truth import SurfaceTruth, truth_from_samples
 from viewcov.inspection.mesh.part import Part, PartSource
 from viewcov.inspection.mesh.surface import Surface, cut_surface
+from viewcov.inspection.planted import PlantedDefect
 
 SIDE = 12
 """Cells along each side; cell (row, column) has elements 2 k and 2 k + 1 with k = row * SIDE + column."""

@@ -25,6 +25,7 @@ from viewcov.coverage.effective.rules import BASE_RATE, RULES
 from viewcov.coverage.effective.truth import SurfaceTruth, truth_on_elements
 from viewcov.inspection.arrays import Floats
 from viewcov.inspection.errors import InputError
+from viewcov.inspection.files import inside
 from viewcov.inspection.folder import InspectionFolder
 from viewcov.inspection.mesh.surface import Surface
 from viewcov.inspection.predictions import calibration_path, model_folder
@@ -171,7 +172,7 @@ def calibration_for(folder: InspectionFolder, model: str, options: FuseOptions) 
 def own_calibration_path(folder: InspectionFolder, model: str) -> Path:
     """Where the calibration of a model that has no folder goes: into the data set, or else the inspection."""
     above = (root for root in folder.root.resolve().parents[:2] if (root / "dataset.json").is_file())
-    return next(above, folder.root) / "calibrations" / f"{model}.json"
+    return inside(next(above, folder.root), "calibrations", f"{model}.json", what="model")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

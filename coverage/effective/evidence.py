@@ -246,7 +246,7 @@ def require_predictions(folder: InspectionFolder, model: str, view_ids: Sequence
 
 def evidence_path(folder: InspectionFolder, model: str) -> Path:
     """Where the table of a model for an inspection lies."""
-    return folder.results / model / "evidence.parquet"
+    return folder.results_of(model) / "evidence.parquet"
 
 
 def write_evidence_table(path: str | Path, table: EvidenceTable) -> None:

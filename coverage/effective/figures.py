@@ -11,7 +11,7 @@ from pydantic import computed_field, model_validator
 
 from viewcov.coverage.effective.intervals import Interval
 from viewcov.inspection.folder import Split
-from viewcov.inspection.records import Count, FileRecord, Known, Record, Share, read_record, write_record
+from viewcov.inspection.records import Count, FileRecord, Known, Name, Record, Share, read_record, write_record
 
 
 class EffectiveCoverage(Record):
@@ -180,7 +180,7 @@ class EffectiveFigures(FileRecord):
     seen_area_mm2: float
     """Area that the images show, the mean over inspections."""
 
-    models: dict[str, ModelFigures]
+    models: dict[Name, ModelFigures]
     """By model."""
 
     paired: tuple[PairedDifference, ...]
@@ -324,7 +324,7 @@ class FusedFigures(FileRecord):
     inspection: str
     """Name of the inspection."""
 
-    model: str
+    model: Name
     rule: str
     """Rule behind ``defects``."""
 

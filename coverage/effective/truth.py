@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
 
 from viewcov.inspection.arrays import Bools, Floats, Ints, Ints32
 from viewcov.inspection.errors import InputError
 from viewcov.inspection.files import read_table
 from viewcov.inspection.mesh.surface import Surface
-from viewcov.inspection.records import AtLeastOne, Count, FileRecord, NotNegative, Record, read_record, write_record
+from viewcov.inspection.planted import PlantedDefect, Truth
+from viewcov.inspection.records import read_record
 
 if TYPE_CHECKING:
     from viewcov.inspection.folder import InspectionFolder
@@ -29,67 +29,6 @@ it; one that cuts a corner by less than a tenth leaves nothing that a pixel ther
 _NEAREST = 16
 _INSIDE = -1e-6
 _PAIRS_AT_ONCE = 4_000_000
-
-
-Point = tuple[float, float, float]
-
-
-class PlantedDefect(Record):
-    """One defect of ``truth.json``."""
-
-    id: AtLeastOne
-    """Number of the defect, from 1."""
-
-    kind: str
-    """``dent`` or ``scratch``."""
-
-    center_mm: Point
-    """The site on the part's surface."""
-
-    size_mm: NotNegative
-    """Largest extent on the surface."""
-
-    depth_mm: NotNegative
-    """Largest depth."""
-
-    width_mm: NotNegative
-    """Extent across."""
-
-    area_mm2: NotNegative
-    """Area on the surface."""
-
-    cad_face: int
-    """CAD face of the site."""
-
-    normal: Point | None = None
-    """Outward normal of the CAD face at the site."""
-
-    part_face: Count | None = None
-    """Triangle of the part at the site."""
-
-    rim: float | None = None
-    """Height of the raised rim or burr around it, as a share of the depth."""
-
-    path_mm: tuple[Point, ...] = ()
-    """A groove's path on the surface; one point for a dent."""
-
-    parameters: dict[str, Any] = Field(default_factory=dict)
-    """What it was made with."""
-
-
-class TruthFile(FileRecord):
-    """``truth.json``: what was planted in an inspection."""
-
-    REMEDY: ClassVar[str] = "make it again with 'viewcov synthesize'"
-
-    schema_version: Literal["viewcov-truth/1"] = "viewcov-truth/1"
-    defects: tuple[PlantedDefect, ...]
-    rejected_sites: dict[str, Count] = Field(default_factory=dict)
-    """Sites that were drawn and not used, by reason."""
-
-    seed: int | None = None
-    texture: dict[str, Any] = Field(default_factory=dict)
-    """Finish of the surface."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -150,7 +89,7 @@ def truth_on_elements(surface: Surface, folder: InspectionFolder) -> SurfaceTrut
     InputError
         If a truth file is missing or not valid, or belongs to another part.
     """
-    defects = read_truth(folder).defects
+    defects = read_record(folder.truth_path, Truth).defects
     samples = _read_samples(folder.truth_samples_path, defects, num_faces=len(surface.part.faces))
     points = np.column_stack([samples["x_mm"], samples["y_mm"], samples["z_mm"]]).astype(np.float64)
     element = locate(surface, samples["part_face"].astype(np.int64), points)
@@ -183,16 +122,6 @@ def truth_from_samples(
         area_mm2=area,
         center_element_idx=center,
     )
-
-
-def read_truth(folder: InspectionFolder) -> TruthFile:
-    """What was planted in an inspection; raises InputError if its ``truth.json`` is missing or not valid."""
-    return read_record(folder.truth_path, TruthFile)
-
-
-def write_truth(folder: InspectionFolder, truth: TruthFile) -> None:
-    """Write the ``truth.json`` of an inspection."""
-    write_record(folder.truth_path, truth)
 
 
 def locate(surface: Surface, part_face: Ints, points_mm: Floats) -> Ints:
@@ -265,13 +194,7 @@ def _insideness(surface: Surface, element: Ints, points_mm: Floats) -> Floats:
 
 
 def _read_samples(path: Path, defects: tuple[PlantedDefect, ...], *, num_faces: int) -> dict[str, NDArray[Any]]:
-    samples = read_table(path)
-    names = ("defect_id", "part_face", "x_mm", "y_mm", "z_mm", "area_mm2")
-    missing = [name for name in names if name not in samples]
-    if missing:
-        raise InputError(
-            path, "a column is missing", expected=", ".join(names), found=f"no {missing[0]}", remedy="synthesize again"
-        )
+    samples = read_table(path, integers=("defect_id", "part_face"), numbers=("x_mm", "y_mm", "z_mm", "area_mm2"))
     stray = np.setdiff1d(samples["defect_id"], [defect.id for defect in defects])
     if stray.size:
         raise InputError(

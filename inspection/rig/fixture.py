@@ -11,7 +11,7 @@ import numpy as np
 
 from viewcov.inspection.arrays import Bools, Floats, Ints, checked_number
 from viewcov.inspection.errors import InputError
-from viewcov.inspection.files import sha256_of
+from viewcov.inspection.files import found_from, sha256_of
 from viewcov.inspection.loading.cad import STEP_SUFFIXES
 from viewcov.inspection.loading.part_files import MM_PER_UNIT, load_part
 from viewcov.inspection.mesh.part import Part
@@ -55,7 +55,7 @@ class Fixture:
 
     def located(self, folder: Path) -> Fixture:
         """The same with the meshes' paths taken from ``folder`` on."""
-        return replace(self, meshes=tuple(str((folder / mesh).resolve()) for mesh in self.meshes))
+        return replace(self, meshes=tuple(found_from(folder, mesh) for mesh in self.meshes))
 
     def identified(self) -> Fixture:
         """The same with the SHA-256 of each mesh file, where they were not given.

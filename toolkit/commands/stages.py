@@ -92,7 +92,7 @@ def check(
     from viewcov.inspection.check import check_path
 
     report = check_path(path, units=units, scale_mm=scale_mm, rig=rig)
-    say(report.to_json() if json else _check_lines(report), json=json)
+    say(report.model_dump(mode="json") if json else report.text, json=json)
     return report.ok
 
 
@@ -311,12 +311,6 @@ def report(result: Path, /, *, out: Out = None, json: Json = False) -> None:
     from viewcov.workflows.gallery import report_on
 
     say({"report": str(report_on(result, out))}, json=json)
-
-
-def _check_lines(report: Any) -> str:
-    head = f"{report.path}: {report.kind}, {'ok' if report.ok else 'not ok'}"
-    lines = [f"  {f.severity}: {f.name} ({f.count}): {f.remedy}" for f in report.findings]
-    return "\n".join([head, *lines])
 
 
 ALL: tuple[Callable[..., Any], ...] = (

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from tqdm import tqdm
 
-from viewcov.inspection.files import finite, read_grey, read_json, read_mask, write_json
+from viewcov.inspection.files import finite, inside, read_grey, read_json, read_mask, write_json
 from viewcov.inspection.folder import InspectionFolder
 from viewcov.viewer.charts import PodCurve, coverage_chart, pod_chart
 from viewcov.viewer.heatmaps import heatmap, panel_size
@@ -170,7 +170,7 @@ def _effective(vtp: Path, summary: Mapping[str, Any], folder: Path, views: _View
     effective = summary["effective"]
     for model, row in effective["variants"].items():
         size = f"{row['reference_size_mm']:.1f} mm"
-        state, pod = folder / f"effective-{model}.png", folder / f"pod-{model}.png"
+        state, pod = inside(folder, f"effective-{model}.png"), inside(folder, f"pod-{model}.png")
         yield (
             Picture(
                 path=state, title=f"Effective coverage, {model}", section="effective",
@@ -206,8 +206,8 @@ def _effective(vtp: Path, summary: Mapping[str, Any], folder: Path, views: _View
 
 
 def _fused(inspection: InspectionFolder, model: str, rule: str, folder: Path, views: _ViewsOf) -> Iterator[Draw]:
-    mesh = read_vtp(inspection.results / model / "fused.vtp")
-    figures = read_json(inspection.results / model / "fused.json")
+    mesh = read_vtp(inspection.results_of(model) / "fused.vtp")
+    figures = read_json(inspection.results_of(model) / "fused.json")
     looks = {True: (_FOUND, "true"), False: (_FALSE, "false alarm"), None: (_MISSED, "reported defect")}
     found = [_ring(one, *looks[one["true"]]) for one in figures["defects"]]
     path = folder / "fused.png"

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from viewcov.inspection.errors import InputError
-from viewcov.inspection.files import finite, write_json, write_table
+from viewcov.inspection.files import files_in, finite, write_json, write_table
 from viewcov.inspection.mesh.surface import Surface
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def write_fused(result: FusedInspection) -> None:
     arrays["defect"] = defect
     if result.truth is not None:
         arrays["true_share"] = result.truth.share().astype(np.float32)
-    root = result.folder.results / result.calibration.model
+    root = result.folder.results_of(result.calibration.model)
     _write_arrays(root / "fused", result.surface, arrays)
     write_figures(root / "fused.json", result.figures)
 
@@ -104,7 +104,8 @@ def result_files(path: Path) -> list[Path]:
     if path.suffix == ".vtp" and path.is_file():
         return [path]
     order = ("effective.vtp", "geometric.vtp", "fused.vtp")
-    found = sorted(path.rglob("*.vtp"), key=lambda file: (order.index(file.name) if file.name in order else 9, file))
+    found = files_in(path, "**/*.vtp")
+    found.sort(key=lambda file: (order.index(file.name) if file.name in order else 9, file))
     if not found:
         raise InputError(
             path, "no result to show", expected="a .vtp file or a folder with one",

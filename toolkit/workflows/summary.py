@@ -97,7 +97,7 @@ def shown_inspection(fused: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
 def _fused_files(root: Path) -> Iterator[dict[str, Any]]:
     for folder in inspections_under(root):
         for model in folder.models():
-            value = _optional(folder.results / model / "fused.json")
+            value = _optional(folder.results_of(model) / "fused.json")
             if value is not None:
                 yield value
 
