@@ -12,7 +12,7 @@ from viewcov.inspection.files import files_in, read_levels, sha256_of
 from viewcov.inspection.folder import InspectionFolder, Split, read_dataset
 from viewcov.inspection.loading.cad import STEP_SUFFIXES
 from viewcov.inspection.loading.part_files import MESH_SUFFIXES, MM_PER_UNIT, load_part
-from viewcov.inspection.mesh.part import Finding, Part, PartSource, Severity
+from viewcov.inspection.mesh.part import Finding, Part, PartSource, Severity, tell
 from viewcov.inspection.plan import InspectionPlan, read_plan
 from viewcov.inspection.records import Known, Record
 from viewcov.inspection.rig.camera import Camera
@@ -145,13 +145,13 @@ def _of_rig(rig: Rig) -> tuple[RigFigures, list[Finding]]:
 
 def _plan_findings(plan: InspectionPlan) -> list[Finding]:
     """What keeps a plan from being used: its part is gone, another or of an implausible size, or it has no views."""
-    findings = []
-    if not plan.viewpoints:
-        findings.append(Finding(name="no-viewpoints", count=1, severity="error", remedy="plan again"))
+    findings: list[Finding] = []
+    tell(findings, "no-viewpoints", int(not plan.viewpoints), "error", "plan again")
     try:
-        return findings + size_findings(plan.load_part(), plan.rig.camera)
+        findings += size_findings(plan.load_part(), plan.rig.camera)
     except InputError as error:
-        return [*findings, Finding(name="unusable-part", count=1, severity="error", remedy=str(error))]
+        tell(findings, "unusable-part", 1, "error", str(error))
+    return findings
 
 
 def size_findings(part: Part, camera: Camera) -> list[Finding]:
@@ -244,13 +244,15 @@ def _inspection_findings(folder: InspectionFolder) -> list[Finding]:
         ("wrong-mask-size", wrong_mask, "error", "masks must have the size of their images"),
         ("images-without-view", strays, "warning", "they belong to no view of the plan and are not used"),
     )
-    return [_named(name, folder.name, names, severity, remedy) for name, names, severity, remedy in rows if names]
+    findings: list[Finding] = []
+    for name, names, severity, remedy in rows:
+        tell(findings, name, len(names), severity, f"{folder.name}: {_three(names)}: {remedy}")
+    return findings
 
 
-def _named(name: str, where: str, names: list[str], severity: Severity, remedy: str) -> Finding:
-    """A finding that gives the first three of what it concerns."""
-    shown = f"{where}{': ' if where else ''}{', '.join(names[:3])}{', ...' if len(names) > 3 else ''}: {remedy}"
-    return Finding(name=name, count=len(names), severity=severity, remedy=shown)
+def _three(names: list[str]) -> str:
+    """The first three names."""
+    return f"{', '.join(names[:3])}{', ...' if len(names) > 3 else ''}"
 
 
 def _dataset_findings(root: Path) -> list[Finding]:
@@ -270,14 +272,11 @@ def _dataset_findings(root: Path) -> list[Finding]:
         for image in files_in(folder.root / "images", "*.png"):
             if split_of.setdefault(sha256_of(image.read_bytes()), split) != split:
                 leaks.append(f"{name}/{image.name}")
-    if leaks:
-        remedy = "the same image is in two splits: keep whole instances in one split"
-        findings.append(_named("split-leak", "", leaks, "error", remedy))
-    if others:
-        remedy = f"of another part than {next(iter(dataset.splits))}: train on all, but cover those of each part alone"
-        findings.append(_named("several-parts", "", others, "warning", remedy))
-    return findings + [
-        Finding(name="empty-split", count=1, severity="note", remedy=f"no inspection is in split {split!r}")
-        for split in get_args(Split)
-        if split not in dataset.splits.values()
-    ]
+    remedy = f"{_three(leaks)}: the same image is in two splits: keep whole instances in one split"
+    tell(findings, "split-leak", len(leaks), "error", remedy)
+    remedy = f"{_three(others)}: of another part than the first: train on all, but cover each part's by themselves"
+    tell(findings, "several-parts", len(others), "warning", remedy)
+    for split in get_args(Split):
+        absent = split not in dataset.splits.values()
+        tell(findings, "empty-split", int(absent), "note", f"no inspection is in split {split!r}")
+    return findings

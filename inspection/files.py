@@ -10,8 +10,9 @@ import os
 import re
 import secrets
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,8 @@ from viewcov.inspection.arrays import Bools, Floats32
 from viewcov.inspection.errors import InputError
 
 _PARTIAL = ".partial-"
+
+_IMAGE_FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "PPM")  # Others, such as EPS, may start programs.
 
 _PLAIN = re.compile(r"[^\x00-\x1f\x7f\ud800-\udfff/\\:*?\"<>|]+")
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
@@ -170,41 +173,30 @@ def read_json(path: str | Path) -> Any:
     InputError
         If there is no such file or it does not hold JSON, a name stands in it twice, or a number is not finite.
     """
-    text = _text_of(path, "JSON")
-    try:
-        return json.loads(
-            text, parse_constant=_refuse_constant, parse_float=_finite_float, object_pairs_hook=_once_each
-        )
-    except (ValueError, RecursionError) as error:
-        raise _not_a_file(path, "JSON", error) from None
+    parse = partial(
+        json.loads, parse_constant=_refuse_constant, parse_float=_finite_float, object_pairs_hook=_once_each
+    )
+    return _parsed(path, "JSON", parse)
 
 
 def read_toml(path: str | Path) -> dict[str, Any]:
     """The tables in a TOML file; raises InputError if there is no such file or it does not hold TOML."""
-    text = _text_of(path, "TOML")
+    return _parsed(path, "TOML", tomllib.loads)
+
+
+def _parsed(path: str | Path, kind: str, parse: Callable[[str], Any]) -> Any:
+    _require(path, "file", kind)
     try:
-        return tomllib.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise _not_a_file(path, "TOML", error) from None
+        return parse(Path(path).read_text("utf-8-sig"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(
+            path, f"not a {kind} file", expected=f"valid {kind}", found=str(error)[:160], remedy="mend or remake it"
+        ) from None
 
 
-def _text_of(path: str | Path, kind: str) -> str:
+def _require(path: str | Path, what: str, kind: str) -> None:
     if not os.path.isfile(path):  # noqa: PTH113 - pathlib raises where a name is too long.
-        raise InputError(path, "no such file", expected=f"a {kind} file", found="nothing", remedy="check the path")
-    try:
-        return Path(path).read_text("utf-8-sig")
-    except (OSError, ValueError) as error:
-        raise _not_a_file(path, kind, error) from None
-
-
-def _not_a_file(path: str | Path, kind: str, error: Exception) -> InputError:
-    return InputError(
-        path,
-        f"not a {kind} file",
-        expected=f"valid {kind}",
-        found=" ".join(str(error).split())[:160],
-        remedy="mend or remake it",
-    )
+        raise InputError(path, f"no such {what}", expected=f"a {kind} file", found="nothing", remedy="check the path")
 
 
 def write_grey(path: str | Path, image: NDArray[np.floating], *, bits: int = 8) -> None:
@@ -212,14 +204,11 @@ def write_grey(path: str | Path, image: NDArray[np.floating], *, bits: int = 8) 
 
     Values outside [0, 1] are clipped, as a sensor does; NaN is refused.
     """
-    if image.ndim != 2:
-        raise ValueError(f"image must have shape (height, width), got {image.shape}")
     if bits not in (8, 16):
         raise ValueError(f"bits must be 8 or 16, got {bits}")
     if np.isnan(image).any():
         raise ValueError(f"image must not hold NaN, got {np.count_nonzero(np.isnan(image))}")
-    top = 2**bits - 1
-    levels = np.rint(np.clip(image, 0.0, 1.0) * top)
+    levels = np.rint(np.clip(image, 0.0, 1.0) * (2**bits - 1))
     write_levels(path, levels.astype(np.uint8 if bits == 8 else np.uint16))
 
 
@@ -243,11 +232,9 @@ def read_levels(path: str | Path) -> NDArray[np.unsignedinteger]:
     """
     from PIL import Image, UnidentifiedImageError
 
-    file = Path(path)
-    if not file.is_file():
-        raise InputError(file, "no such image", expected="an image file", found="nothing", remedy="check the path")
+    _require(path, "image", "PNG or JPEG")
     try:
-        with Image.open(file) as image:
+        with Image.open(path, formats=_IMAGE_FORMATS) as image:
             image.load()
             if image.mode.startswith("I"):
                 levels = np.asarray(image)
@@ -259,11 +246,7 @@ def read_levels(path: str | Path) -> NDArray[np.unsignedinteger]:
             return np.asarray(image if image.mode == "L" else image.convert("L"))
     except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, ValueError) as error:
         raise InputError(
-            file,
-            "cannot read the image",
-            expected="a whole PNG or JPEG",
-            found=str(error),
-            remedy="remake it",
+            path, "cannot read the image", expected="a whole PNG or JPEG", found=str(error), remedy="remake it"
         ) from None
 
 
@@ -309,8 +292,7 @@ def read_table(
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    if not os.path.isfile(path):  # noqa: PTH113 - see _text_of
-        raise InputError(path, "no such table", expected="a Parquet file", found="nothing", remedy="check the path")
+    _require(path, "table", "Parquet")
     try:
         table = pq.read_table(path)
         columns = {name: table[name].to_numpy(zero_copy_only=False) for name in table.column_names}
@@ -320,17 +302,14 @@ def read_table(
         ) from None
     for name in (*integers, *numbers):
         values = columns.get(name)
-        if values is None or values.dtype.kind not in ("iu" if name in integers else "iuf"):
+        kinds, dtype = ("iu", np.int64) if name in integers else ("iuf", np.float64)
+        if values is None or values.dtype.kind not in kinds or not np.isfinite(values).all():
             raise InputError(
                 path, f"column {name!r} is {'missing' if values is None else 'not valid'}", remedy="remake it",
-                expected="whole numbers" if name in integers else "numbers",
-                found="nothing" if values is None else str(table[name].type),
+                expected="whole numbers" if name in integers else "finite numbers",
+                found="nothing" if values is None else f"{table[name].type}, or values that are not finite",
             )  # fmt: skip
-        if not np.isfinite(values).all():
-            raise InputError(
-                path, f"column {name!r} is not valid", expected="finite numbers", found="others", remedy="remake it"
-            )
-        columns[name] = values.astype(np.int64 if name in integers else np.float64)
+        columns[name] = values.astype(dtype)
     return columns
 
 

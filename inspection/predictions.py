@@ -9,6 +9,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
+from viewcov.inspection.files import inside
 from viewcov.inspection.folder import InspectionFolder
 from viewcov.inspection.records import FileRecord, Name, Sha256, read_record, write_record
 
@@ -82,7 +83,7 @@ def model_folder(inspection: InspectionFolder, model: str) -> Path | None:
     if card is None or card.folder is None:
         return None
     if card.folder.startswith(_SHIPPED):
-        return shipped_models() / Path(card.folder.removeprefix(_SHIPPED)).name
+        return inside(shipped_models(), card.folder.removeprefix(_SHIPPED), what="model")
     return Path(os.path.normpath(predictions_card_path(inspection, model).parent.resolve() / card.folder))
 
 

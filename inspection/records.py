@@ -51,8 +51,8 @@ Coordinate = Annotated[float, Field(ge=-FARTHEST_MM, le=FARTHEST_MM)]
 Point = tuple[Coordinate, Coordinate, Coordinate]
 """A point in millimetres, or a direction."""
 
-Row = tuple[Coordinate, Coordinate, Coordinate, Coordinate]
-Transform = tuple[Row, Row, Row, Row]
+_Row = tuple[Coordinate, Coordinate, Coordinate, Coordinate]
+Transform = tuple[_Row, _Row, _Row, _Row]
 """The rows of a rigid transform."""
 
 
@@ -138,12 +138,11 @@ def _refusal(where: object, error: ValidationError, *, name: Any, remedy: str) -
     found = "nothing" if missing else repr(first["input"])
     more = error.error_count() - 1
     return InputError(
-        where,
-        f"{name(first['loc'])} {'is missing' if missing else 'is not valid'}",
+        where, f"{name(first['loc'])} {'is missing' if missing else 'is not valid'}",
         expected=_expected(first["type"], first["msg"]),
         found=(found if len(found) <= 80 else f"{found[:77]}...") + (f" (and {more} more)" if more else ""),
         remedy=remedy,
-    )
+    )  # fmt: skip
 
 
 def _expected(kind: Literal["missing"] | str, message: str) -> str:

@@ -23,8 +23,7 @@ from viewcov.inspection.folder import Dataset, InspectionFolder, Split, read_dat
 from viewcov.inspection.lay import FaceLay, Process, face_lays
 from viewcov.inspection.mesh.part import Part
 from viewcov.inspection.plan import InspectionPlan, write_plan
-from viewcov.inspection.planted import PlantedDefect, Truth
-from viewcov.inspection.records import write_record
+from viewcov.inspection.planted import PlantedDefect, TruthFile, write_truth
 from viewcov.inspection.viewpoint import Viewpoint
 from viewcov.synthesis.defects import Defect, DefectRanges, sample_defects
 from viewcov.synthesis.imprint import Imprint, imprint, refined_for
@@ -275,8 +274,8 @@ def _write_truth(folder: InspectionFolder, made: Imprint, finish: Finish, reject
         for defect, area in zip(made.defects, made.defect_areas_mm2(), strict=True)
     )
     write_table(folder.truth_samples_path, made.truth_samples())
-    truth = Truth(defects=defects, rejected_sites=rejected, seed=seed, texture=finish.to_dict())
-    write_record(folder.truth_path, truth)
+    truth = TruthFile(defects=defects, rejected_sites=rejected, seed=seed, texture=finish.to_dict())
+    write_truth(folder, truth)
 
 
 def _jittered(plan: InspectionPlan, options: SynthesisOptions, name: str) -> InspectionPlan:

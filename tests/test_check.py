@@ -185,7 +185,7 @@ def test_inspections_of_different_parts_are_told(tmp_path: Path) -> None:
         inspection(tmp_path / name, seed=seed, part=str(stl) if name == "b" else "builtin:clutch-half")
     write_dataset(Dataset(root=tmp_path, splits=dict.fromkeys("abc", "test")))  # type: ignore[arg-type]
     assert names(tmp_path) == {"several-parts": 1, "empty-split": 1}
-    assert check_path(tmp_path).findings[0].remedy.startswith("b: of another part than a")
+    assert check_path(tmp_path).findings[0].remedy.startswith("b: of another part than the first")
 
 
 def test_a_rig_is_told_with_what_its_camera_sees(tmp_path: Path) -> None:

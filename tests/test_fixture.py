@@ -326,7 +326,7 @@ def test_predictions_on_a_clamp_are_no_evidence(tmp_path: Path) -> None:
         )
         shape = (RIG.camera.height_px, RIG.camera.width_px)
         write_grey(folder.prediction_path("model", "v1"), np.full(shape, 0.5), bits=16)
-        found[name] = gather_evidence(surface, folder, "model")[0].seen
+        found[name] = gather_evidence(surface, folder, "model").evidence.seen
     # The clamp's lower edges, 35 mm up and 15 mm aside, are seen 15 * 240 / 215 = 16.7 mm aside on the top.
     top = surface.normal[:, 2] > 0.9
     far = np.abs(surface.corners_mm[:, :, 0]).min(axis=1) > 16.8

@@ -23,14 +23,10 @@ class Interval(Record):
 
 def clopper_pearson(num_found: int, num: int, *, confidence: float = 0.95) -> Interval:
     """Exact two-sided interval of a binomial share (Clopper and Pearson 1934)."""
-    from scipy.stats import beta
+    from scipy.stats import binomtest
 
-    if not 0 <= num_found <= num or num < 1:
-        raise ValueError(f"num_found must lie in 0 to num >= 1, got {num_found} of {num}")
-    tail = (1.0 - confidence) / 2
-    low = float(beta.ppf(tail, num_found, num - num_found + 1)) if num_found else 0.0
-    high = float(beta.ppf(1.0 - tail, num_found + 1, num - num_found)) if num_found < num else 1.0
-    return Interval(low=low, high=high, confidence=confidence, method="Clopper-Pearson")
+    ends = binomtest(num_found, num).proportion_ci(confidence, method="exact")
+    return Interval(low=float(ends.low), high=float(ends.high), confidence=confidence, method="Clopper-Pearson")
 
 
 def bootstrap_interval(

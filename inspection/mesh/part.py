@@ -34,6 +34,12 @@ class Finding:
     """What was done, or what the user can do."""
 
 
+def tell(findings: list[Finding], name: str, count: int, severity: Severity, remedy: str) -> None:
+    """Append a finding, if it concerns anything."""
+    if count:
+        findings.append(Finding(name=name, count=count, severity=severity, remedy=remedy))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PartSource:
     """Where a part comes from and how its numbers are to be read; a part of ``plan.json``."""
@@ -92,11 +98,8 @@ class Part:
             raise ValueError(
                 f"faces must index {len(self.vertices_mm)} vertices, got {self.faces.min()} to {self.faces.max()}"
             )
-        put(
-            self,
-            "cad_face_idx",
-            locked(self.cad_face_idx, name="cad_face_idx", shape=(num_faces,), dtype=np.int32),
-        )
+        cad_face_idx = locked(self.cad_face_idx, name="cad_face_idx", shape=(num_faces,), dtype=np.int32)
+        put(self, "cad_face_idx", cad_face_idx)
         inspected = np.ones(num_faces, dtype=bool) if self.inspected is None else self.inspected
         put(self, "inspected", locked(inspected, name="inspected", shape=(num_faces,), dtype=np.bool_))
 

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from viewcov.inspection.arrays import checked_number
 from viewcov.inspection.errors import InputError
+from viewcov.inspection.files import read_toml
 from viewcov.inspection.rig.camera import Camera
 from viewcov.inspection.rig.fixture import Fixture
 from viewcov.inspection.rig.material import Material
@@ -133,18 +134,10 @@ def load_rig(rig: str | Path) -> Rig:
     path = Path(rig)
     if not path.is_file():
         raise InputError(
-            path,
-            "no such rig",
-            expected=f"a TOML file or one of {', '.join(PRESETS)}",
-            found="neither",
+            path, "no such rig", expected=f"a TOML file or one of {', '.join(PRESETS)}", found="neither",
             remedy="check the name",
-        )
-    try:
-        table = tomllib.loads(path.read_text("utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(
-            path, "not a TOML file", expected="valid TOML", found=str(error), remedy="mend the line named"
-        ) from None
+        )  # fmt: skip
+    table = read_toml(path)
     read = rig_from_dict(table, where=path, name=path.stem, folder=path.resolve().parent)
     return read if read.fixture is None else dataclasses.replace(read, fixture=read.fixture.identified())
 

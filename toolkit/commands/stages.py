@@ -240,14 +240,13 @@ def cover(
 ) -> bool:
     """Measure what the models really find: effective visual coverage of an inspection or data set with truth."""
     from viewcov.coverage.effective.cover import cover_inspections
-    from viewcov.inspection.folder import open_inspections
+    from viewcov.coverage.effective.options import CoverOptions
     from viewcov.workflows.results import write_cover
 
-    result = cover_inspections(open_inspections(inspection), model, seed=seed, jobs=jobs, progress=True)
+    result = cover_inspections(inspection, model, CoverOptions(seed=seed), jobs=jobs, progress=True)
     write_cover(out or inspection / "results", result)
-    figures = result.to_json()
-    say(figures, json=json)
-    return coverage is None or all(row["coverage"] >= coverage for row in figures["variants"].values())
+    say(result.figures.model_dump(mode="json"), json=json)
+    return coverage is None or all(one.effective_coverage >= coverage for one in result.figures.models.values())
 
 
 def fuse(
@@ -255,7 +254,7 @@ def fuse(
     /,
     *,
     model: ModelNames,
-    rule: Literal["max", "mean", "noisy_or", "log_odds", "dempster_shafer"] = "log_odds",
+    rule: str = "log_odds",
     threshold: Annotated[
         float | None, Parameter(help="Fused probability of a defect; the model's own for the rule if not given.")
     ] = None,
@@ -263,15 +262,16 @@ def fuse(
 ) -> None:
     """Fuse the evidence of all views into 3D defects."""
     from viewcov.coverage.effective.fuse import fuse_inspection
+    from viewcov.coverage.effective.options import FuseOptions
     from viewcov.inspection.folder import open_inspections
     from viewcov.workflows.results import write_fused
 
     figures: dict[str, Any] = {}
     for folder in open_inspections(inspection):
         for name in model:
-            result = fuse_inspection(folder, name, rule=rule, threshold=threshold, progress=True)
-            write_fused(folder, result)
-            figures.setdefault(folder.name, {})[name] = result.to_json()
+            result = fuse_inspection(folder, name, FuseOptions(rule=rule, threshold=threshold), progress=True)
+            write_fused(result)
+            figures.setdefault(folder.name, {})[name] = result.figures.model_dump(mode="json")
     say(figures, json=json)
 
 

@@ -4,13 +4,58 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from viewcov.inspection.folder import Dataset
-from viewcov.inspection.predictions import calibration_path
-from viewcov.inspection.records import read_record, write_record
+from viewcov.coverage.effective.calibration import (
+    Calibration,
+    calibrate_inspections,
+    own_calibration_path,
+    read_calibration,
+    write_calibration,
+)
+from viewcov.coverage.effective.figures import DefectCounts
+from viewcov.coverage.effective.fuse import fuse_inspection
+from viewcov.coverage.effective.options import CalibrateOptions, Inspections, chosen_inspections
+from viewcov.inspection.errors import InputError
+from viewcov.inspection.folder import Dataset, Split
+from viewcov.inspection.predictions import calibration_path, model_folder, shipped_models
 
 log = logging.getLogger(__name__)
+
+_DEFAULTS = CalibrateOptions()
+
+
+def calibrate(
+    model: str,
+    inspections: Inspections,
+    options: CalibrateOptions = _DEFAULTS,
+    *,
+    out: Path | None = None,
+    jobs: int = 1,
+    progress: bool = False,
+) -> tuple[Calibration, Path]:
+    """Calibrate a model by its predictions for inspections with truth, write that, and give it with its file.
+
+    It goes to ``out``, or else where ``cover`` and ``fuse`` find it: into the model's folder, if the card beside
+    the predictions names one, or as ``calibrations/MODEL.json`` into the data set.
+
+    Raises
+    ------
+    InputError
+        If nothing can be calibrated with, or the model is a shipped one, whose folder is not the user's.
+    """
+    folders, _ = chosen_inspections(inspections, options.split, usual="validation", or_all=False)
+    home = model_folder(folders[0], model)
+    if out is None and home is not None and home.resolve().parent == shipped_models().resolve():
+        raise InputError(
+            model, "a shipped model keeps its calibration", expected="a file for yours", found="none",
+            remedy="give --out FILE here, and --calibration FILE to 'viewcov cover' and 'viewcov fuse'",
+        )  # fmt: skip
+    path = out or (calibration_path(home) if home else own_calibration_path(folders[0], model))
+    calibration = calibrate_inspections(inspections, model, options, jobs=jobs, progress=progress)
+    write_calibration(path, calibration)
+    log.info("wrote %s", path)
+    return calibration, path
 
 
 def train_and_calibrate(
@@ -27,8 +72,6 @@ def train_and_calibrate(
 
     The predictions for the validation inspections stay in their folders.
     """
-    from viewcov.coverage.effective.calibration import Calibration
-    from viewcov.coverage.effective.fuse import BASE_RATE_KEY, SINGLE_VIEW, calibrate_fusion
     from viewcov.segmentation.options import TrainingOptions
     from viewcov.segmentation.prediction import predict_inspection
     from viewcov.segmentation.training import train_model
@@ -42,15 +85,7 @@ def train_and_calibrate(
     elif not path.is_file():
         for folder in folders:
             predict_inspection(model, folder, progress=progress)
-        best = dict(calibrate_fusion(folders, model.name, progress=progress))
-        calibration = Calibration(
-            model=model.name,
-            base_rate=best.pop(BASE_RATE_KEY),
-            single_view=best.pop(SINGLE_VIEW),
-            thresholds=best,
-            inspections=tuple(folder.name for folder in folders),
-        )
-        write_record(path, calibration)
+        calibrate(model.name, folders, out=path, progress=progress)
     figures = model.card.figures
     assert figures is not None
     return {
@@ -62,16 +97,12 @@ def train_and_calibrate(
         "steps": figures.steps,
         "best_step": figures.best_step,
         "seconds": figures.seconds,
-        "fusion": read_record(path, Calibration).thresholds if path.is_file() else {},
+        "fusion": read_calibration(path).thresholds if path.is_file() else {},
     }
 
 
-def measured_on_split(
-    model: str, dataset: Dataset, *, split: Literal["train", "validation", "test"], progress: bool = False
-) -> dict[str, Any]:
+def measured_on_split(model: str, dataset: Dataset, *, split: Split, progress: bool = False) -> dict[str, Any]:
     """Figures of a model on a split: pixels, defects in images, and fused defects on the surface."""
-    from viewcov.coverage.effective.fuse import fuse_inspection, inspection_surface, read_thresholds
-    from viewcov.coverage.effective.matching import DefectCounts
     from viewcov.segmentation.metrics import test_model
     from viewcov.segmentation.models import load_model
     from viewcov.segmentation.options import TestOptions
@@ -82,10 +113,10 @@ def measured_on_split(
     totals: dict[str, DefectCounts] = {}
     for folder in dataset.inspections(split):
         predict_inspection(loaded, folder, progress=progress)
-        if not folder.truth_path.is_file() or not read_thresholds(folder, loaded.name):
+        home = model_folder(folder, loaded.name)
+        if not folder.truth_path.is_file() or home is None or not calibration_path(home).is_file():
             continue
-        fused = fuse_inspection(folder, loaded.name, surface=inspection_surface(folder))
-        for rule, match in fused.matches.items():
+        for rule, match in fuse_inspection(folder, loaded.name).matches.items():
             totals[rule] = totals.get(rule, DefectCounts()) + match.counts
-    figures["surface"] = {rule: counts.to_json() for rule, counts in totals.items()}
+    figures["surface"] = {rule: counts.model_dump() for rule, counts in totals.items()}
     return figures

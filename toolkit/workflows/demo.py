@@ -262,14 +262,15 @@ def _evaluate(plan: InspectionPlan, out: Path, *, jobs: int, progress: bool) -> 
 
 def _cover(options: DemoOptions, folders: list[InspectionFolder], out: Path, *, jobs: int, progress: bool) -> None:
     from viewcov.coverage.effective.cover import cover_inspections
+    from viewcov.coverage.effective.options import CoverOptions
     from viewcov.workflows.results import write_cover, write_fused
 
     if (out / "results" / "effective.json").is_file():
         return
-    result = cover_inspections(folders, MODELS, seed=options.seed, jobs=jobs, progress=progress)
+    result = cover_inspections(folders, MODELS, CoverOptions(seed=options.seed), jobs=jobs, progress=progress)
     for each in result.fused.values():
-        for folder, fused in zip(folders, each, strict=True):
-            write_fused(folder, fused)
+        for fused in each:
+            write_fused(fused)
     write_cover(out / "results", result)
 
 

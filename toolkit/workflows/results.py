@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from viewcov.inspection.errors import InputError
 from viewcov.inspection.files import files_in, finite, write_json, write_table
-from viewcov.inspection.folder import InspectionFolder
 from viewcov.inspection.mesh.surface import Surface
 
 if TYPE_CHECKING:
@@ -58,7 +57,9 @@ def _write_nearest(path: Path, viewpoints: Sequence[Viewpoint], repairs: Repairs
 
 def write_cover(folder: Path, result: CoverResult) -> None:
     """Write ``effective.json``, ``effective.vtp``, ``effective.parquet`` and ``trials.parquet``."""
-    arrays: dict[str, NDArray[Any]] = {"visible_views": result.visible.num_views}
+    from viewcov.coverage.effective.figures import write_figures
+
+    arrays: dict[str, NDArray[Any]] = {"visible_views": result.num_views.astype(np.float32)}
     for model, mapped in result.pod_maps.items():
         arrays[f"pod_{model}"] = mapped.pod
         arrays[f"state_{model}"] = mapped.state
@@ -73,11 +74,13 @@ def write_cover(folder: Path, result: CoverResult) -> None:
         **{f"found_{model}": found for model, found in trials.found.items()},
     }
     write_table(folder / "trials.parquet", columns)
-    write_json(folder / "effective.json", finite(result.to_json()))
+    write_figures(folder / "effective.json", result.figures)
 
 
-def write_fused(folder: InspectionFolder, result: FusedInspection) -> None:
+def write_fused(result: FusedInspection) -> None:
     """Write ``results/<model>/fused.json``, ``fused.vtp`` and ``fused.parquet`` of an inspection."""
+    from viewcov.coverage.effective.figures import write_figures
+
     defect = np.zeros(result.surface.num_elements, dtype=np.int32)
     for found in result.defects:
         defect[found.element_idx] = found.id
@@ -85,9 +88,9 @@ def write_fused(folder: InspectionFolder, result: FusedInspection) -> None:
     arrays["defect"] = defect
     if result.truth is not None:
         arrays["true_share"] = result.truth.share().astype(np.float32)
-    root = folder.results_of(result.model)
+    root = result.folder.results_of(result.calibration.model)
     _write_arrays(root / "fused", result.surface, arrays)
-    write_json(root / "fused.json", finite({"inspection": folder.name, **result.to_json()}))
+    write_figures(root / "fused.json", result.figures)
 
 
 def result_files(path: Path) -> list[Path]:
@@ -101,9 +104,8 @@ def result_files(path: Path) -> list[Path]:
     if path.suffix == ".vtp" and path.is_file():
         return [path]
     order = ("effective.vtp", "geometric.vtp", "fused.vtp")
-    found = sorted(
-        files_in(path, "**/*.vtp"), key=lambda file: (order.index(file.name) if file.name in order else 9, file)
-    )
+    found = files_in(path, "**/*.vtp")
+    found.sort(key=lambda file: (order.index(file.name) if file.name in order else 9, file))
     if not found:
         raise InputError(
             path, "no result to show", expected="a .vtp file or a folder with one",

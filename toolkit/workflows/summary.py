@@ -109,7 +109,7 @@ def _optional(path: Path) -> dict[str, Any] | None:
 def _effective(effective: Mapping[str, Any]) -> dict[str, Any]:
     variants = {
         name: {
-            "coverage": row["coverage"],
+            "coverage": row["effective_coverage"],
             "interval": _ends(row["interval"]),
             "num_defects": row["num_defects"],
             "num_found": row["num_found"],
@@ -117,21 +117,21 @@ def _effective(effective: Mapping[str, Any]) -> dict[str, Any]:
             "seen_area_share": row["seen_area_share"],
             "false_alarms_per_part": row["false_alarms"]["per_part"],
             "mean_pod": row["pod_map"]["mean_pod"],
-            "covered_area_mm2": row["pod_map"]["area_mm2"]["covered"],
+            "covered_area_mm2": row["pod_map"]["pod_area_mm2"]["reached"],
             "reference_size_mm": row["pod_map"]["size_mm"],
             "curve": row["pod_map"]["curve"],
-            "pod_by_size": row["pod_by_size"],
+            "pod_by_size": list(zip(row["pod_by_size"]["size_mm"], row["pod_by_size"]["pod"], strict=True)),
         }
-        for name, row in effective["variants"].items()
+        for name, row in effective["models"].items()
     }
     pairs = [
         {
             "first": pair["minus"],
-            "second": pair["variant"],
+            "second": pair["model"],
             "difference": pair["difference"],
             "interval": _ends(pair["interval"]),
             "only_first": pair["only_minus"],
-            "only_second": pair["only_variant"],
+            "only_second": pair["only_model"],
             "p_value": pair["p_value"],
         }
         for pair in effective["paired"]
@@ -156,7 +156,7 @@ def _fusion(inspections: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
             for key in ("num_planted", "num_found", "num_detections", "num_true")
         }
         rules[rule] = total | _scores(**total) | {"threshold": inspections[0]["thresholds"][rule]}
-    singles = [one["single_view"] for one in inspections if one["single_view"]]
+    singles = [one["single_view"] for one in inspections if one["single_view"] and one["single_view"]["in_view"]]
     for key, name in (("in_view", "single_view"), ("of_all", "single_view_of_all")):
         if singles:
             rules[name] = {which: _mean([single[key][which] for single in singles]) for which in ("mean", "best")}
