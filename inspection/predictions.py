@@ -11,13 +11,10 @@ from pydantic import Field
 
 from viewcov.inspection.files import inside
 from viewcov.inspection.folder import InspectionFolder
-from viewcov.inspection.records import FileRecord, Sha256, read_record, write_record
+from viewcov.inspection.records import FileRecord, Name, Sha256, read_record, write_record
 
-MODEL_NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}"
-"""Pattern of a name that can stand for a model and for the folder of its predictions."""
-
-ModelName = Annotated[str, Field(pattern=f"^{MODEL_NAME}$")]
-"""Letters, digits, ``_``, ``.`` and ``-``, at most 64."""
+ModelName = Annotated[Name, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
+"""Name of a model and of the folder of its predictions: letters, digits, ``_``, ``.`` and ``-``, at most 64."""
 
 PixelThreshold = Annotated[float, Field(gt=0.0, lt=1.0)]
 """Probability from which a pixel counts as defective."""
@@ -47,7 +44,7 @@ class PredictionsCard(FileRecord):
 
 def predictions_card_path(inspection: InspectionFolder, model: str) -> Path:
     """Where the card beside a model's predictions is."""
-    return inspection.prediction_path(model, "model").with_suffix(".json")
+    return inspection.predictions(model) / "model.json"
 
 
 def read_predictions_card(inspection: InspectionFolder, model: str) -> PredictionsCard | None:

@@ -67,77 +67,42 @@ class Architecture(Record):
 
 
 class Weights(Record):
-    """The file of a model's weights."""
+    """The file of a model's weights, in the card's folder, and what it must hold."""
 
     file: Literal["model.safetensors"] = "model.safetensors"
-    """Its name, in the card's folder."""
-
     sha256: Sha256
-    """What it must hold."""
 
 
-class TrainingRequest(Record):
-    """What decides the weights of a training run."""
-
-    options: dict[str, JsonValue]
-    """The ``TrainingOptions``, by name."""
-
-    train_sha256: Sha256
-    """Identity of the training images and masks."""
-
-    validation_sha256: Sha256
-    """Identity of the validation images and masks."""
+Request = dict[str, JsonValue]
+"""What decides the weights of a training run: its options by name, and the identity of its data."""
 
 
 class Validation(Record):
-    """Figures of one validation during training."""
+    """Mean loss since the validation before, and the best pixel F1 with its threshold, None if nothing was found."""
 
     step: AtLeastOne
-    """Steps taken."""
-
     loss: float
-    """Mean loss of the steps since the validation before."""
-
     f1: Share
-    """Best pixel F1 that any threshold reaches."""
-
     threshold: PixelThreshold | None
-    """That threshold; None if nothing was found."""
 
 
 class TrainingFigures(Record):
-    """How a training run went."""
+    """How a training run went: steps taken, the one whose weights were kept, F1 of the stored weights."""
 
     steps: AtLeastOne
-    """Steps taken."""
-
     best_step: AtLeastOne
-    """The step whose weights were kept."""
-
     validation_f1: Share
-    """Pixel F1 of the stored weights over the validation split."""
-
     seconds: NotNegative
-    """Time of all runs."""
-
     history: tuple[Validation, ...]
-    """The validations, in order."""
 
 
 class TrainingData(Record):
-    """What a model was trained on."""
+    """What a model was trained on: name of the data set's folder, images, how the data set was made."""
 
     folder: str
-    """Name of the data set's folder."""
-
     train_images: Count
-    """Images of the split ``train``."""
-
     validation_images: Count
-    """Images of the split ``validation``."""
-
     made: dict[str, JsonValue]
-    """How the data set was made."""
 
 
 class ModelCard(FileRecord):
@@ -148,13 +113,8 @@ class ModelCard(FileRecord):
     schema_version: Literal["viewcov-model/2"] = "viewcov-model/2"
 
     name: ModelName
-    """Names the predictions' folder."""
-
     architecture: Architecture
-    """What the network is built as."""
-
     exposures: Exposures
-    """Exposure stack that the network takes, one channel each."""
 
     normalisation: Literal["[0, 1] to [-1, 1]"] = "[0, 1] to [-1, 1]"
     """What is done with grey values before the network."""
@@ -163,16 +123,9 @@ class ModelCard(FileRecord):
     """Probability from which a pixel counts as defective: that of the best F1 on the validation split."""
 
     weights: Weights
-    """The weights that belong to this card."""
-
-    request: TrainingRequest | None = None
-    """What the training was asked for."""
-
+    request: Request = Field(default_factory=dict)
     figures: TrainingFigures | None = None
-    """How the training went."""
-
     data: TrainingData | None = None
-    """What it was trained on."""
 
     versions: dict[str, str] = Field(default_factory=dict)
     """Versions of the packages that decide its figures."""

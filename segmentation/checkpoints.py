@@ -11,7 +11,7 @@ from pydantic import Field
 from viewcov.inspection.errors import InputError
 from viewcov.inspection.files import replacing, sha256_of
 from viewcov.inspection.records import Count, FileRecord, NotNegative, Record, Sha256, Share, read_record, write_record
-from viewcov.segmentation.cards import TrainingRequest, Validation
+from viewcov.segmentation.cards import Request, Validation
 
 if TYPE_CHECKING:
     import torch
@@ -20,25 +20,14 @@ _STATE = "state.json"
 
 
 class Progress(Record):
-    """How far a training run is."""
+    """How far a training run is, with the losses since its last validation."""
 
     step: Count = 0
-    """Steps taken."""
-
     best_step: Count = 0
-    """The step of the best weights so far."""
-
     best_f1: Share = 0.0
-    """Their pixel F1."""
-
     seconds: NotNegative = 0.0
-    """Time of all runs."""
-
     losses: tuple[float, ...] = ()
-    """Losses of the steps since the last validation."""
-
     history: tuple[Validation, ...] = ()
-    """The validations, in order."""
 
 
 class Checkpoint(FileRecord):
@@ -52,18 +41,11 @@ class Checkpoint(FileRecord):
     """File of the weights and the optimiser's state, in the same folder."""
 
     sha256: Sha256
-    """What it must hold."""
-
-    request: TrainingRequest
-    """What is trained."""
-
+    request: Request
     progress: Progress
-    """How far it is."""
 
 
-def write_checkpoint(
-    folder: Path, tensors: Mapping[str, torch.Tensor], request: TrainingRequest, progress: Progress
-) -> None:
+def write_checkpoint(folder: Path, tensors: Mapping[str, torch.Tensor], request: Request, progress: Progress) -> None:
     """Replace the checkpoint in a folder.
 
     The tensors go to a file of their own, which ``state.json`` names: replacing that one file is the step
@@ -84,13 +66,7 @@ def write_checkpoint(
 
 
 def read_checkpoint(folder: Path) -> tuple[dict[str, torch.Tensor], Checkpoint] | None:
-    """Tensors and state of the checkpoint in a folder; None if there is none.
-
-    Raises
-    ------
-    InputError
-        If it is broken or of another version.
-    """
+    """Tensors and state of the checkpoint in a folder; None if there is none, InputError if it is broken."""
     import safetensors.torch
 
     path = folder / _STATE

@@ -46,8 +46,8 @@ class CropOptions(Record):
     turned: bool = True
     """Turn crops by multiples of 90 degrees."""
 
-    mirrored: bool = True
-    """Mirror half of the crops."""
+    mirror_share: Share = 0.5
+    """Share of the crops that are mirrored."""
 
     exposure_jitter: Range = (-0.5, 1.0)
     """Range of the exposure ``alpha`` in ``x * 2**alpha``."""
@@ -63,16 +63,7 @@ class CropSampler:
     """Draws crops from images held in memory.
 
     Each crop depends on (seed, step, index) alone: it is the same however many processes draw, and a run
-    that is taken up again at a step continues as if it had never stopped.
-
-    Parameters
-    ----------
-    images
-        At least one; none smaller than a crop.
-    options
-        How crops are taken.
-    seed
-        At least 0.
+    that is taken up again at a step continues as if it had never stopped. No image may be smaller than a crop.
     """
 
     def __init__(self, images: Sequence[LabelledImage], options: CropOptions, *, seed: int) -> None:
@@ -131,7 +122,7 @@ def varied(grey: Floats32, defective: Bools, options: CropOptions, rng: np.rando
     """A square crop and its mask turned, mirrored, blurred, exposed and made noisy at random; same shape."""
     turns = int(rng.integers(4)) * options.turned
     grey, defective = np.rot90(grey, turns), np.rot90(defective, turns)
-    if rng.random() < 0.5 and options.mirrored:
+    if rng.random() < options.mirror_share:
         grey, defective = grey[:, ::-1], defective[:, ::-1]
     # In the order of a camera: the lens blurs, the exposure gathers, the sensor adds noise and saturates.
     if rng.random() < options.blur_share:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,14 +19,7 @@ from viewcov.inspection.files import read_levels
 from viewcov.inspection.folder import Dataset, Split
 from viewcov.inspection.predictions import ModelName, PixelThreshold
 from viewcov.inspection.records import Count, FileRecord, Known, NotNegative, Record, Sha256
-from viewcov.segmentation.images import (
-    LabelledImage,
-    Sample,
-    SampleSet,
-    check_same_size,
-    read_labelled,
-    samples_of,
-)
+from viewcov.segmentation.images import LabelledImage, Sample, SampleSet, check_size, read_labelled, samples_of
 from viewcov.segmentation.models import SegmentationModel
 from viewcov.segmentation.options import TestOptions
 from viewcov.segmentation.prediction import predict_image, stored_prediction
@@ -40,37 +33,21 @@ _EIGHT_NEIGHBOURS = np.ones((3, 3), dtype=bool)
 
 
 class PixelFigures(Record):
-    """Pixels of a split by what they are and what they were taken for."""
+    """Pixels of a split by what they are and what they were taken for, and the ratios that follow.
+
+    ``f1_max`` is the best F1 that any threshold reaches: optimistic, as chosen on this split.
+    """
 
     true_positive: Count
-    """Defective, found."""
-
     false_positive: Count
-    """Good, taken for defective."""
-
     false_negative: Count
-    """Defective, missed."""
-
     true_negative: Count
-    """Good, left alone."""
-
-    precision: Known = None
-    """Share of the found pixels that are defective; None if none was found."""
-
-    recall: Known = None
-    """Share of the defective pixels that were found; None if there is none."""
-
-    f1: Known = None
-    """Harmonic mean of precision and recall; None if nothing is defective and nothing was found."""
-
-    iou: Known = None
-    """Intersection over union of defective and found; None if both are empty."""
-
-    f1_max: Known = None
-    """The best F1 that any threshold reaches: optimistic, as chosen on this split."""
-
-    f1_max_threshold: Known = None
-    """That threshold."""
+    precision: Known
+    recall: Known
+    f1: Known
+    iou: Known
+    f1_max: Known
+    f1_max_threshold: Known
 
     @classmethod
     def of(cls, counts: Ints, best: tuple[float, float] | None = None) -> PixelFigures:
@@ -92,61 +69,35 @@ class PixelFigures(Record):
 
 
 class FoundFigures(Record):
-    """Defects and how many of them were found."""
+    """How many defects there are, how many of them have a found pixel, and their share."""
 
     count: Count
-    """All."""
-
     found: Count
-    """Those with at least one found pixel."""
-
     recall: Known
-    """Their share; None without a defect."""
 
 
 class AlarmFigures(Record):
-    """Components of found pixels that touch no defect."""
+    """Components of found pixels that touch no defect, in all images and in those without a defect."""
 
     count: Count
-    """All."""
-
     per_image: NotNegative
-    """Their mean number in an image."""
-
     good_images: Count
-    """Images without a defect."""
-
     good_images_with_alarm: Count
-    """Those of them with at least one."""
 
 
 class SegmentationFigures(FileRecord):
-    """How well a model finds the defects of a split, image by image."""
+    """How well a model finds the defects of a split, image by image, at a threshold."""
 
     REMEDY: ClassVar[str] = "measure again with 'viewcov test'"
 
     schema_version: Literal["viewcov-segmentation/1"] = "viewcov-segmentation/1"
-
     model: ModelName
-    """The model's name."""
-
     weights_sha256: Sha256
-    """SHA-256 of its weights."""
-
     split: Split
-    """Where it was measured."""
-
     inspections: Count
-    """Instances in the split."""
-
     images: Count
-    """Images of them."""
-
     threshold: PixelThreshold
-    """Probability from which a pixel is found."""
-
     pixels: PixelFigures
-    """Pixel by pixel, at that threshold."""
 
     defects: FoundFigures
     """A defect counts once in each image that shows it."""
@@ -155,10 +106,7 @@ class SegmentationFigures(FileRecord):
     """A defect with a label number counts once in its inspection, and is found if it is in any image."""
 
     false_alarms: AlarmFigures
-    """What was found where there is nothing."""
-
     seconds: NotNegative
-    """Time that it took."""
 
 
 class ScoreHistogram:
@@ -184,8 +132,8 @@ class ScoreHistogram:
 
     def f1_curve(self) -> Floats:
         """F1 at the thresholds 1 / NUM_BINS ... (NUM_BINS - 1) / NUM_BINS; NaN where undefined."""
-        found_defective = _sums_from(self._defective)
-        found = found_defective + _sums_from(self._good)
+        found_defective, found_good = (np.cumsum(n[::-1])[::-1] for n in (self._defective, self._good))
+        found = found_defective + found_good
         denominator = found + self._defective.sum()  # 2 tp + fp + fn
         curve = np.full(NUM_BINS, np.nan)
         np.divide(2.0 * found_defective, denominator, out=curve, where=denominator > 0)
@@ -204,18 +152,12 @@ class ScoreHistogram:
         return bin_idx / NUM_BINS, float(curve[bin_idx - 1])
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ImageFindings:
-    """What was found of one image's defects, and what was found where there is none."""
+class ImageFindings(NamedTuple):
+    """Numbers of an image's defects, of those with a found pixel, and the found components that touch none."""
 
     defect_ids: tuple[int, ...]
-    """Numbers of the defects in the image."""
-
     found_ids: tuple[int, ...]
-    """Those with at least one found pixel."""
-
     num_false_alarms: int
-    """8-connected components of found pixels that touch no defective pixel."""
 
 
 def image_findings(found: Bools, labels: NDArray[np.integer]) -> ImageFindings:
@@ -232,20 +174,14 @@ def image_findings(found: Bools, labels: NDArray[np.integer]) -> ImageFindings:
 
 
 def defect_numbers(sample: Sample, defective: Bools) -> NDArray[np.integer]:
-    """The defect number at each pixel: the sample's label image, or else the mask's 8-connected components.
-
-    Raises
-    ------
-    InputError
-        If the label image is broken or of another size.
-    """
+    """The defect number at each pixel: the sample's label image, or else the mask's 8-connected components."""
     from scipy import ndimage
 
     if sample.labels is None:
         numbers, _ = ndimage.label(defective, structure=_EIGHT_NEIGHBOURS)
         return np.asarray(numbers)
     labels = read_levels(sample.labels)
-    check_same_size(sample.labels, labels.shape, defective.shape, sample.image)
+    check_size(sample.labels, labels.shape, defective.shape)
     return labels
 
 
@@ -296,18 +232,10 @@ def _ratio(numerator: int, denominator: int) -> float | None:
     return numerator / denominator if denominator else None
 
 
-def _sums_from(values: Ints) -> Ints:
-    """Sum of the values from each index to the end."""
-    return np.cumsum(values[::-1])[::-1]
-
-
 def _count(found: Bools, defective: Bools) -> Ints:
     """True positive, false positive, false negative and true negative pixels, shape (4,)."""
-    true_positive = np.count_nonzero(found & defective)
-    false_positive = np.count_nonzero(found & ~defective)
-    false_negative = np.count_nonzero(~found & defective)
-    true_negative = np.count_nonzero(~(found | defective))
-    return np.array([true_positive, false_positive, false_negative, true_negative])
+    kinds = found & defective, found & ~defective, ~found & defective, ~(found | defective)
+    return np.array([np.count_nonzero(kind) for kind in kinds])
 
 
 @dataclass(slots=True)
@@ -336,10 +264,10 @@ def _found(num: int, num_found: int) -> FoundFigures:
 
 def _alarms(findings: list[ImageFindings]) -> AlarmFigures:
     total = sum(f.num_false_alarms for f in findings)
-    good = [f for f in findings if not f.defect_ids]
+    good = [f.num_false_alarms for f in findings if not f.defect_ids]
     return AlarmFigures(
         count=total,
         per_image=total / len(findings),
         good_images=len(good),
-        good_images_with_alarm=sum(f.num_false_alarms > 0 for f in good),
+        good_images_with_alarm=sum(num > 0 for num in good),
     )

@@ -75,12 +75,9 @@ def require_torch() -> None:
         except RuntimeError as error:
             # "operator torchvision::nms does not exist": a CPU-only torch with PyPI's torchvision.
             raise InputError(
-                package,
-                "cannot be imported",
-                expected="torch and torchvision from the same package index",
-                found=str(error),
-                remedy="reinstall both together: pip install --force-reinstall torch torchvision",
-            ) from None
+                package, "cannot be imported", expected="torch and torchvision from the same package index",
+                found=str(error), remedy="reinstall both together: pip install --force-reinstall torch torchvision",
+            ) from None  # fmt: skip
 
 
 def build_network(architecture: Architecture, num_channels: int, *, seed: int) -> torch.nn.Module:
@@ -158,8 +155,7 @@ def write_card(folder: Path, card: ModelCard) -> None:
 
 def list_shipped() -> list[str]:
     """Names of the models that come with the package."""
-    folder = shipped_models()
-    return sorted(p.name for p in folder.iterdir() if (p / CARD_NAME).is_file()) if folder.is_dir() else []
+    return sorted(path.parent.name for path in shipped_models().glob(f"*/{CARD_NAME}"))
 
 
 def load_model(model: str | Path) -> SegmentationModel:
@@ -169,19 +165,15 @@ def load_model(model: str | Path) -> SegmentationModel:
     ------
     InputError
         If there is no such model, its files do not belong together, or one is broken.
-    MissingExtraError
-        If torch or the like is not installed.
     """
     shipped = list_shipped()
     folder = shipped_models() / str(model) if str(model) in shipped else Path(model)
     if not (folder / CARD_NAME).is_file():
         raise InputError(
-            folder,
-            "no such model",
-            expected=f"a folder with {CARD_NAME}" + (f" or one of {', '.join(shipped)}" if shipped else ""),
+            folder, "no such model", expected=f"a folder with {CARD_NAME} or one of {', '.join(shipped)}",
             found="a folder without" if folder.is_dir() else "nothing",
             remedy="check the path or finish the training with 'viewcov train'",
-        )
+        )  # fmt: skip
     card = read_card(folder)
     network = build_network(card.architecture, len(card.exposures), seed=0)
     _load_weights(network, folder / card.weights.file, card.weights.sha256)
@@ -200,14 +192,11 @@ def _load_weights(network: torch.nn.Module, path: Path, sha256: str) -> None:
     import safetensors.torch
 
     remedy = "restore the file or train again"
-    if not path.is_file():
-        raise InputError(path, "no such weights", expected="a safetensors file", found="nothing", remedy=remedy)
-    data = path.read_bytes()
-    digest = sha256_of(data)
-    if digest != sha256:
+    data = path.read_bytes() if path.is_file() else b""
+    if sha256_of(data) != sha256:
         raise InputError(
             path, "not the weights that the card names", expected=f"SHA-256 {sha256[:12]}...",
-            found=f"{digest[:12]}...", remedy=remedy,
+            found=f"{sha256_of(data)[:12]}..." if data else "no file", remedy=remedy,
         )  # fmt: skip
     try:
         network.load_state_dict(safetensors.torch.load(data), strict=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-import re
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -16,14 +15,13 @@ from tqdm import tqdm
 
 from viewcov.inspection.errors import InputError
 from viewcov.inspection.folder import Dataset
-from viewcov.inspection.predictions import MODEL_NAME
 from viewcov.segmentation.cards import (
     CARD_NAME,
     Architecture,
     ModelCard,
+    Request,
     TrainingData,
     TrainingFigures,
-    TrainingRequest,
     Validation,
     read_card,
 )
@@ -90,12 +88,9 @@ def train_model(
     training = read_split(samples, "train", progress=progress)
     validation = read_split(samples, "validation", progress=progress)
     _check_images(samples.root, training, validation, options)
-    request = TrainingRequest(
-        # Not what decides when it stops and starts again.
-        options=options.model_dump(mode="json", exclude={"max_minutes", "checkpoint_every"}),
-        train_sha256=identity_of(training),
-        validation_sha256=identity_of(validation),
-    )
+    # Without what decides when it stops and starts again.
+    request: Request = options.model_dump(mode="json", exclude={"max_minutes", "checkpoint_every"})
+    request |= {"training data": identity_of(training), "validation data": identity_of(validation)}
     if (folder / CARD_NAME).is_file():
         _check_same(folder, read_card(folder).request, request)
         log.info("%s is finished already", folder)
@@ -117,7 +112,7 @@ class _Run:
         training: Sequence[LabelledImage],
         validation: Sequence[LabelledImage],
         folder: Path,
-        request: TrainingRequest,
+        request: Request,
         options: TrainingOptions,
     ) -> None:
         import torch
@@ -302,13 +297,13 @@ def _repeatable(num_threads: int) -> Iterator[None]:
 
 def _named(options: TrainingOptions, folder: Path) -> TrainingOptions:
     """The options with the name of the model, which is that of its folder if they have none."""
-    name = options.name or folder.resolve().name
-    if not re.fullmatch(MODEL_NAME, name):
+    try:
+        return TrainingOptions(**{**options.model_dump(), "name": options.name or folder.resolve().name})
+    except InputError:
         raise InputError(
             folder, "the folder's name cannot name a model", expected="letters, digits, '_', '.' or '-', at most 64",
-            found=repr(name), remedy="choose another folder or give --name",
-        )  # fmt: skip
-    return options.model_copy(update={"name": name})
+            found=repr(folder.resolve().name), remedy="choose another folder or give --name",
+        ) from None  # fmt: skip
 
 
 def _check_images(
@@ -332,20 +327,11 @@ def _check_images(
         )  # fmt: skip
 
 
-def _check_same(folder: Path, present: TrainingRequest | None, wanted: TrainingRequest) -> None:
+def _check_same(folder: Path, present: Request, wanted: Request) -> None:
     """Raise InputError if the folder's model or checkpoint was asked for otherwise."""
-    old, new = _asked(present), _asked(wanted)
-    for key, value in new.items():
-        if old.get(key) != value:
+    for key, value in wanted.items():
+        if present.get(key) != value:
             raise InputError(
-                folder, f"holds a model or checkpoint of another {key}", expected=str(value), found=str(old.get(key)),
-                remedy="choose another folder, or remove this one to train anew",
+                folder, f"holds a model or checkpoint of another {key}", expected=str(value),
+                found=str(present.get(key)), remedy="choose another folder, or remove this one to train anew",
             )  # fmt: skip
-
-
-def _asked(request: TrainingRequest | None) -> dict[str, object]:
-    """What was asked for, by name."""
-    if request is None:
-        return {}
-    data = {"training data": request.train_sha256, "validation data": request.validation_sha256}
-    return {**request.options, **data}

@@ -132,3 +132,27 @@ def test_too_small_images_and_bad_options_are_refused() -> None:
         CropOptions(crop_px=50)
     with pytest.raises(ValueError, match="positive_share"):
         CropOptions(positive_share=1.5)
+
+
+def test_turning_and_mirroring_can_be_switched_off() -> None:
+    image = labelled(addressed(80, 96))
+    options = changed(turned=False, mirror_share=0.0, max_draws=1)
+    sampler = CropSampler([image], options, seed=1)
+    windows = {
+        image.levels[row : row + 32, column : column + 32].tobytes() for row in range(49) for column in range(65)
+    }
+    crops = [np.rint(sampler.sample(0, i)[0] * 255).astype(np.uint8).tobytes() for i in range(40)]
+    assert set(crops) <= windows
+    assert not {np.rint(CropSampler([image], PLAIN, seed=1).sample(0, i)[0] * 255).astype(np.uint8).tobytes()
+                for i in range(40)} <= windows  # fmt: skip
+
+
+@pytest.mark.parametrize(("share", "low", "high"), [(0.0, 16, 17), (1.0, 0, 32)])
+def test_a_defect_lies_in_the_asked_middle_of_a_crop(share: float, low: int, high: int) -> None:
+    image = labelled(np.full((300, 300), 100), (150, 150, 1, 1))
+    options = changed(positive_share=1.0, centre_share=share, turned=False, mirror_share=0.0)
+    sampler = CropSampler([image], options, seed=2)
+    places = np.array([np.argwhere(sampler.sample(0, i)[1])[0] for i in range(200)])
+    assert places.min() >= low - 1
+    assert places.max() <= high
+    assert np.ptp(places) >= (high - low) * 0.9 - 1
