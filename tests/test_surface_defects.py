@@ -16,10 +16,11 @@ from viewcov.coverage.effective.evidence import EvidenceTable
 from viewcov.coverage.effective.figures import DefectCounts
 from viewcov.coverage.effective.matching import (
     THRESHOLDS,
+    best_threshold,
+    fused_f1,
     match_defects,
     match_single_views,
-    pick_single_view_threshold,
-    pick_threshold,
+    single_view_f1,
     view_probability,
 )
 from viewcov.coverage.effective.truth import SurfaceTruth, truth_from_samples
@@ -304,11 +305,16 @@ def test_views_without_weight_see_nothing() -> None:
 def test_the_picked_threshold_parts_defects_from_noise() -> None:
     truth = truth_of([(2, 2), (2, 3)], [(9, 9)])
     p = probability(at=[([(2, 2), (2, 3)], 0.8), ([(9, 9)], 0.75), ([(6, 2)], 0.3), ([(6, 9)], 0.35)])
-    choice = pick_threshold(SURFACE, [p, p], [truth, truth], adjacency=GRAPH)
-    assert 0.35 < choice.high <= 0.75
-    assert choice.counts.f1 == 1.0
+    curve = fused_f1(SURFACE, [p, p], [truth, truth], adjacency=GRAPH)
+    high = best_threshold([curve])
+    assert 0.35 < high <= 0.75
+    assert max(curve) == 1.0
     # The middle of the equally good thresholds, not the first.
-    good = [t for t, f1 in zip(THRESHOLDS, choice.f1, strict=True) if f1 == 1.0]
-    assert choice.high == good[(len(good) - 1) // 2]
-    single = pick_single_view_threshold(SURFACE, [table_of({"a": p})], [truth], adjacency=GRAPH)
-    assert single.high == choice.high
+    good = [t for t, f1 in zip(THRESHOLDS, curve, strict=True) if f1 == 1.0]
+    assert high == good[(len(good) - 1) // 2]
+    single = single_view_f1(SURFACE, [table_of({"a": p})], [truth], adjacency=GRAPH)
+    assert best_threshold([single]) == high
+    # Over two parts the mean counts: what the other part spoils is not picked.
+    spoilt = np.where(np.array(THRESHOLDS) >= high, 0.0, 1.0)
+    assert best_threshold([curve, spoilt]) == max(t for t in good if t < high) or len(good) > 3
+    assert best_threshold([np.full(len(THRESHOLDS), np.nan)]) == THRESHOLDS[(len(THRESHOLDS) - 1) // 2]

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 import numpy as np
 
 from viewcov.coverage.effective.defects import adjacency_of
-from viewcov.coverage.effective.evidence import Gathered, gather_evidence_many
-from viewcov.coverage.effective.matching import THRESHOLDS, ThresholdChoice, pick_single_view_threshold, pick_threshold
+from viewcov.coverage.effective.evidence import Gathered, gather_evidence_many, inspection_surface
+from viewcov.coverage.effective.matching import best_threshold, fused_f1, single_view_f1
 from viewcov.coverage.effective.options import (
     CalibrateOptions,
     FuseOptions,
@@ -23,10 +23,11 @@ from viewcov.coverage.effective.options import (
 )
 from viewcov.coverage.effective.rules import BASE_RATE, RULES
 from viewcov.coverage.effective.truth import SurfaceTruth, truth_on_elements
+from viewcov.inspection.arrays import Floats
 from viewcov.inspection.errors import InputError
 from viewcov.inspection.files import inside
 from viewcov.inspection.folder import InspectionFolder
-from viewcov.inspection.mesh.surface import Surface, cut_surface
+from viewcov.inspection.mesh.surface import Surface
 from viewcov.inspection.predictions import calibration_path, model_folder
 from viewcov.inspection.records import FileRecord, PositiveShare, read_record, write_record
 
@@ -98,13 +99,13 @@ def calibrate_inspections(
         )  # fmt: skip
     used = names_of([folder for group in groups.values() for folder in group])
     log.info("calibrating %s on %s (split: %s)", model, ", ".join(used), split or "all")
-    parts = [_PartEvidence.gather(group, model, jobs=jobs, progress=progress) for group in groups.values()]
+    parts = [_Part.gather(group, model, jobs=jobs, progress=progress) for group in groups.values()]
     base_rate = float(np.mean([one.evidence.base_rate for part in parts for one in part.gathered]))
     return Calibration(
         model=model,
         base_rate=base_rate,
-        thresholds={rule: _jointly_best([part.pick(rule, base_rate) for part in parts]) for rule in RULES},
-        single_view=_jointly_best([part.pick_single_view() for part in parts]),
+        thresholds={rule: best_threshold([part.fused_f1(rule, base_rate) for part in parts]) for rule in RULES},
+        single_view=best_threshold([part.single_view_f1() for part in parts]),
         inspections=used,
     )
 
@@ -119,18 +120,41 @@ def read_calibration(path: str | Path) -> Calibration:
     return read_record(path, Calibration)
 
 
-def calibration_for(folder: InspectionFolder, model: str, options: FuseOptions) -> Calibration:
-    """The calibration that options ask for: a threshold given replaces that of the rule.
+def find_calibration(folder: InspectionFolder, model: str, files: Sequence[Path] = ()) -> Calibration | None:
+    """A model's calibration for an inspection; None if it has none.
 
-    Looked for in the files of the options, in the model's folder, which the card beside its predictions names,
-    and as ``calibrations/MODEL.json`` in the data set.
+    Looked for in the files given, in the model's folder, which the card beside its predictions names, and as
+    ``calibrations/MODEL.json`` in the data set.
+
+    Raises
+    ------
+    InputError
+        If files are given, and none is for this model.
+    """
+    given = [read_calibration(path) for path in files]
+    if given:
+        own = [calibration for calibration in given if calibration.model == model]
+        if not own:
+            raise InputError(
+                files[0], f"no calibration for model {model!r}", expected=f"one for {model!r}",
+                found=", ".join(repr(calibration.model) for calibration in given),
+                remedy=f"add the file of 'viewcov calibrate {model}'",
+            )  # fmt: skip
+        return own[0]
+    known = model_folder(folder, model)
+    places = [*([calibration_path(known)] if known else []), own_calibration_path(folder, model)]
+    return next((read_calibration(path) for path in places if path.is_file()), None)
+
+
+def calibration_for(folder: InspectionFolder, model: str, options: FuseOptions) -> Calibration:
+    """The calibration that ``find_calibration`` finds; a threshold in the options replaces that of the rule.
 
     Raises
     ------
     InputError
         If the rule has no threshold.
     """
-    found = _find(folder, model, options.calibration)
+    found = find_calibration(folder, model, options.calibration)
     thresholds = dict(found.thresholds) if found else {}
     if options.threshold is not None:
         thresholds[options.rule] = options.threshold
@@ -151,24 +175,8 @@ def own_calibration_path(folder: InspectionFolder, model: str) -> Path:
     return inside(next(above, folder.root), "calibrations", f"{model}.json", what="model")
 
 
-def _find(folder: InspectionFolder, model: str, files: Sequence[Path]) -> Calibration | None:
-    given = [read_calibration(path) for path in files]
-    if given:
-        own = [calibration for calibration in given if calibration.model == model]
-        if not own:
-            raise InputError(
-                files[0], f"no calibration for model {model!r}", expected=f"one for {model!r}",
-                found=", ".join(repr(calibration.model) for calibration in given),
-                remedy=f"add the file of 'viewcov calibrate {model}'",
-            )  # fmt: skip
-        return own[0]
-    known = model_folder(folder, model)
-    places = [*([calibration_path(known)] if known else []), own_calibration_path(folder, model)]
-    return next((read_calibration(path) for path in places if path.is_file()), None)
-
-
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _PartEvidence:
+class _Part:
     """Evidence and truth of the inspections of one part."""
 
     surface: Surface
@@ -177,9 +185,8 @@ class _PartEvidence:
     gathered: list[Gathered]
 
     @classmethod
-    def gather(cls, folders: Sequence[InspectionFolder], model: str, *, jobs: int, progress: bool) -> _PartEvidence:
-        plan = folders[0].plan()
-        surface = cut_surface(plan.load_part(), plan.requirements.element_edge_mm)
+    def gather(cls, folders: Sequence[InspectionFolder], model: str, *, jobs: int, progress: bool) -> _Part:
+        surface = inspection_surface(folders[0])
         gathered = gather_evidence_many(surface, folders, [model], jobs=jobs, progress=progress)
         return cls(
             surface=surface,
@@ -188,18 +195,9 @@ class _PartEvidence:
             gathered=sorted(gathered, key=lambda one: one.inspection),
         )
 
-    def pick(self, rule: str, base_rate: float) -> ThresholdChoice:
+    def fused_f1(self, rule: str, base_rate: float) -> Floats:
         fused = [one.evidence.fused(rule, base_rate=base_rate) for one in self.gathered]
-        return pick_threshold(self.surface, fused, self.truths, adjacency=self.adjacency)
+        return fused_f1(self.surface, fused, self.truths, adjacency=self.adjacency)
 
-    def pick_single_view(self) -> ThresholdChoice:
-        tables = [one.table for one in self.gathered]
-        return pick_single_view_threshold(self.surface, tables, self.truths, adjacency=self.adjacency)
-
-
-def _jointly_best(choices: Sequence[ThresholdChoice]) -> float:
-    """The threshold with the largest mean F1 over parts."""
-    if len(choices) == 1:
-        return choices[0].high
-    mean = np.nan_to_num(np.array([choice.f1 for choice in choices])).mean(axis=0)
-    return THRESHOLDS[int(np.argmax(mean))]
+    def single_view_f1(self) -> Floats:
+        return single_view_f1(self.surface, [one.table for one in self.gathered], self.truths, adjacency=self.adjacency)

@@ -11,17 +11,17 @@ import numpy as np
 from viewcov.coverage.effective.calibration import calibration_for
 from viewcov.coverage.effective.effective import (
     DetectionTrials,
-    Resampling,
     detection_trials,
     effective_coverage,
     false_alarms,
     paired_difference,
 )
-from viewcov.coverage.effective.evidence import Showing, gather_evidence_many
+from viewcov.coverage.effective.evidence import Showing, gather_evidence_many, inspection_surface
 from viewcov.coverage.effective.figures import EffectiveFigures, ModelFigures
-from viewcov.coverage.effective.fuse import FusedInspection, fuse_evidence, inspection_surface
+from viewcov.coverage.effective.fuse import FusedInspection, fuse_evidence
+from viewcov.coverage.effective.intervals import Resampling
 from viewcov.coverage.effective.options import CoverOptions, Inspections, chosen_inspections, names_of
-from viewcov.coverage.effective.pod import ElementCovariates, PodMap, PodModel, fit_pod, pod_by_size, pod_map
+from viewcov.coverage.effective.pod import PodMap, PodModel, fit_pod, pod_by_size, pod_map
 from viewcov.coverage.effective.truth import truth_on_elements
 from viewcov.inspection.arrays import Floats
 from viewcov.inspection.errors import InputError
@@ -130,7 +130,7 @@ class _Ground:
     seen_area_share: Floats
     """Shape (J,): share of the area that each inspection sees."""
 
-    covariates: list[ElementCovariates]
+    showings: Sequence[Showing]
     """One per inspection; the same object for those along the same poses."""
 
     resampling: Resampling
@@ -153,12 +153,11 @@ class _Ground:
                 remedy="synthesize more defects or instances",
             )  # fmt: skip
         area_mm2 = np.where(surface.inspected, surface.area_mm2, 0.0)
-        made = {id(showing): ElementCovariates.of(showing) for showing in showings}
         return cls(
             trials=trials,
             area_mm2=area_mm2,
             seen_area_share=np.minimum([area_mm2[one.seen].sum() / area_mm2.sum() for one in showings], 1.0),
-            covariates=[made[id(showing)] for showing in showings],
+            showings=showings,
             resampling=Resampling(seed=options.seed),
         )
 
@@ -167,14 +166,14 @@ class _Ground:
         return float(self.area_mm2.sum())
 
     @property
-    def at_sites(self) -> ElementCovariates:
-        """Covariates of the trials, each by its own inspection."""
+    def at_sites(self) -> Showing:
+        """How well the sites of the trials are shown, each by its own inspection."""
         site, inspection = self.trials.element_idx, self.trials.inspection
-        return ElementCovariates.joined([how.at(site[inspection == j]) for j, how in enumerate(self.covariates)])
+        return Showing.joined([one.at(site[inspection == j]) for j, one in enumerate(self.showings)])
 
     def pod_map(self, fitted: PodModel) -> PodMap:
         size_mm = float(np.median(self.trials.size_mm))
-        return pod_map(fitted, self.covariates, self.area_mm2, size_mm=size_mm, threshold=POD_THRESHOLD)
+        return pod_map(fitted, self.showings, self.area_mm2, size_mm=size_mm, threshold=POD_THRESHOLD)
 
     def figures(self, fused: Sequence[FusedInspection], fitted: PodModel, mapped: PodMap) -> ModelFigures:
         calibration, rule = fused[0].calibration, fused[0].rule
@@ -187,7 +186,7 @@ class _Ground:
             false_alarms=false_alarms([one.matches[rule] for one in fused], inspected_area_mm2=self.inspected_mm2),
             pod_map=mapped.figures,
             pod_model=fitted.figures,
-            pod_by_size=pod_by_size(fitted, self.covariates, self.area_mm2, sizes),
+            pod_by_size=pod_by_size(fitted, self.showings, self.area_mm2, sizes),
         )
 
 

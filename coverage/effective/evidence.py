@@ -7,27 +7,24 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from viewcov.coverage.effective.rules import BASE_RATE, CLAMP, RULES, all_sums, checked_rule
-from viewcov.coverage.rays.projection import PooledView, ViewElements, correspond, pool
+from viewcov.coverage.rays.projection import ViewElements, correspond, pool
 from viewcov.coverage.rays.screening import Lens
 from viewcov.inspection.arrays import Bools, Floats, Floats32, Ints32
 from viewcov.inspection.errors import InputError
 from viewcov.inspection.files import read_grey, read_table, write_table
-from viewcov.inspection.mesh.surface import Surface
+from viewcov.inspection.mesh.surface import Surface, cut_surface
 from viewcov.inspection.rig.fixture import obstacles_of
 
 if TYPE_CHECKING:
     from viewcov.inspection.folder import InspectionFolder
     from viewcov.inspection.plan import InspectionPlan
     from viewcov.inspection.viewpoint import Viewpoint
-
-Statistic = Literal["mean", "max", "top"]
-"""How the pixels of an element in one view become one probability."""
 
 _PAIRS_AT_ONCE = 32
 
@@ -111,7 +108,7 @@ class EvidenceTable:
 class Showing:
     """How well the views of an inspection show each element, shapes (E,)."""
 
-    num_views: Ints32
+    num_views: NDArray[np.integer]
     """Views that show it."""
 
     mm_per_px: Floats
@@ -121,17 +118,25 @@ class Showing:
     """Cosine of the smallest incidence angle over the same views; 0 without one."""
 
     @classmethod
-    def empty(cls, num_elements: int) -> Showing:
+    def empty(cls, num: int) -> Showing:
         """By no view."""
-        num_views = np.zeros(num_elements, dtype=np.int32)
         return cls(
-            num_views=num_views, mm_per_px=np.full(num_elements, np.inf), cos_incidence=np.zeros(num_elements)
+            num_views=np.zeros(num, dtype=np.int32), mm_per_px=np.full(num, np.inf), cos_incidence=np.zeros(num)
         )  # fmt: skip
+
+    @classmethod
+    def joined(cls, several: Sequence[Showing]) -> Showing:
+        """One after the other."""
+        return cls(**{name: np.concatenate([getattr(one, name) for one in several]) for name in _SHOWN})
 
     @property
     def seen(self) -> Bools:
         """Shape (E,): elements that a view shows."""
         return self.num_views > 0
+
+    def at(self, element_idx: NDArray[np.integer]) -> Showing:
+        """Of some elements."""
+        return Showing(**{name: getattr(self, name)[element_idx] for name in _SHOWN})
 
     def add_in_place(self, surface: Surface, lens: Lens, viewpoint: Viewpoint, view: ViewElements) -> None:
         """Add one view."""
@@ -141,6 +146,9 @@ class Showing:
         idx = elements[found.rows]
         self.mm_per_px[idx] = np.minimum(self.mm_per_px[idx], found.mm_per_px)
         self.cos_incidence[idx] = np.maximum(self.cos_incidence[idx], found.cos_incidence)
+
+
+_SHOWN = ("num_views", "mm_per_px", "cos_incidence")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -162,11 +170,15 @@ def view_weight(cos_incidence: NDArray[np.floating], *, max_incidence_deg: float
     return np.clip(cos_incidence / np.cos(np.deg2rad(max_incidence_deg)), 0.0, 1.0).astype(np.float32)
 
 
-def gather_evidence(
-    surface: Surface, folder: InspectionFolder, model: str, *, statistic: Statistic = "top", progress: bool = False
-) -> Gathered:
+def inspection_surface(folder: InspectionFolder) -> Surface:
+    """The surface of an inspection's part, cut as its requirements ask for."""
+    plan = folder.plan()
+    return cut_surface(plan.load_part(), plan.requirements.element_edge_mm)
+
+
+def gather_evidence(surface: Surface, folder: InspectionFolder, model: str, *, progress: bool = False) -> Gathered:
     """Evidence of one model's predictions for one inspection; otherwise as ``gather_evidence_many``."""
-    return next(gather_evidence_many(surface, [folder], [model], statistic=statistic, progress=progress))
+    return next(gather_evidence_many(surface, [folder], [model], progress=progress))
 
 
 def gather_evidence_many(
@@ -174,7 +186,6 @@ def gather_evidence_many(
     folders: Sequence[InspectionFolder],
     models: Sequence[str],
     *,
-    statistic: Statistic = "top",
     jobs: int = 1,
     progress: bool = False,
 ) -> Iterator[Gathered]:
@@ -186,8 +197,6 @@ def gather_evidence_many(
 
     Parameters
     ----------
-    statistic
-        How the pixels of an element in one view become one probability.
     jobs
         Threads that read predictions.
 
@@ -211,7 +220,7 @@ def gather_evidence_many(
 
     def gathered() -> Iterator[Gathered]:
         for batch in batches:
-            gatherings = [_Gathering(surface, folders[n], model, plans[n], statistic) for n, model in batch]
+            gatherings = [_Gathering(surface, folders[n], model, plans[n]) for n, model in batch]
             showing = _gather(surface, plans[batch[0][0]], gatherings, jobs=jobs, progress=progress)
             for (n, model), one in zip(batch, gatherings, strict=True):
                 table = one.table()
@@ -275,11 +284,9 @@ _COLUMNS = ("view_idx", "element_idx", "num_px", "weight", "mean", "max", "top")
 class _Gathering:
     """One model's predictions for one inspection on their way into evidence."""
 
-    def __init__(
-        self, surface: Surface, folder: InspectionFolder, model: str, plan: InspectionPlan, statistic: Statistic
-    ) -> None:
+    def __init__(self, surface: Surface, folder: InspectionFolder, model: str, plan: InspectionPlan) -> None:
         self.evidence = Evidence.empty(surface.num_elements)
-        self._folder, self._model, self._statistic = folder, model, statistic
+        self._folder, self._model = folder, model
         self._max_incidence_deg = plan.requirements.max_incidence_deg
         self._view_ids = tuple(view.id for view in plan.viewpoints)
         self._rows: list[tuple[NDArray[Any], ...]] = []
@@ -288,13 +295,13 @@ class _Gathering:
         """Add the view with that place in the plan; its id may be another than in the plan that was rasterised."""
         pooled = pool(view, self._read(self._view_ids[number], view))
         weight = view_weight(pooled.cos_incidence, max_incidence_deg=self._max_incidence_deg)
-        self.evidence.add_in_place(pooled.element_idx, getattr(pooled, self._statistic), weight)
-        self._rows.append(self._table_rows(pooled, weight, number))
+        self.evidence.add_in_place(pooled.element_idx, pooled.top, weight)
+        row = (np.full(len(weight), number, dtype=np.int32), pooled.element_idx, pooled.num_px, weight)
+        self._rows.append((*row, pooled.mean, pooled.max, pooled.top))
 
     def table(self) -> EvidenceTable:
-        columns = [np.concatenate(parts) for parts in zip(*self._rows, strict=True)] if self._rows else []
-        if not columns:
-            columns = [np.zeros(0, dtype=np.int32)] * 3 + [np.zeros(0, dtype=np.float32)] * 4
+        nothing = (*[np.zeros(0, dtype=np.int32)] * 3, *[np.zeros(0, dtype=np.float32)] * 4)
+        columns = [np.concatenate(parts) for parts in zip(nothing, *self._rows, strict=True)]
         return EvidenceTable(view_ids=self._view_ids, **dict(zip(_COLUMNS, columns, strict=True)))
 
     def _read(self, view_id: str, view: ViewElements) -> Floats32:
@@ -307,11 +314,6 @@ class _Gathering:
                 found=f"{image.shape[1]} x {image.shape[0]}", remedy="predict again with this plan's images",
             )  # fmt: skip
         return image
-
-    @staticmethod
-    def _table_rows(pooled: PooledView, weight: Floats32, view: int) -> tuple[NDArray[Any], ...]:
-        view_idx = np.full(len(weight), view, dtype=np.int32)
-        return view_idx, pooled.element_idx, pooled.num_px, weight, pooled.mean, pooled.max, pooled.top
 
 
 def _gather(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from viewcov.coverage.effective.calibration import Calibration, calibration_for
 from viewcov.coverage.effective.defects import SurfaceDefect, adjacency_of, find_defects
-from viewcov.coverage.effective.evidence import Gathered, gather_evidence, require_predictions
+from viewcov.coverage.effective.evidence import Gathered, gather_evidence, inspection_surface, require_predictions
 from viewcov.coverage.effective.figures import FusedFigures
 from viewcov.coverage.effective.matching import (
     LOW_SHARE,
@@ -20,7 +20,7 @@ from viewcov.coverage.effective.rules import RULES
 from viewcov.coverage.effective.truth import SurfaceTruth, truth_on_elements
 from viewcov.inspection.arrays import Floats32
 from viewcov.inspection.folder import InspectionFolder
-from viewcov.inspection.mesh.surface import Surface, cut_surface
+from viewcov.inspection.mesh.surface import Surface
 
 _DEFAULTS = FuseOptions()
 
@@ -69,12 +69,6 @@ class FusedInspection:
             single_view=self.single_views.figures if self.single_views else None,
             defects=tuple(defect.figures(true=own) for defect, own in zip(self.defects, true, strict=True)),
         )
-
-
-def inspection_surface(folder: InspectionFolder) -> Surface:
-    """The surface of an inspection's part, cut as its requirements ask for."""
-    plan = folder.plan()
-    return cut_surface(plan.load_part(), plan.requirements.element_edge_mm)
 
 
 def fuse_inspection(

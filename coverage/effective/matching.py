@@ -12,14 +12,14 @@ tolerance in place.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from viewcov.coverage.effective.defects import SurfaceDefect, adjacency_of, dilated, label_components
+from viewcov.coverage.effective.defects import SurfaceDefect, dilated, label_components
 from viewcov.coverage.effective.evidence import EvidenceTable
 from viewcov.coverage.effective.figures import (
     BestView,
@@ -117,31 +117,19 @@ class SingleViews:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ThresholdChoice:
-    """The high threshold with the largest F1 on the inspections they were picked on."""
-
-    high: float
-    counts: DefectCounts
-    """On the inspections that it was picked on: optimistic, for choosing only."""
-
-    f1: tuple[float, ...]
-    """F1 at each of ``THRESHOLDS``; NaN without anything planted or found."""
-
-
 def match_defects(
     found: Sequence[SurfaceDefect],
     truth: SurfaceTruth,
     surface: Surface,
     *,
     min_overlap: float = MIN_OVERLAP,
-    adjacency: csr_matrix | None = None,
+    adjacency: csr_matrix,
 ) -> DefectMatch:
     """Found against planted defects of one inspection, in the order of ``found`` and of the truth."""
     label = np.full(surface.num_elements, -1, dtype=np.int64)
     for number, defect in enumerate(found):
         label[defect.element_idx] = number
-    target = _Target(truth, adjacency_of(surface) if adjacency is None else adjacency)
+    target = _Target(truth, adjacency)
     return target.match(label, surface, min_overlap=min_overlap, num_detections=len(found))
 
 
@@ -152,17 +140,16 @@ def match_single_views(
     *,
     high: float,
     low: float,
-    adjacency: csr_matrix | None = None,
+    adjacency: csr_matrix,
 ) -> SingleViews:
     """What each view would find alone by the rules for the fused ones, summed over inspections by view id."""
-    graph = adjacency_of(surface) if adjacency is None else adjacency
     in_view: dict[str, DefectCounts] = {}
     of_all: dict[str, DefectCounts] = {}
     for table, truth in zip(tables, truths, strict=True):
-        target = _Target(truth, graph)
+        target = _Target(truth, adjacency)
         for view_id in table.view_ids:
             p = view_probability(table, view_id, surface.num_elements)
-            label = label_components(surface, p, high=high, low=low, adjacency=graph)
+            label = label_components(surface, p, high=high, low=low, adjacency=adjacency)
             whole = target.match(label, surface)
             part = target.match(label, surface, seen=~np.isnan(p))
             in_view[view_id] = in_view.get(view_id, DefectCounts()) + part.counts
@@ -180,46 +167,52 @@ def view_probability(table: EvidenceTable, view_id: str, num_elements: int) -> F
     return probability
 
 
-def pick_threshold(
+def fused_f1(
     surface: Surface,
     probabilities: Sequence[NDArray[np.floating]],
     truths: Sequence[SurfaceTruth],
     *,
-    adjacency: csr_matrix | None = None,
-) -> ThresholdChoice:
-    """The high threshold with the largest F1 over inspections, and ``LOW_SHARE`` of it as the low one.
+    adjacency: csr_matrix,
+) -> Floats:
+    """F1 over inspections of fused views at each of ``THRESHOLDS``, the low one at ``LOW_SHARE`` of it; NaN = none.
 
-    Where several thresholds are equally good, the middle of the longest run of them: farthest from harm. Pick
-    on validation inspections only. ``probabilities`` are fused ones of shape (E,), one array per inspection.
+    ``probabilities`` are fused ones of shape (E,), one array per inspection.
     """
-    graph = adjacency_of(surface) if adjacency is None else adjacency
-    targets = [_Target(truth, graph) for truth in truths]
+    targets = [_Target(truth, adjacency) for truth in truths]
 
     def counts_at(high: float) -> DefectCounts:
         total = DefectCounts()
         for p, target in zip(probabilities, targets, strict=True):
-            label = label_components(surface, p, high=high, low=LOW_SHARE * high, adjacency=graph)
+            label = label_components(surface, p, high=high, low=LOW_SHARE * high, adjacency=adjacency)
             total += target.match(label, surface).counts
         return total
 
-    return _best(counts_at)
+    return np.array([counts_at(high).f1 for high in THRESHOLDS], dtype=np.float64)
 
 
-def pick_single_view_threshold(
-    surface: Surface,
-    tables: Sequence[EvidenceTable],
-    truths: Sequence[SurfaceTruth],
-    *,
-    adjacency: csr_matrix | None = None,
-) -> ThresholdChoice:
-    """As ``pick_threshold``, for views used one by one, against what each of them shows."""
-    graph = adjacency_of(surface) if adjacency is None else adjacency
+def single_view_f1(
+    surface: Surface, tables: Sequence[EvidenceTable], truths: Sequence[SurfaceTruth], *, adjacency: csr_matrix
+) -> Floats:
+    """As ``fused_f1``, for views used one by one, against what each of them shows."""
 
     def counts_at(high: float) -> DefectCounts:
-        views = match_single_views(surface, tables, truths, high=high, low=LOW_SHARE * high, adjacency=graph)
+        views = match_single_views(surface, tables, truths, high=high, low=LOW_SHARE * high, adjacency=adjacency)
         return sum(views.in_view, DefectCounts())
 
-    return _best(counts_at)
+    return np.array([counts_at(high).f1 for high in THRESHOLDS], dtype=np.float64)
+
+
+def best_threshold(curves: Sequence[Floats]) -> float:
+    """The one of ``THRESHOLDS`` with the largest F1, or mean F1 over the curves of several parts.
+
+    Where several are equally good, the middle of the longest run of them: farthest from harm. Without anything
+    planted or found anywhere there is nothing to prefer, and that is the middle of all.
+    """
+    score = np.nan_to_num(np.array(curves)).mean(axis=0)
+    equal = np.concatenate([[False], score >= score.max() - 1e-12, [False]]).astype(np.int8)
+    first, past = np.flatnonzero(np.diff(equal) == 1), np.flatnonzero(np.diff(equal) == -1)
+    longest = int(np.argmax(past - first))
+    return THRESHOLDS[int((first[longest] + past[longest] - 1) // 2)]
 
 
 class _Target:
@@ -268,18 +261,6 @@ class _Target:
             detection_overlap=detection_overlap,
             detection_true=is_true,
         )
-
-
-def _best(counts_at: Callable[[float], DefectCounts]) -> ThresholdChoice:
-    counts = [counts_at(high) for high in THRESHOLDS]
-    f1 = np.array([one.f1 for one in counts], dtype=np.float64)
-    # Without anything planted or found anywhere there is nothing to prefer: the middle of all.
-    score = np.nan_to_num(f1)
-    equal = np.concatenate([[False], score >= score.max() - 1e-12, [False]]).astype(np.int8)
-    first, past = np.flatnonzero(np.diff(equal) == 1), np.flatnonzero(np.diff(equal) == -1)
-    longest = int(np.argmax(past - first))
-    pick = int((first[longest] + past[longest] - 1) // 2)
-    return ThresholdChoice(high=THRESHOLDS[pick], counts=counts[pick], f1=tuple(f1.tolist()))
 
 
 def _ratio(part: NDArray[Any], whole: NDArray[Any]) -> Floats:

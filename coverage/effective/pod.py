@@ -32,55 +32,6 @@ _TOLERANCE = 1e-10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class ElementCovariates:
-    """How well views show each element, shapes (E,); NaN = unseen."""
-
-    mm_per_px: Floats
-    """Sampling at the best view."""
-
-    incidence_deg: Floats
-    """Incidence angle at the best view."""
-
-    num_views: NDArray[np.integer]
-    """Views that see the element."""
-
-    @classmethod
-    def of(cls, showing: Showing) -> ElementCovariates:
-        """Of the views of an inspection."""
-        known = showing.seen & np.isfinite(showing.mm_per_px)
-        return cls(
-            mm_per_px=np.where(known, showing.mm_per_px, np.nan),
-            incidence_deg=np.where(known, np.degrees(np.arccos(np.minimum(showing.cos_incidence, 1.0))), np.nan),
-            num_views=showing.num_views,
-        )
-
-    @classmethod
-    def joined(cls, several: Sequence[ElementCovariates]) -> ElementCovariates:
-        """One after the other."""
-        return cls(**{name: np.concatenate([getattr(one, name) for one in several]) for name in cls.__slots__})
-
-    @property
-    def seen(self) -> Bools:
-        """Shape (E,): elements with at least one view and known sampling."""
-        return (np.asarray(self.num_views) > 0) & np.isfinite(self.mm_per_px) & np.isfinite(self.incidence_deg)
-
-    def features(self, size_mm: float | Floats) -> Floats:
-        """The covariates ``COVARIATES`` for a defect of ``size_mm`` at each element, (E, K); NaN = unseen."""
-        seen = self.seen
-        return np.column_stack(
-            [
-                np.log(size_mm / np.where(seen, self.mm_per_px, np.nan)),
-                np.where(seen, np.cos(np.deg2rad(self.incidence_deg)), np.nan),
-                np.log(np.where(seen, self.num_views, np.nan)),
-            ]
-        )
-
-    def at(self, element_idx: NDArray[np.integer]) -> ElementCovariates:
-        """The covariates of some elements."""
-        return ElementCovariates(**{name: np.asarray(getattr(self, name))[element_idx] for name in self.__slots__})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class PodModel:
     """Logistic regression of hit or miss on standardised covariates, MIL-HDBK-1823A's hit/miss model."""
 
@@ -99,9 +50,9 @@ class PodModel:
     num_trials: int
     num_found: int
 
-    def predict(self, covariates: ElementCovariates, size_mm: float | Floats) -> Floats32:
+    def predict(self, showing: Showing, size_mm: float | Floats) -> Floats32:
         """Probability of detection of a defect of ``size_mm`` at each element, shape (E,); NaN = unseen."""
-        features = (covariates.features(size_mm) - self.mean) / self.scale
+        features = (_features(showing, size_mm) - self.mean) / self.scale
         score = self.coefficients[0] + features @ self.coefficients[1:]
         return _logistic(score).astype(np.float32)
 
@@ -135,7 +86,7 @@ class PodMap:
     """Areas of the states, and the share of area for each probability."""
 
 
-def fit_pod(trials: DetectionTrials, model: str, at_sites: ElementCovariates, *, ridge: float = RIDGE) -> PodModel:
+def fit_pod(trials: DetectionTrials, model: str, at_sites: Showing, *, ridge: float = RIDGE) -> PodModel:
     """Hit/miss model from the trials at seen sites, N of them with their covariates, shapes (N,).
 
     Covariates are standardised over the trials; ones that do not vary there are left at slope 0. The ridge
@@ -146,16 +97,16 @@ def fit_pod(trials: DetectionTrials, model: str, at_sites: ElementCovariates, *,
     ValueError
         If no trial lies at a seen site.
     """
-    rows = trials.seen & at_sites.seen
+    rows = trials.seen & at_sites.seen & np.isfinite(at_sites.mm_per_px)
     if not rows.any():
         raise ValueError(f"trials must have a defect at a seen site, got none among {len(trials)}")
-    features = at_sites.features(trials.size_mm)[rows]
+    features = _features(at_sites, trials.size_mm)[rows]
     mean, spread = features.mean(axis=0), features.std(axis=0)
     scale = np.where(spread > 1e-9, spread, 1.0)
     found = trials.found[model][rows]
     design = np.column_stack([np.ones(len(features)), (features - mean) / scale])
     penalty = np.array([_INTERCEPT_RIDGE * ridge, *[ridge] * len(COVARIATES)])
-    coefficients, covariance = fit_logistic(design, found, trials.weight[rows], penalty)
+    coefficients, covariance = fit_logistic(design, found, penalty)
     return PodModel(
         mean=mean,
         scale=scale,
@@ -166,28 +117,26 @@ def fit_pod(trials: DetectionTrials, model: str, at_sites: ElementCovariates, *,
     )
 
 
-def fit_logistic(design: Floats, hit: Bools, weight: Floats, penalty: Floats) -> tuple[Floats, Floats]:
+def fit_logistic(design: Floats, hit: Bools, penalty: Floats) -> tuple[Floats, Floats]:
     """Coefficients (K,) that maximise the penalised likelihood, and the inverse information (K, K).
 
     Newton's method with halved steps: the objective is strictly concave for positive penalties, so it ends at
-    the one maximum. The objective is sum w [y s - log(1 + exp s)] - sum penalty b^2 / 2 with s = design b.
+    the one maximum. The objective is sum [y s - log(1 + exp s)] - sum penalty b^2 / 2 with s = design b.
     """
     if not (penalty > 0).all():
         raise ValueError(f"penalty must be positive, got {penalty.tolist()}")
-    # Weights only say how much trials count relative to each other.
-    weight = weight / weight.mean()
     y = hit.astype(np.float64)
 
     def objective(b: Floats) -> float:
         score = design @ b
-        return float(weight @ (y * score - np.logaddexp(0.0, score)) - 0.5 * penalty @ b**2)
+        return float(np.sum(y * score - np.logaddexp(0.0, score)) - 0.5 * penalty @ b**2)
 
     b = np.zeros(design.shape[1])
     value = objective(b)
     for _ in range(_MAX_STEPS):
         p = _logistic(design @ b)
-        gradient = design.T @ (weight * (y - p)) - penalty * b
-        information = (design * (weight * p * (1.0 - p))[:, None]).T @ design + np.diag(penalty)
+        gradient = design.T @ (y - p) - penalty * b
+        information = (design * (p * (1.0 - p))[:, None]).T @ design + np.diag(penalty)
         step = np.linalg.solve(information, gradient)
         # Half the Newton decrement bounds what is left to gain.
         if gradient @ step < _TOLERANCE:
@@ -201,7 +150,7 @@ def fit_logistic(design: Floats, hit: Bools, weight: Floats, penalty: Floats) ->
 
 def pod_map(
     model: PodModel,
-    covariates: Sequence[ElementCovariates],
+    showings: Sequence[Showing],
     area_mm2: Floats,
     *,
     size_mm: float,
@@ -212,14 +161,14 @@ def pod_map(
 
     Parameters
     ----------
-    model, covariates
+    model, showings
         The fitted model, and how well each inspection shows the elements.
     area_mm2
         Shape (E,): 0 for elements that are not to be inspected. All shares are of this area, unseen area included.
     size_mm, threshold, curve_at
         Defect size; least probability for REACHED; probabilities at which to give the curve.
     """
-    known, seen = _mean_pod(model, covariates, size_mm)
+    known, seen = _mean_pod(model, showings, size_mm)
     state = np.where(seen, np.where(known >= threshold, REACHED, BELOW), UNSEEN).astype(np.uint8)
     total = float(area_mm2.sum())
     unseen, below, reached = (float(area_mm2[state == value].sum()) for value in (UNSEEN, BELOW, REACHED))
@@ -236,13 +185,11 @@ def pod_map(
     )
 
 
-def pod_by_size(
-    model: PodModel, covariates: Sequence[ElementCovariates], area_mm2: Floats, size_mm: Floats
-) -> PodBySize:
+def pod_by_size(model: PodModel, showings: Sequence[Showing], area_mm2: Floats, size_mm: Floats) -> PodBySize:
     """Area-weighted mean probability of detection over the surface that is seen, by defect size, rising."""
     pods = []
     for size in size_mm:
-        known, seen = _mean_pod(model, covariates, float(size))
+        known, seen = _mean_pod(model, showings, float(size))
         pods.append(min(float(np.average(known[seen], weights=area_mm2[seen])), 1.0))
     reaches = np.flatnonzero(np.array(pods) >= 0.9)
     a90 = None
@@ -252,16 +199,21 @@ def pod_by_size(
     return PodBySize(size_mm=tuple(size_mm.tolist()), pod=tuple(pods), a90_mm=a90)
 
 
-def _mean_pod(model: PodModel, covariates: Sequence[ElementCovariates], size_mm: float) -> tuple[Floats32, Bools]:
+def _features(showing: Showing, size_mm: float | Floats) -> Floats:
+    """The covariates ``COVARIATES`` for a defect of ``size_mm`` at each element, shape (E, K); NaN = unseen."""
+    known = np.where(showing.seen & np.isfinite(showing.mm_per_px), 1.0, np.nan)
+    columns = (np.log(size_mm / showing.mm_per_px * known), showing.cos_incidence, np.log(showing.num_views * known))
+    return np.column_stack(columns) * known[:, None]
+
+
+def _mean_pod(model: PodModel, showings: Sequence[Showing], size_mm: float) -> tuple[Floats32, Bools]:
     """Mean over inspections, unseen as 0, and which elements any of them sees, shapes (E,)."""
-    # Inspections along the same poses share their covariates.
-    number = Counter(map(id, covariates))
-    pods = {key: model.predict(one, size_mm) for key, one in {id(one): one for one in covariates}.items()}
+    # Inspections along the same poses share one object.
+    number = Counter(map(id, showings))
+    pods = {key: model.predict(one, size_mm) for key, one in {id(one): one for one in showings}.items()}
     seen = np.logical_or.reduce([~np.isnan(pod) for pod in pods.values()])
-    if len(pods) == 1:
-        return np.nan_to_num(next(iter(pods.values()))), seen
-    mean = sum(number[key] * np.nan_to_num(pod).astype(np.float64) for key, pod in pods.items()) / len(covariates)
-    return np.asarray(mean, dtype=np.float32), seen
+    total = sum(number[key] * np.nan_to_num(pod).astype(np.float64) for key, pod in pods.items())
+    return np.asarray(total / len(showings), dtype=np.float32), seen
 
 
 def _logistic(score: Floats) -> Floats:

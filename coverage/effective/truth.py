@@ -60,10 +60,10 @@ class SurfaceTruth:
         share = np.divide(covered, self.element_area_mm2, out=np.zeros_like(covered), where=positive)
         return np.minimum(share, 1.0)
 
-    def on_defect(self, *, min_share: float = MIN_SHARE) -> Bools:
+    def on_defect(self) -> Bools:
         """Rows whose element counts as defective, shape (K,).
 
-        An element does if the defect covers at least ``min_share`` of it, or no element more: the latter
+        An element does if the defect covers at least ``MIN_SHARE`` of it, or no element more: the latter
         keeps defects far smaller than an element in the truth.
         """
         if not len(self.defect_id):
@@ -72,17 +72,12 @@ class SurfaceTruth:
         first = np.flatnonzero(np.diff(self.defect_id, prepend=-1))
         counts = np.diff(np.append(first, len(share)))
         largest = np.repeat(np.maximum.reduceat(share, first), counts)
-        return (share >= min_share) | (share == largest)
+        return (share >= MIN_SHARE) | (share == largest)
 
-    def elements_of(self, defect_id: int, *, min_share: float = MIN_SHARE) -> Ints:
-        """Elements of one defect that count as defective, rising."""
-        rows = (self.defect_id == defect_id) & self.on_defect(min_share=min_share)
-        return self.element_idx[rows]
-
-    def defective(self, *, min_share: float = MIN_SHARE) -> Bools:
+    def defective(self) -> Bools:
         """Which elements count as defective, shape (E,)."""
         mask = np.zeros(len(self.element_area_mm2), dtype=bool)
-        mask[self.element_idx[self.on_defect(min_share=min_share)]] = True
+        mask[self.element_idx[self.on_defect()]] = True
         return mask
 
 

@@ -184,18 +184,13 @@ def train(
 ) -> None:
     """Train a segmentation model and set its thresholds on the validation inspections."""
     from viewcov.inspection.folder import joined, read_dataset
+    from viewcov.segmentation.options import TrainingOptions
     from viewcov.workflows.calibrate import train_and_calibrate
 
-    figures = train_and_calibrate(
-        joined([read_dataset(path) for path in datasets]),
-        out,
-        name=name or out.name,
-        exposures=(0.0, 1.0, 2.0) if stack else (0.0,),
-        num_steps=steps,
-        seed=seed,
-        progress=True,
-    )
-    say(figures, json=json)
+    exposures = (0.0, 1.0, 2.0) if stack else (0.0,)
+    options = TrainingOptions(name=name, exposures=exposures, steps=steps, seed=seed)
+    data = joined([read_dataset(path) for path in datasets])
+    say(train_and_calibrate(data, out, options, progress=True).model_dump(mode="json"), json=json)
 
 
 def test(
@@ -208,9 +203,11 @@ def test(
 ) -> None:
     """Measure a model on a split of a data set: pixels, defects in images, defects on the surface."""
     from viewcov.inspection.folder import read_dataset
-    from viewcov.workflows.calibrate import measured_on_split
+    from viewcov.segmentation.options import TestOptions
+    from viewcov.workflows.calibrate import measure_model
 
-    say(measured_on_split(model, read_dataset(dataset), split=split, progress=True), json=json)
+    figures = measure_model(model, read_dataset(dataset), TestOptions(split=split), progress=True)
+    say(figures.model_dump(mode="json"), json=json)
 
 
 def predict(model: str, inspection: Path, /, *, json: Json = False) -> None:

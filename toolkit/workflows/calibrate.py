@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import Any
 
 from viewcov.coverage.effective.calibration import (
     Calibration,
     calibrate_inspections,
+    find_calibration,
     own_calibration_path,
     read_calibration,
     write_calibration,
@@ -17,8 +17,15 @@ from viewcov.coverage.effective.figures import DefectCounts
 from viewcov.coverage.effective.fuse import fuse_inspection
 from viewcov.coverage.effective.options import CalibrateOptions, Inspections, chosen_inspections
 from viewcov.inspection.errors import InputError
-from viewcov.inspection.folder import Dataset, Split
+from viewcov.inspection.folder import Dataset
 from viewcov.inspection.predictions import calibration_path, model_folder, shipped_models
+from viewcov.inspection.records import Record, Share
+from viewcov.segmentation.images import SampleSet
+from viewcov.segmentation.metrics import SegmentationFigures, test_model
+from viewcov.segmentation.models import load_model
+from viewcov.segmentation.options import TestOptions, TrainingOptions
+from viewcov.segmentation.prediction import predict_inspection
+from viewcov.segmentation.training import train_model
 
 log = logging.getLogger(__name__)
 
@@ -58,28 +65,47 @@ def calibrate(
     return calibration, path
 
 
+class TrainedModel(Record):
+    """``train --json``: a model that was trained and calibrated."""
+
+    model: str
+    """Its folder."""
+
+    name: str
+    exposures: tuple[float, ...]
+    threshold: float
+    """Probability from which a pixel counts as defective."""
+
+    validation_f1: Share
+    """Pixel F1 on the validation inspections."""
+
+    steps: int
+    best_step: int
+    """The step whose weights were kept."""
+
+    seconds: float
+    calibration: Calibration | None
+    """None without a validation inspection that has 3D truth."""
+
+
+class MeasuredModel(SegmentationFigures):
+    """``test --json``: figures of a model on a split."""
+
+    surface: dict[str, DefectCounts]
+    """By fusion rule: planted defects found in the fused views of the inspections with truth."""
+
+
 def train_and_calibrate(
-    dataset: Dataset,
-    out: Path,
-    *,
-    name: str,
-    exposures: tuple[float, ...],
-    num_steps: int,
-    seed: int = 0,
-    progress: bool = False,
-) -> dict[str, Any]:
-    """Train a model, set its fusion thresholds on the validation inspections, and give its main figures.
+    data: Dataset | SampleSet, out: Path, options: TrainingOptions, *, progress: bool = False
+) -> TrainedModel:
+    """Train a model and calibrate it on the validation inspections.
 
     The predictions for the validation inspections stay in their folders.
     """
-    from viewcov.segmentation.options import TrainingOptions
-    from viewcov.segmentation.prediction import predict_inspection
-    from viewcov.segmentation.training import train_model
-
-    options = TrainingOptions(name=name, exposures=exposures, seed=seed, steps=num_steps)
-    model = train_model(dataset, out, options, progress=progress)
+    model = train_model(data, out, options, progress=progress)
+    inspections = data.inspections("validation") if isinstance(data, Dataset) else []
+    folders = [folder for folder in inspections if folder.truth_path.is_file()]
     path = calibration_path(out)
-    folders = [folder for folder in dataset.inspections("validation") if folder.truth_path.is_file()]
     if not folders:
         log.warning("%s: no validation inspection has 3D truth: the model gets no thresholds for fused views", out)
     elif not path.is_file():
@@ -87,36 +113,31 @@ def train_and_calibrate(
             predict_inspection(model, folder, progress=progress)
         calibrate(model.name, folders, out=path, progress=progress)
     figures = model.card.figures
-    assert figures is not None
-    return {
-        "model": str(out),
-        "name": name,
-        "exposures": list(exposures),
-        "threshold": model.threshold,
-        "validation_f1": figures.validation_f1,
-        "steps": figures.steps,
-        "best_step": figures.best_step,
-        "seconds": figures.seconds,
-        "fusion": read_calibration(path).thresholds if path.is_file() else {},
-    }
+    assert figures is not None, "a model that was just trained has them"
+    return TrainedModel(
+        model=str(out),
+        name=model.name,
+        exposures=model.exposures,
+        threshold=model.threshold,
+        validation_f1=figures.validation_f1,
+        steps=figures.steps,
+        best_step=figures.best_step,
+        seconds=figures.seconds,
+        calibration=read_calibration(path) if path.is_file() else None,
+    )
 
 
-def measured_on_split(model: str, dataset: Dataset, *, split: Split, progress: bool = False) -> dict[str, Any]:
+def measure_model(
+    model: str, data: Dataset | SampleSet, options: TestOptions, *, progress: bool = False
+) -> MeasuredModel:
     """Figures of a model on a split: pixels, defects in images, and fused defects on the surface."""
-    from viewcov.segmentation.metrics import test_model
-    from viewcov.segmentation.models import load_model
-    from viewcov.segmentation.options import TestOptions
-    from viewcov.segmentation.prediction import predict_inspection
-
     loaded = load_model(model)
-    figures = test_model(loaded, dataset, TestOptions(split=split), progress=progress).model_dump(mode="json")
-    totals: dict[str, DefectCounts] = {}
-    for folder in dataset.inspections(split):
+    figures = test_model(loaded, data, options, progress=progress)
+    surface: dict[str, DefectCounts] = {}
+    for folder in data.inspections(options.split) if isinstance(data, Dataset) else []:
         predict_inspection(loaded, folder, progress=progress)
-        home = model_folder(folder, loaded.name)
-        if not folder.truth_path.is_file() or home is None or not calibration_path(home).is_file():
+        if not folder.truth_path.is_file() or find_calibration(folder, loaded.name) is None:
             continue
         for rule, match in fuse_inspection(folder, loaded.name).matches.items():
-            totals[rule] = totals.get(rule, DefectCounts()) + match.counts
-    figures["surface"] = {rule: counts.model_dump() for rule, counts in totals.items()}
-    return figures
+            surface[rule] = surface.get(rule, DefectCounts()) + match.counts
+    return MeasuredModel(**dict(figures), surface=surface)

@@ -225,6 +225,7 @@ def _flat(measured: dict[str, Any]) -> dict[str, Any]:
 
 def _train(options: DemoOptions, plan: InspectionPlan, out: Path, *, progress: bool) -> None:
     """Both variants, trained on other instances of the same part."""
+    from viewcov.segmentation.options import TrainingOptions
     from viewcov.synthesis.dataset import synthesize
     from viewcov.workflows.calibrate import train_and_calibrate
 
@@ -240,15 +241,9 @@ def _train(options: DemoOptions, plan: InspectionPlan, out: Path, *, progress: b
         progress=progress,
     )
     for name in MODELS:
-        train_and_calibrate(
-            dataset,
-            out / "models" / name,
-            name=name,
-            exposures=(0.0, 1.0, 2.0) if name == "stack" else (0.0,),
-            num_steps=_TRAINING_STEPS,
-            seed=options.seed,
-            progress=progress,
-        )
+        exposures = (0.0, 1.0, 2.0) if name == "stack" else (0.0,)
+        how = TrainingOptions(name=name, exposures=exposures, steps=_TRAINING_STEPS, seed=options.seed)
+        train_and_calibrate(dataset, out / "models" / name, how, progress=progress)
 
 
 def _evaluate(plan: InspectionPlan, out: Path, *, jobs: int, progress: bool) -> None:
