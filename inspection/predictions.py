@@ -9,17 +9,12 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
+from viewcov.inspection.files import inside
 from viewcov.inspection.folder import InspectionFolder
-from viewcov.inspection.records import FileRecord, read_record, write_record
+from viewcov.inspection.records import FileRecord, Name, Sha256, read_record, write_record
 
-MODEL_NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}"
-"""Pattern of a name that can stand for a model and for the folder of its predictions."""
-
-ModelName = Annotated[str, Field(pattern=f"^{MODEL_NAME}$")]
-"""Letters, digits, ``_``, ``.`` and ``-``, at most 64."""
-
-Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
-"""A SHA-256 as 64 hexadecimal digits."""
+ModelName = Annotated[Name, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
+"""Name of a model and of the folder of its predictions: letters, digits, ``_``, ``.`` and ``-``, at most 64."""
 
 PixelThreshold = Annotated[float, Field(gt=0.0, lt=1.0)]
 """Probability from which a pixel counts as defective."""
@@ -49,7 +44,7 @@ class PredictionsCard(FileRecord):
 
 def predictions_card_path(inspection: InspectionFolder, model: str) -> Path:
     """Where the card beside a model's predictions is."""
-    return inspection.prediction_path(model, "model").with_suffix(".json")
+    return inspection.predictions(model) / "model.json"
 
 
 def read_predictions_card(inspection: InspectionFolder, model: str) -> PredictionsCard | None:
@@ -88,7 +83,7 @@ def model_folder(inspection: InspectionFolder, model: str) -> Path | None:
     if card is None or card.folder is None:
         return None
     if card.folder.startswith(_SHIPPED):
-        return shipped_models() / Path(card.folder.removeprefix(_SHIPPED)).name
+        return inside(shipped_models(), card.folder.removeprefix(_SHIPPED), what="model")
     return Path(os.path.normpath(predictions_card_path(inspection, model).parent.resolve() / card.folder))
 
 

@@ -10,7 +10,9 @@ import pytest
 import trimesh
 
 from viewcov import cli
-from viewcov.commands.stages import ALL
+from viewcov.commands import ALL
+from viewcov.inspection.records import write_record
+from viewcov.workflows.demo import DemoCard, DemoOptions
 
 PLAN_KEYS = {
     "part", "elements", "inspected_area_mm2", "coverable_area_mm2", "covered_area_mm2", "coverage", "viewpoints",
@@ -39,6 +41,7 @@ def test_help_of_every_command_names_its_options(capsys: pytest.CaptureFixture[s
         status, out, _ = run(capsys, command.__name__, "--help")
         assert status == 0
         assert f"viewcov {command.__name__}" in out
+        assert f"Example: viewcov {command.__name__}" in out[out.rindex("╯") :]
     for command in ("demo", "plan"):
         _, out, _ = run(capsys, command, "--help")
         for option in ("--out", "--seed", "--jobs", "--json", "--rig", "--units", "--scale-mm", "--views"):
@@ -67,7 +70,18 @@ def test_help_of_every_command_names_its_options(capsys: pytest.CaptureFixture[s
         (["compare", "one"], ["at least two"]),
         (["nonsense"], ["nonsense"]),
         (["plan", "builtin:clutch-half", "--nonsense"], ["--nonsense"]),
-        (["demo", "--instances", "0", "--out", "never"], ["--instances"]),
+        (["demo", "--instances", "0", "--out", "never"], ["--instances", "greater than or equal to 1"]),
+        (["train", "absent", "--out", "m", "--steps", "0"], ["--steps"]),
+        (["cover", "absent", "--model", "plain", "--coverage", "1.5"], ["--coverage", "1.5"]),
+        (["fuse", "absent", "--model", "plain", "--threshold", "nan"], ["--threshold", "finite"]),
+        (["plan", "absent.stl", "--seed", "-1"], ["--seed"]),
+        (["plan", "absent.stl", "--jobs", "0"], ["--jobs"]),
+        (["plan", "absent.stl", "--scale-mm", "-1"], ["--scale-mm"]),
+        (["plan", "absent.stl", "--face-weight", "3=-1"], ["--face-weight", "greater than or equal to 0"]),
+        (["plan", "absent.stl", "--log-file", "."], ["Is a directory"]),
+        (["route", "absent.json", "--out", "o.json", "--time-limit", "-1"], ["--time-limit"]),
+        (["route", "absent.json"], ["--out", "is missing"]),
+        (["fuse", "absent", "--model", "plain", "stack"], ["absent", "no such"]),
     ],
 )
 def test_bad_input_is_one_line_and_status_2(
@@ -146,6 +160,30 @@ def test_output_is_finite_json(capsys: pytest.CaptureFixture[str]) -> None:
 
     say({"a": float("nan"), "b": [np.float64(1.5), np.inf], "c": {"d": np.int64(3)}}, json=True)
     assert json.loads(capsys.readouterr().out) == {"a": None, "b": [1.5, None], "c": {"d": 3}}
+
+
+def test_a_demo_takes_a_folder_only_once_all_is_good(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is left where the part is bad, and a folder of others is refused before torch is imported."""
+    monkeypatch.setattr("viewcov.segmentation.models.require_torch", lambda: pytest.fail("asked for torch"))
+    out = tmp_path / "out"
+    broken = tmp_path / "broken.stl"
+    broken.write_text("solid nothing\nendsolid nothing\n")
+    for part in ("absent.stl", broken):
+        assert run(capsys, "demo", part, "--out", out)[0] == 2
+        assert not out.exists()
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "theirs" / "thesis.txt").write_text("mine")
+    status, _, err = run(capsys, "demo", "--out", tmp_path / "theirs")
+    assert (status, "is not empty" in err) == (2, True)
+    options = DemoOptions(seed=1)
+    write_record(out / "demo.json", DemoCard(part="builtin:clutch-half", options=options))
+    status, _, err = run(capsys, "demo", "--out", out, "--seed", "2")
+    assert (status, "expected seed = 1, found 2" in err) == (2, True)
+    (out / "demo.json").write_text('{"part": "builtin:clutch-half", "rig": "paper"}')
+    status, _, err = run(capsys, "demo", "--out", out)
+    assert (status, "viewcov-demo/1" in err) == (2, True)
 
 
 WITHOUT_EXTRAS = """

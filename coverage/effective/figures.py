@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
+import numpy as np
 from pydantic import computed_field, model_validator
 
 from viewcov.coverage.effective.intervals import Interval
 from viewcov.inspection.folder import Split
-from viewcov.inspection.records import Count, FileRecord, Known, Record, Share, read_record, write_record
+from viewcov.inspection.records import Count, FileRecord, Known, Name, Record, Share, read_record, write_record
 
 
 class EffectiveCoverage(Record):
@@ -179,7 +180,7 @@ class EffectiveFigures(FileRecord):
     seen_area_mm2: float
     """Area that the images show, the mean over inspections."""
 
-    models: dict[str, ModelFigures]
+    models: dict[Name, ModelFigures]
     """By model."""
 
     paired: tuple[PairedDifference, ...]
@@ -251,6 +252,13 @@ class MeanScores(Record):
     recall: float | None
     f1: float | None
 
+    @classmethod
+    def of(cls, counts: Sequence[DefectCounts]) -> MeanScores:
+        """Of some counts."""
+        known = {name: [getattr(one, name) for one in counts] for name in cls.model_fields}
+        values = {name: [value for value in each if value is not None] for name, each in known.items()}
+        return cls(**{name: float(np.mean(each)) if each else None for name, each in values.items()})
+
 
 class ViewScores(Record):
     """Best view by F1 and means over views."""
@@ -316,7 +324,7 @@ class FusedFigures(FileRecord):
     inspection: str
     """Name of the inspection."""
 
-    model: str
+    model: Name
     rule: str
     """Rule behind ``defects``."""
 
@@ -346,12 +354,3 @@ def read_fused(path: str | Path) -> FusedFigures:
 def write_figures(path: str | Path, figures: EffectiveFigures | FusedFigures) -> None:
     """Write ``effective.json`` or ``fused.json``."""
     write_record(path, figures)
-
-
-def mean_scores(counts: Sequence[DefectCounts]) -> MeanScores:
-    """Mean of each figure over those that have it."""
-    known = {
-        name: [value for one in counts if (value := getattr(one, name)) is not None]
-        for name in ("precision", "recall", "f1")
-    }
-    return MeanScores(**{name: sum(values) / len(values) if values else None for name, values in known.items()})

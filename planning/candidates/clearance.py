@@ -138,9 +138,9 @@ def _fixture_surface(part: Part, edge_mm: float) -> Surface:
 
 
 def _tubes(rig: Rig) -> list[_Tube]:
-    """The body, which is full, and the tube of a ring light that reaches from its front to the ring's plane."""
-    body, ring = rig.body, rig.ring_light
-    tubes = [(0.0, max(body.radius_mm, ring.outer_radius_mm), body.front_mm - body.length_mm, body.front_mm)]
-    if ring.offset_mm > body.front_mm:
-        tubes.append((ring.inner_radius_mm, ring.outer_radius_mm, body.front_mm, ring.offset_mm))
+    """The body, which is full, and the tube that holds a light ahead of it."""
+    body, (inner, outer, ahead) = rig.body, rig.ring_light.tube_mm
+    tubes = [(0.0, max(body.radius_mm, outer), body.front_mm - body.length_mm, body.front_mm)]
+    if ahead > body.front_mm:
+        tubes.append((inner, outer, body.front_mm, ahead))
     return tubes

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from viewcov.inspection.files import finite, write_json, write_table
-from viewcov.inspection.folder import InspectionFolder
+from viewcov.inspection.files import write_table
 from viewcov.inspection.mesh.surface import Surface
+from viewcov.inspection.records import write_record
 
 if TYPE_CHECKING:
     from viewcov.coverage.effective.cover import CoverResult
@@ -42,7 +42,7 @@ def write_geometric(folder: Path, result: PlanEvaluation) -> None:
     if result.robustness is not None:
         arrays["covered_probability"] = result.robustness.probability.astype(np.float32)
     _write_arrays(folder / "geometric", coverage.surface, arrays)
-    write_json(folder / "geometric.json", finite(result.to_json()))
+    write_record(folder / "geometric.json", result.figures())
 
 
 def _write_nearest(path: Path, viewpoints: Sequence[Viewpoint], repairs: Repairs) -> None:
@@ -59,7 +59,9 @@ def _write_nearest(path: Path, viewpoints: Sequence[Viewpoint], repairs: Repairs
 
 def write_cover(folder: Path, result: CoverResult) -> None:
     """Write ``effective.json``, ``effective.vtp``, ``effective.parquet`` and ``trials.parquet``."""
-    arrays: dict[str, NDArray[Any]] = {"visible_views": result.visible.num_views}
+    from viewcov.coverage.effective.figures import write_figures
+
+    arrays: dict[str, NDArray[Any]] = {"visible_views": result.num_views.astype(np.float32)}
     for model, mapped in result.pod_maps.items():
         arrays[f"pod_{model}"] = mapped.pod
         arrays[f"state_{model}"] = mapped.state
@@ -74,11 +76,13 @@ def write_cover(folder: Path, result: CoverResult) -> None:
         **{f"found_{model}": found for model, found in trials.found.items()},
     }
     write_table(folder / "trials.parquet", columns)
-    write_json(folder / "effective.json", finite(result.to_json()))
+    write_figures(folder / "effective.json", result.figures)
 
 
-def write_fused(folder: InspectionFolder, result: FusedInspection) -> None:
+def write_fused(result: FusedInspection) -> None:
     """Write ``results/<model>/fused.json``, ``fused.vtp`` and ``fused.parquet`` of an inspection."""
+    from viewcov.coverage.effective.figures import write_figures
+
     defect = np.zeros(result.surface.num_elements, dtype=np.int32)
     for found in result.defects:
         defect[found.element_idx] = found.id
@@ -86,9 +90,9 @@ def write_fused(folder: InspectionFolder, result: FusedInspection) -> None:
     arrays["defect"] = defect
     if result.truth is not None:
         arrays["true_share"] = result.truth.share().astype(np.float32)
-    root = folder.results / result.model
+    root = result.folder.results_of(result.calibration.model)
     _write_arrays(root / "fused", result.surface, arrays, main=f"probability_{result.rule}")
-    write_json(root / "fused.json", finite({"inspection": folder.name, **result.to_json()}))
+    write_figures(root / "fused.json", result.figures)
 
 
 def _write_arrays(stem: Path, surface: Surface, arrays: Mapping[str, NDArray[Any]], *, main: str | None = None) -> None:
