@@ -201,13 +201,13 @@ def _colours(values: Floats, layer: Layer) -> Sequence[str]:
 
 
 def _classes(values: Floats, share: Floats, layer: Layer) -> Iterator[tuple[str, str]]:
-    """Swatches of the classes that occur, each with its share of the area."""
+    """Swatches of the classes, where they are many of those that occur, each with its share of the area."""
     if layer.kind == "label":
         if share[~np.isnan(values)].any():
             yield f"one colour each\n({percent(float(share.sum()))})", palette.CATEGORIES[0]
         return
     for k, (name, colour) in enumerate(zip(layer.categories, _colours(values, layer), strict=True)):
-        if (values == k).any() or k != layer.blank:
+        if (values == k).any() or (k != layer.blank and len(layer.categories) <= 4):
             yield f"{name}\n({percent(float(share[values == k].sum()))})", colour
 
 
