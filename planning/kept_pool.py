@@ -1,8 +1,8 @@
 """The candidates of a plan, kept in a file beside it, so that everyone knows the same surface to be coverable.
 
-An npz archive without pickles: ``header`` (JSON: schema version, what the pool was made for, number of elements), ``ids``
-and ``world_from_camera`` of V viewpoints, ``indptr`` and ``indices`` of what they see, and ``complete`` and ``coverable``
-for each of E elements.
+An npz archive without pickles: ``header`` (JSON: schema version, what the pool was made for, number of elements),
+``ids`` and ``world_from_camera`` of V viewpoints, ``indptr`` and ``indices`` of what they see, and ``complete`` and
+``coverable`` for each of E elements.
 """
 
 from __future__ import annotations

@@ -23,6 +23,9 @@ from viewcov.planning.options import EvaluationOptions
 from viewcov.planning.planner import planning_surface
 from viewcov.planning.repairs import Repairs, find_repairs
 
+DEFAULTS = EvaluationOptions()
+"""Without pose noise."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class PlanEvaluation:
@@ -62,7 +65,7 @@ class PlanEvaluation:
 
 def evaluate_plan(
     plan: InspectionPlan,
-    options: EvaluationOptions = EvaluationOptions(),
+    options: EvaluationOptions = DEFAULTS,
     *,
     jobs: int = 1,
     progress: bool = False,

@@ -317,12 +317,12 @@ def _figures(
     surface, problem = measured.surface, measured.problem
     area = np.where(surface.inspected, surface.area_mm2, 0.0)
     covered = problem.counts(measured.views) >= problem.demand
-    areas = (float(area[some].sum()) for some in (surface.inspected, problem.coverable, covered))
+    coverable_mm2, covered_mm2 = float(area[problem.coverable].sum()), float(area[covered].sum())
     # Completed on finer elements or by all light, there may be fewer than the bound, which speaks of what was
     # planned with.
     bound = min(chosen.cover.bound.num_views, len(views))
     return PlanFigures(
-        **dict(Areas.of(*areas, measured.coverage)),
+        **dict(Areas.of(float(area.sum()), coverable_mm2, covered_mm2, measured.coverage)),
         **dict(route),
         part=surface.part.name,
         elements=surface.num_elements,

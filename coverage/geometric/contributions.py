@@ -52,15 +52,13 @@ class Contributions:
 
     def figures(self) -> tuple[ViewFigures, ...]:
         """What each view adds."""
-        columns = (self.seen_mm2, self.newly_covered_mm2, self.lost_mm2)
-        overlap = [*self.overlap.tolist(), None][: len(self.view_ids)]
+        columns = (column.tolist() for column in (self.seen_mm2, self.newly_covered_mm2, self.lost_mm2))
+        rows = zip(self.view_ids, *columns, [*self.overlap.tolist(), None][: len(self.view_ids)], strict=True)
         return tuple(
             ViewFigures(
                 id=name, seen_area_mm2=seen, newly_covered_area_mm2=new, lost_area_mm2=lost, overlap_with_next=shared
             )
-            for name, seen, new, lost, shared in zip(
-                self.view_ids, *map(np.ndarray.tolist, columns), overlap, strict=True
-            )
+            for name, seen, new, lost, shared in rows
         )
 
     def by_views(self) -> CoverageByViews:

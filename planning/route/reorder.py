@@ -14,8 +14,11 @@ from viewcov.planning.route.exact import prove_route
 from viewcov.planning.route.order import motion_times_s, route_cost, short_route
 from viewcov.planning.route.times_csv import read_times_csv
 
+DEFAULTS = RouteOptions()
+"""An open route from wherever is best."""
 
-def reordered(plan: InspectionPlan, options: RouteOptions = RouteOptions()) -> tuple[InspectionPlan, ReorderFigures]:
+
+def reordered(plan: InspectionPlan, options: RouteOptions = DEFAULTS) -> tuple[InspectionPlan, ReorderFigures]:
     """The plan with its viewpoints in the shortest order found, ids kept, and figures of the route.
 
     Raises
