@@ -35,7 +35,7 @@ from viewcov.coverage.ladder import Areas, Loss
 from viewcov.inspection.errors import InputError
 from viewcov.inspection.mesh.part import Finding
 from viewcov.planning.figures import PlanFigures
-from viewcov.viewer.report.blocks import Picture, Quantity, Table
+from viewcov.viewer.report.blocks import Picture
 from viewcov.viewer.report.content import (
     Content,
     FusionFigures,
@@ -328,13 +328,12 @@ KEYS |= _field_names(CONTENT) | {"count", "severity", "remedy"}
 def test_hostile_names_stay_text(tmp_path: Path) -> None:
     content = Content.model_validate(_poisoned(CONTENT.model_dump(mode="json")))
     picture = Picture(path=_picture(tmp_path / "p.png"), title=EVIL, caption=EVIL)
-    table = Table(title=EVIL, header=[EVIL, "n"], rows=[[EVIL, Quantity("1")]], caption=EVIL)
-    write_report(tmp_path / "report.html", content, [picture], [table], title=EVIL)
+    write_report(tmp_path / "report.html", content, [picture])
     page = _read(tmp_path / "report.html")
     assert "script" not in {tag for tag, _ in page.tags}
     with pytest.raises(ValidationError, match="a plain name"):
         EffectiveFigures.model_validate({**EFFECTIVE.model_dump(), "models": {EVIL: _model(0.5, 1).model_dump()}})
-    assert "".join(page.texts).count(EVIL) > 40
+    assert "".join(page.texts).count(EVIL) > 25
     assert all(not name.startswith("on") for _, attributes in page.tags for name in attributes)
 
 
