@@ -28,6 +28,7 @@ from viewcov.inspection.errors import InputError
 from viewcov.inspection.folder import InspectionFolder
 from viewcov.inspection.mesh.surface import Surface
 from viewcov.inspection.plan import InspectionPlan
+from viewcov.inspection.records import checked_jobs
 
 log = logging.getLogger(__name__)
 
@@ -83,13 +84,14 @@ def cover_inspections(
     InputError
         If inspections are of different parts or rigs, or truth, predictions or thresholds are missing.
     """
+    checked_jobs(jobs)
     chosen, split = chosen_inspections(inspections, options.split, usual="test", or_all=True)
     folders = [folder for folder in chosen if folder.truth_path.is_file()]
     plan = _shared_plan(folders)
     names = names_of(folders)
-    log.info("effective coverage from %d inspections (split: %s): %s", len(names), split or "all", ", ".join(names))
     surface = inspection_surface(folders[0])
     fused, showings = _fused_by_all(surface, folders, models, options, jobs=jobs, progress=progress)
+    log.info("effective coverage from %d inspections (split: %s): %s", len(names), split or "all", ", ".join(names))
     ground = _Ground.of(surface, fused, showings, options)
     first, *others = fused
     pod_models = {model: fit_pod(ground.trials, model, ground.at_sites) for model in fused}
