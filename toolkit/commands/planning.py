@@ -147,7 +147,7 @@ def _of_evaluation(figures: GeometricFigures) -> Iterator[tuple[str, str]]:
     for loss, area_mm2 in sorted(figures.uncovered.items(), key=lambda item: -item[1]):
         if area_mm2 > 0:
             beyond = figures.not_coverable.get(loss, 0.0)
-            some = f", {percent(beyond / area_mm2)} of it from any viewpoint" if beyond > 0 else ""
+            some = f", {percent(beyond / area_mm2)} of it coverable from nowhere" if beyond > 0 else ""
             yield "lost", f"{percent(area_mm2 / figures.inspected_area_mm2)} {LOSSES[loss]}{some}"
     if figures.redundant_views:
         of = counted(figures.viewpoints, "view")
