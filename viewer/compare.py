@@ -109,8 +109,10 @@ def _on_surface(
 ) -> Agreement | None:  # fmt: skip
     """Where two results agree; None where they cannot be compared and nobody asked for it."""
     wanted = picture is not None or arrays is not None
+    if not wanted and not (first.vtp.is_file() and last.vtp.is_file()):
+        return None
+    before, after = read_vtp(first.vtp), read_vtp(last.vtp)
     try:
-        before, after = read_vtp(first.vtp), read_vtp(last.vtp)
         _same_surface(before, after, first.vtp, last.vtp)
         pair = arrays or _pair(before, after, last.vtp)
     except InputError:
@@ -131,7 +133,8 @@ def _on_surface(
         heatmap(before, values, layer, picture)
     area = triangle_areas(before.vertices_mm[before.faces]) * before.inspected
     areas = {words: float(area[values == k].sum()) for k, words in enumerate(layer.categories)}
-    areas[layer.nothing] = float(area[np.isnan(values)].sum())
+    if np.isnan(values).any():
+        areas[layer.nothing] = float(area[np.isnan(values)].sum())
     return Agreement(arrays=pair, area_mm2=areas, picture=None if picture is None else Path(picture).as_posix())
 
 
