@@ -1,0 +1,120 @@
+"""What README and docs say is so: their examples run, and what there is, they name."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+import re
+import shlex
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+import trimesh
+
+from viewcov.inspection.loading.part_files import load_part
+from viewcov.inspection.plan import InspectionPlan, write_plan
+from viewcov.inspection.poses import look_at
+from viewcov.inspection.rig.rig import load_rig
+from viewcov.inspection.viewpoint import Viewpoint
+from viewcov.planning.exchange.plans import export_plan
+from viewcov.segmentation.models import list_shipped
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text("utf-8")
+ROOMS = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["setuptools"]["package-dir"]
+NEEDS_MODELS = pytest.mark.skipif("stack" not in list_shipped(), reason="no shipped models: run 'make models'")
+
+SHORTER = {
+    "builtin:clutch-half": "ring.stl",
+    "coverage=0.95": "num_views=2, num_candidates=60, refine=0",
+    "num_defective=2": "num_defective=1",
+    "num_defects=(20, 30)": "num_defects=(8, 8), num_samples=2",
+    "--out plan.json": "--out plan.json --views 2 --num-candidates 60",
+    "--instances 2": "--instances 1 --defects 8 8 --samples 2",
+}
+"""What is said smaller so that the README's examples take seconds."""
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder to work in, with the files that examples read: a part, a plan of it, poses."""
+    monkeypatch.chdir(tmp_path)
+    trimesh.creation.annulus(r_min=9.0, r_max=15.0, height=8.0, sections=48).export("ring.stl")
+    rig = load_rig("paper-quarter")
+    poses = {"v001": look_at([0, -120, 220], [0, 0, 0]), "v002": look_at([90, -120, -210], [0, 0, 0])}
+    views = tuple(Viewpoint(id=name, world_from_camera=pose) for name, pose in poses.items())
+    plan = InspectionPlan(
+        part=load_part("ring.stl", units="mm").source, rig=rig, requirements=rig.requirements, viewpoints=views
+    )
+    write_plan("plan.json", plan)
+    export_plan(plan, "poses.csv", to="csv")
+    return tmp_path
+
+
+def blocks(heading: str) -> str:
+    """The indented or fenced code under a heading of the README."""
+    section = README.partition(f"## {heading}\n")[2].partition("\n## ")[0]
+    fenced = re.findall(r"```python\n(.*?)```", section, flags=re.DOTALL)
+    return "\n".join(fenced or re.findall(r"^    (.*)$", section, flags=re.MULTILINE))
+
+
+def shortened(text: str) -> str:
+    for long, short in SHORTER.items():
+        text = text.replace(long, short)
+    return text
+
+
+def python(*arguments: str, cwd: Path) -> str:
+    done = subprocess.run(
+        [sys.executable, "-P", *arguments], cwd=cwd, capture_output=True, text=True, check=False, timeout=600
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout
+
+
+def test_what_is_shortened_stands_in_the_readme() -> None:
+    assert not [words for words in SHORTER if words not in README]
+
+
+@pytest.mark.slow
+@NEEDS_MODELS
+def test_the_quick_start_in_python_runs(folder: Path) -> None:
+    Path("plan.json").unlink()
+    assert "coverage=" in python("-c", shortened(blocks("Quick start in Python")), cwd=folder)
+
+
+@pytest.mark.slow
+@NEEDS_MODELS
+def test_the_quick_start_on_the_command_line_runs(folder: Path) -> None:
+    Path("plan.json").unlink()
+    lines = shortened(blocks("Quick start on the command line")).splitlines()
+    assert len(lines) >= 5
+    for line in lines:
+        command, *arguments = shlex.split(line)
+        assert command == "viewcov"
+        assert python("-c", "from viewcov.cli import main; main()", *arguments, cwd=folder)
+    assert list(folder.rglob("report.html"))
+
+
+def modules_with_examples() -> list[str]:
+    """Names of the modules that have a docstring with an example."""
+    names = []
+    for package, room in ROOMS.items():
+        for file in (ROOT / room).rglob("*.py"):
+            if ">>> " in file.read_text("utf-8"):
+                names.append(".".join([package, *file.relative_to(ROOT / room).with_suffix("").parts]))
+    return sorted(names)
+
+
+@pytest.mark.parametrize("name", modules_with_examples())
+def test_examples_of_docstrings_run(name: str, folder: Path) -> None:
+    found = [test for test in doctest.DocTestFinder().find(importlib.import_module(name)) if test.examples]
+    assert found, f"{name} has an example that no docstring holds"
+    runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE)
+    said: list[str] = []
+    for test in found:
+        runner.run(test, out=said.append)
+    assert runner.summarize(verbose=False).failed == 0, "".join(said)
