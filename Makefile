@@ -107,6 +107,10 @@ docs: setup  ## build the site of docs/ into site/; a warning is an error
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -P -m mkdocs build --strict
 	@echo "open site/index.html"
 
+.PHONY: tables
+tables: setup  ## make the tables of keys and options in docs/files.md and docs/options.md again
+	@$(BIN)/python -P docs/record_tables.py
+
 .PHONY: wheel
 wheel: setup  ## build the wheel into dist/
 	@rm -rf build viewcov.egg-info

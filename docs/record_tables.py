@@ -1,0 +1,148 @@
+"""Write the tables of keys and options in docs/ from viewcov's types: `make tables`, after a type has changed."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import re
+import sys
+import types
+from collections.abc import Iterable, Iterator
+from enum import Enum
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple, TypeVar, Union, get_args, get_origin
+
+from pydantic.fields import FieldInfo
+
+import viewcov
+from viewcov.inspection.records import FileRecord, Options, Record
+
+DOCS = Path(__file__).parent
+MARK = "<!-- What follows is made by `make tables`. -->\n"
+R = TypeVar("R", bound=Record)
+_WORDS = {float: "number", int: "whole number", str: "text", bool: "true or false", type(None): "null", Any: "any"}
+_LIMITS = {"ge": "from {}", "gt": "above {}", "le": "up to {}", "lt": "below {}"}
+
+
+class Page(NamedTuple):
+    """A page that ends in made tables."""
+
+    path: Path
+    text: str
+
+
+def pages() -> list[Page]:
+    """The pages as they should be: what stands before the mark, and the tables of every type below it."""
+    for module in pkgutil.walk_packages(viewcov.__path__, "viewcov."):
+        importlib.import_module(module.name)
+    files = sorted(_below(FileRecord), key=schema)
+    options = sorted(_below(Options), key=lambda kind: kind.__name__)
+    return [
+        _page(DOCS / "files.md", (_section(schema(kind), kind, defaults=False) for kind in files)),
+        _page(DOCS / "options.md", (_section(kind.__name__, kind, defaults=True) for kind in options)),
+    ]
+
+
+def schema(kind: type[FileRecord]) -> str:
+    """Name and version of a kind of file."""
+    return str(kind.model_fields["schema_version"].default)
+
+
+def _page(path: Path, sections: Iterable[str]) -> Page:
+    head = path.read_text("utf-8").partition(MARK)[0]
+    return Page(path, head + MARK + "".join(f"\n{section}" for section in sections))
+
+
+def _below(kind: type[R]) -> set[type[R]]:
+    direct = {one for one in kind.__subclasses__() if one.__module__.startswith("viewcov.")}
+    return direct.union(*(_below(one) for one in direct))
+
+
+def _section(title: str, kind: type[Record], *, defaults: bool) -> str:
+    """Heading, place in the code and tables of one type, those of the records within it last."""
+    where = f"`{kind.__module__}.{kind.__name__}`"
+    first, *within = _parts(kind)
+    tables = [_table(first, defaults=defaults)]
+    tables += [f"**{one.__name__}**: {_sentence(one.__doc__)}\n\n{_table(one, defaults=defaults)}" for one in within]
+    return f"## {title}\n\n{_sentence(kind.__doc__)} In Python: {where}.\n\n" + "\n".join(tables)
+
+
+def _parts(kind: type[Record]) -> list[type[Record]]:
+    """The record and those within it, each once, in the order in which they come up."""
+    found = [kind]
+    for record in found:  # Grows while it is read.
+        for field in record.model_fields.values():
+            found += [part for part in _records_of(field.annotation) if part not in found]
+    return found
+
+
+def _records_of(annotation: Any) -> Iterator[type[Record]]:
+    if isinstance(annotation, type) and issubclass(annotation, Record):
+        yield annotation
+    for argument in get_args(annotation):
+        yield from _records_of(argument)
+
+
+def _table(record: type[Record], *, defaults: bool) -> str:
+    rows = []
+    for key, field in record.model_fields.items():
+        default = [_default(field)] if defaults else []
+        rows.append([f"`{key}`", _limited(words(field.annotation), field.metadata), *default, _cell(field.description)])
+    for key, computed in record.model_computed_fields.items():
+        rows.append([f"`{key}`", words(computed.return_type), _cell(computed.description)])
+    head = ["key", "is", *(["if not said"] if defaults else []), "means"]
+    return "\n".join("| " + " | ".join(row) + " |" for row in [head, ["---"] * len(head), *rows]) + "\n"
+
+
+def words(annotation: Any) -> str:
+    """A type in words."""
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return _limited(words(arguments[0]), arguments[1:])
+    if origin is Literal:
+        return " or ".join(f"`{value}`" for value in arguments)
+    if origin in (Union, types.UnionType):
+        return " or ".join(words(one) for one in sorted(arguments, key=lambda one: one is type(None)))
+    if origin is dict:
+        return f"{words(arguments[1])} by {words(arguments[0])}"
+    if origin in (list, tuple):
+        kinds = [words(one) for one in arguments if one is not Ellipsis]
+        return f"list of {kinds[0]}" if Ellipsis in arguments or origin is list else f"({', '.join(kinds)})"
+    if isinstance(annotation, type) and issubclass(annotation, Enum):
+        return annotation.__name__.lower()
+    return _WORDS.get(annotation) or getattr(annotation, "__name__", str(annotation)).lower()
+
+
+def _limited(name: str, metadata: Iterable[Any]) -> str:
+    """The words with the limits of a number beside them."""
+    inside = [inner for one in metadata for inner in (one.metadata if isinstance(one, FieldInfo) else [one])]
+    said = [(getattr(one, key), words) for one in inside for key, words in _LIMITS.items() if hasattr(one, key)]
+    limits = [words.format(f"{limit:g}") for limit, words in said if abs(limit) < 1e9]  # Beyond: what fits in memory.
+    return " ".join([name, *limits])
+
+
+def _default(field: FieldInfo) -> str:
+    if field.is_required():
+        return "must be said"
+    value = field.get_default(call_default_factory=True)
+    if isinstance(value, Record):
+        return "its own"
+    shown = "" if value in (None, (), {}) else f"`{value}`"
+    return shown.replace("True", "true").replace("False", "false")
+
+
+def _sentence(doc: str | None) -> str:
+    return _cell((doc or "").partition("\n\n")[0])
+
+
+def _cell(text: str | None) -> str:
+    """Text for one line of a table, in the words of files instead of Python's."""
+    line = " ".join((text or "").split()).replace("``", "`").replace("|", "\\|")
+    return re.sub(r"\bNone\b", "null", line)
+
+
+if __name__ == "__main__":
+    changed = [page for page in pages() if page.path.read_text("utf-8") != page.text]
+    for page in changed:
+        page.path.write_text(page.text, "utf-8")
+        sys.stderr.write(f"{page.path.name} has changed\n")
