@@ -38,7 +38,7 @@ def pages() -> list[Page]:
     files = sorted(_below(FileRecord), key=schema)
     options = sorted(_below(Options), key=lambda kind: kind.__name__)
     return [
-        _page(DOCS / "files.md", (_section(schema(kind), kind, defaults=False) for kind in files)),
+        _page(DOCS / "files.md", [_arrays(), *(_section(schema(kind), kind, defaults=False) for kind in files)]),
         _page(DOCS / "options.md", (_section(kind.__name__, kind, defaults=True) for kind in options)),
     ]
 
@@ -51,6 +51,19 @@ def schema(kind: type[FileRecord]) -> str:
 def _page(path: Path, sections: Iterable[str]) -> Page:
     head = path.read_text("utf-8").partition(MARK)[0]
     return Page(path, head + MARK + "".join(f"\n{section}" for section in sections))
+
+
+def _arrays() -> str:
+    """What viewer and legends call each array of a result."""
+    from viewcov.viewer.layers import LAYERS
+
+    head = ["array", "in words", "unit", "where there is no value"]
+    rows = [[f"`{one.name}`", one.title, one.unit, _gap(one.blank, one.nothing)] for one in LAYERS]
+    return f"## Arrays of results\n\n{_lines(head, rows)}"
+
+
+def _gap(blank: int | None, nothing: str) -> str:
+    return f"{'NaN' if blank is None else blank}: {nothing}"
 
 
 def _below(kind: type[R]) -> set[type[R]]:
@@ -91,6 +104,10 @@ def _table(record: type[Record], *, defaults: bool) -> str:
     for key, computed in record.model_computed_fields.items():
         rows.append([f"`{key}`", words(computed.return_type), _cell(computed.description)])
     head = ["key", "is", *(["if not said"] if defaults else []), "means"]
+    return _lines(head, rows)
+
+
+def _lines(head: list[str], rows: list[list[str]]) -> str:
     return "\n".join("| " + " | ".join(row) + " |" for row in [head, ["---"] * len(head), *rows]) + "\n"
 
 
