@@ -37,12 +37,14 @@ def root_names() -> str:
     """Table of what `viewcov` exports: each name with its place and the first line of its docstring."""
     tree = ast.parse((ROOT / "toolkit" / "__init__.py").read_text("utf-8"))
     homes = {
-        alias.name: node.module
+        alias.asname or alias.name: (node.module, alias.name)
         for node in ast.walk(tree)
-        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("viewcov.")
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("viewcov.")
         for alias in node.names
     }
-    rows = [f"| [`{name}`][{home}.{name}] | {_first_line(home, name)} |" for name, home in sorted(homes.items())]
+    rows = [
+        f"| [`{name}`][{home}.{there}] | {_first_line(home, there)} |" for name, (home, there) in sorted(homes.items())
+    ]
     return "\n".join(["| name | is |", "|---|---|", *rows])
 
 
