@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 
 from mkdocs.config.defaults import MkDocsConfig
@@ -28,9 +29,17 @@ def on_files(files: Files, *, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, **_: object) -> str:
-    """The page, with a table of the root's names where it asks for one."""
-    mark = "<!-- names of viewcov -->"
-    return markdown.replace(mark, root_names()) if mark in markdown else markdown
+    """The page, with a table of the root's names, or the modules of a room, where it asks for them."""
+    markdown = re.sub(r"<!-- names of viewcov -->", lambda _: root_names(), markdown)
+    return re.sub(r"<!-- modules of ([a-z/]+) -->", lambda found: modules(found[1]), markdown)
+
+
+def modules(room: str) -> str:
+    """Every module and folder of a room, to be described; what the room itself exports would come twice."""
+    package = ".".join(["viewcov", *Path(room).parts]).replace(".toolkit", "")
+    inside = [path.stem for path in (ROOT / room).iterdir() if path.suffix == ".py" or (path / "__init__.py").is_file()]
+    options = "    options:\n      show_root_heading: true\n      show_root_toc_entry: true\n"
+    return "\n".join(f"::: {package}.{name}\n{options}" for name in sorted(inside) if not name.startswith("_"))
 
 
 def root_names() -> str:
