@@ -16,15 +16,9 @@ Bools: TypeAlias = NDArray[np.bool_]
 
 def locked_floats(values: ArrayLike, *, name: str, shape: tuple[int | None, ...]) -> Floats:
     """Read-only float64 copy of finite ``values`` of ``shape``; ``None`` stands for any length."""
-    array = np.array(values, dtype=np.float64)
-    fits = array.ndim == len(shape) and all(
-        want is None or have == want for have, want in zip(array.shape, shape, strict=True)
-    )
-    if not fits:
-        raise ValueError(f"{name} must have shape {shape}, got {array.shape}")
+    array: Floats = locked(values, name=name, shape=shape, dtype=np.float64)
     if not np.isfinite(array).all():
         raise ValueError(f"{name} must be finite, got {np.count_nonzero(~np.isfinite(array))} other values")
-    array.flags.writeable = False
     return array
 
 

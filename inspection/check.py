@@ -2,27 +2,47 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal, get_args
+
+from pydantic import computed_field
 
 from viewcov.inspection.errors import InputError
-from viewcov.inspection.files import read_levels, sha256_of
-from viewcov.inspection.folder import InspectionFolder, read_dataset
+from viewcov.inspection.files import files_in, read_levels, sha256_of
+from viewcov.inspection.folder import InspectionFolder, Split, read_dataset
 from viewcov.inspection.loading.cad import STEP_SUFFIXES
-from viewcov.inspection.loading.part_files import MESH_SUFFIXES, load_part
-from viewcov.inspection.mesh.part import Finding, Part
-from viewcov.inspection.plan import read_plan
+from viewcov.inspection.loading.part_files import MESH_SUFFIXES, MM_PER_UNIT, load_part
+from viewcov.inspection.mesh.part import Finding, Part, PartSource, Severity, tell
+from viewcov.inspection.plan import InspectionPlan, read_plan
+from viewcov.inspection.records import Known, Record
 from viewcov.inspection.rig.camera import Camera
-from viewcov.inspection.rig.rig import load_rig
+from viewcov.inspection.rig.rig import PRESETS, Rig, load_rig
 
 Kind = Literal["part", "rig", "plan", "inspection", "dataset", "image"]
 
-_UNIT_SLIPS = {"cm": 10.0, "inch": 25.4, "m": 1000.0}
+_IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".pgm")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CheckReport:
+class RigFigures(Record):
+    """What a rig's camera sees of a frontal plane in focus."""
+
+    field_of_view_mm: tuple[float, float]
+    """Width and height of the image there."""
+
+    mm_per_px: float
+    """Edge length of a pixel there."""
+
+    focus_distance_mm: float
+    """Where it is, from the lens' principal plane."""
+
+    sharp_from_mm: Known = None
+    """Nearest distance at which the blur is within the rig's limit; none if diffraction alone exceeds it."""
+
+    sharp_to_mm: Known = None
+    """Farthest such distance; none if there is none, or all that lies farther is sharp enough."""
+
+
+class CheckReport(Record):
     """Findings about one path."""
 
     path: str
@@ -34,19 +54,31 @@ class CheckReport:
     findings: tuple[Finding, ...]
     """Worst first."""
 
+    figures: RigFigures | None = None
+    """Of a rig."""
+
+    @computed_field  # type: ignore[prop-decorator]
     @property
     def ok(self) -> bool:
         """Whether it can be used without loss: no finding is a warning or an error."""
         return all(finding.severity == "note" for finding in self.findings)
 
-    def to_json(self) -> dict[str, Any]:
-        """Plain values for ``check --json``."""
-        return {
-            "ok": self.ok,
-            "kind": self.kind,
-            "path": self.path,
-            "findings": [asdict(finding) for finding in self.findings],
-        }
+    @property
+    def text(self) -> str:
+        """For people, in lines."""
+        lines = [f"{self.path}: {self.kind}, {'ok' if self.ok else 'not ok'}"]
+        if self.figures is not None:
+            width, height = self.figures.field_of_view_mm
+            near, far = self.figures.sharp_from_mm, self.figures.sharp_to_mm
+            depth = "nowhere" if near is None else f"from {near:.1f} mm on"
+            if near is not None and far is not None:
+                depth = f"{near:.1f} to {far:.1f} mm, {far - near:.1f} mm deep"
+            lines += [
+                f"  field of view  {width:.1f} x {height:.1f} mm at {self.figures.focus_distance_mm:g} mm",
+                f"  sampling       {self.figures.mm_per_px:.4f} mm/px",
+                f"  sharp          {depth}",
+            ]
+        return "\n".join(lines + [f"  {f.severity}: {f.name} ({f.count}): {f.remedy}" for f in self.findings])
 
 
 def check_path(
@@ -74,27 +106,52 @@ def check_path(
     """
     kind = _kind_of(path)
     findings: list[Finding] = []
+    figures = None
     if kind == "part":
         part = load_part(path, units=units, scale_mm=scale_mm)
         of_size = size_findings(part, load_rig(rig).camera)
         findings = [*part.findings, *(of_size or _unit_findings(path, part))]
     elif kind == "rig":
-        load_rig(path)
+        figures, findings = _of_rig(load_rig(path))
     elif kind == "plan":
-        plan = read_plan(path)
-        findings = [*size_findings(plan.load_part(), plan.rig.camera)]
-        if not plan.viewpoints:
-            findings.append(Finding(name="no-viewpoints", count=0, severity="error", remedy="plan again"))
+        findings = _plan_findings(read_plan(path))
     elif kind == "inspection":
-        findings = _inspection_findings(InspectionFolder(Path(path)))
+        folder = InspectionFolder(Path(path))
+        findings = [*_plan_findings(folder.plan()), *_inspection_findings(folder)]
     elif kind == "dataset":
         findings = _dataset_findings(Path(path))
     else:
         read_levels(path)
-    order = {"error": 0, "warning": 1, "note": 2}
-    return CheckReport(
-        path=str(path), kind=kind, findings=tuple(sorted(findings, key=lambda found: order[found.severity]))
+    findings.sort(key=lambda found: get_args(Severity).index(found.severity), reverse=True)
+    return CheckReport(path=str(path), kind=kind, findings=tuple(findings), figures=figures)
+
+
+def _of_rig(rig: Rig) -> tuple[RigFigures, list[Finding]]:
+    camera = rig.camera
+    sharp = camera.depth_of_field_mm(rig.requirements.max_blur_px)
+    figures = RigFigures(
+        field_of_view_mm=(camera.width_px * camera.mm_per_px_at_focus, camera.height_px * camera.mm_per_px_at_focus),
+        mm_per_px=camera.mm_per_px_at_focus,
+        focus_distance_mm=camera.focus_distance_mm,
+        sharp_from_mm=sharp[0] if sharp else None,
+        sharp_to_mm=sharp[1] if sharp else None,
     )
+    remedy = (
+        f"diffraction alone blurs {camera.airy_disc_px:.2f} px, and max_blur_px is {rig.requirements.max_blur_px:g}: "
+        "open the aperture (f_number), or allow more blur"
+    )
+    return figures, [] if sharp else [Finding(name="nowhere-sharp", count=1, severity="error", remedy=remedy)]
+
+
+def _plan_findings(plan: InspectionPlan) -> list[Finding]:
+    """What keeps a plan from being used: its part is gone, another or of an implausible size, or it has no views."""
+    findings: list[Finding] = []
+    tell(findings, "no-viewpoints", int(not plan.viewpoints), "error", "plan again")
+    try:
+        findings += size_findings(plan.load_part(), plan.rig.camera)
+    except InputError as error:
+        tell(findings, "unusable-part", 1, "error", str(error))
+    return findings
 
 
 def size_findings(part: Part, camera: Camera) -> list[Finding]:
@@ -112,13 +169,12 @@ def size_findings(part: Part, camera: Camera) -> list[Finding]:
         remedy = f"{seen}: the file states inches, but its numbers look like mm; set --scale-mm {as_mm:.6g}"
         return [Finding(name="mislabelled-units", count=1, severity="warning", remedy=remedy)]
     too_small = size_mm < field_mm
-    sizes = {unit: size_mm * factor if too_small else size_mm / factor for unit, factor in _UNIT_SLIPS.items()}
     likely = [
-        f"in {unit}, a factor of {_UNIT_SLIPS[unit]:g}, it is {size:.4g} mm"
+        f"in {unit}, a factor of {factor:g}, it is {size_mm * factor:.4g} mm"
         if too_small
-        else f"{size:.4g} mm without a factor of {_UNIT_SLIPS[unit]:g}, of mm read as {unit}"
-        for unit, size in sizes.items()
-        if _fits(size / field_mm)
+        else f"{size_mm / factor:.4g} mm without a factor of {factor:g}, of mm read as {unit}"
+        for unit, factor in sorted(MM_PER_UNIT.items(), key=lambda item: item[1])
+        if factor != 1.0 and _fits((size_mm * factor if too_small else size_mm / factor) / field_mm)
     ]
     guess = f" ({', '.join(likely)})" if likely else ""
     remedy = f"{seen}: too {'small' if too_small else 'large'}{guess}; set --units or --scale-mm"
@@ -145,22 +201,21 @@ def _kind_of(path: str | Path) -> Kind:
     if str(path).startswith("builtin:") or suffix in STEP_SUFFIXES + MESH_SUFFIXES:
         return "part"
     if file.is_dir():
-        for name, kind in (("dataset.json", "dataset"), ("plan.json", "inspection")):
-            if (file / name).is_file():
-                return kind  # type: ignore[return-value]
-    elif suffix == ".toml" or str(path) in ("paper", "paper-half", "paper-quarter"):
+        if (file / "dataset.json").is_file():
+            return "dataset"
+        if (file / "plan.json").is_file():
+            return "inspection"
+    elif suffix == ".toml" or str(path) in PRESETS:
         return "rig"
     elif suffix == ".json":
         return "plan"
-    elif suffix in (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".pgm"):
+    elif suffix in _IMAGE_SUFFIXES:
         return "image"
     raise InputError(
-        path,
-        "nothing that viewcov can check",
+        path, "nothing that viewcov can check", remedy="check the path",
         expected="a part, rig (.toml), plan (.json), image, or a folder with plan.json or dataset.json",
         found="another kind of path" if file.exists() else "nothing",
-        remedy="check the path",
-    )
+    )  # fmt: skip
 
 
 def _inspection_findings(folder: InspectionFolder) -> list[Finding]:
@@ -181,46 +236,47 @@ def _inspection_findings(folder: InspectionFolder) -> list[Finding]:
         except InputError:
             unreadable.append(view.id)
     known = {f"{view.id}.png" for view in plan.viewpoints}
-    images = folder.root / "images"
-    strays = [p.name for p in images.glob("*.png") if p.name not in known] if images.is_dir() else []
-    rows = (
+    strays = [path.name for path in files_in(folder.root / "images", "*.png") if path.name not in known]
+    rows: tuple[tuple[str, list[str], Severity, str], ...] = (
         ("missing-images", missing, "error", "take or synthesize them again"),
         ("unreadable-images", unreadable, "error", "replace them"),
         ("wrong-image-size", wrong_size, "error", f"the plan's camera has {want[1]} x {want[0]} pixels"),
         ("wrong-mask-size", wrong_mask, "error", "masks must have the size of their images"),
         ("images-without-view", strays, "warning", "they belong to no view of the plan and are not used"),
     )
-    return [
-        Finding(
-            name=name,
-            count=len(names),
-            severity=severity,  # type: ignore[arg-type]
-            remedy=f"{folder.name}: {', '.join(names[:3])}{', ...' if len(names) > 3 else ''}: {remedy}",
-        )
-        for name, names, severity, remedy in rows
-        if names
-    ]
+    findings: list[Finding] = []
+    for name, names, severity, remedy in rows:
+        tell(findings, name, len(names), severity, f"{folder.name}: {_three(names)}: {remedy}")
+    return findings
+
+
+def _three(names: list[str]) -> str:
+    """The first three names."""
+    return f"{', '.join(names[:3])}{', ...' if len(names) > 3 else ''}"
 
 
 def _dataset_findings(root: Path) -> list[Finding]:
-    dataset = read_dataset(root)
     findings: list[Finding] = []
-    split_of: dict[str, tuple[str, str]] = {}
-    leaks = []
-    for name, split in dataset.splits.items():
-        folder = InspectionFolder(root / name)
+    split_of: dict[str, Split] = {}
+    parts: dict[PartSource, str] = {}
+    shas: dict[str, str] = {}
+    leaks, others = [], []
+    dataset = read_dataset(root)
+    for (name, split), folder in zip(dataset.splits.items(), dataset.inspections(), strict=True):
+        plan = folder.plan()
+        if parts.setdefault(plan.part, name) == name:
+            findings += _plan_findings(plan)
+        if shas.setdefault(plan.part.sha256, name) != next(iter(dataset.splits)):
+            others.append(name)
         findings += _inspection_findings(folder)
-        for image in sorted((folder.root / "images").glob("*.png")):
-            digest = sha256_of(image.read_bytes())
-            other = split_of.setdefault(digest, (split, image.name))
-            if other[0] != split:
+        for image in files_in(folder.root / "images", "*.png"):
+            if split_of.setdefault(sha256_of(image.read_bytes()), split) != split:
                 leaks.append(f"{name}/{image.name}")
-    if leaks:
-        remedy = f"{', '.join(leaks[:3])}: the same image is in two splits: keep whole instances in one split"
-        findings.append(Finding(name="split-leak", count=len(leaks), severity="error", remedy=remedy))
-    findings += [
-        Finding(name="empty-split", count=1, severity="note", remedy=f"no inspection is in split {split!r}")
-        for split in ("train", "validation", "test")
-        if split not in dataset.splits.values()
-    ]
+    remedy = f"{_three(leaks)}: the same image is in two splits: keep whole instances in one split"
+    tell(findings, "split-leak", len(leaks), "error", remedy)
+    remedy = f"{_three(others)}: of another part than the first: train on all, but cover each part's by themselves"
+    tell(findings, "several-parts", len(others), "warning", remedy)
+    for split in get_args(Split):
+        absent = split not in dataset.splits.values()
+        tell(findings, "empty-split", int(absent), "note", f"no inspection is in split {split!r}")
     return findings

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
+import math
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+import re
+import secrets
+import tomllib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,25 +22,117 @@ from numpy.typing import NDArray
 from viewcov.inspection.arrays import Bools, Floats32
 from viewcov.inspection.errors import InputError
 
+_PARTIAL = ".partial-"
+
+_IMAGE_FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "PPM")  # Others, such as EPS, may start programs.
+
+_PLAIN = re.compile(r"[^\x00-\x1f\x7f\ud800-\udfff/\\:*?\"<>|]+")
+_RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
+
+
+def plain_name(name: str) -> str:
+    """The name, if a file or folder can bear it everywhere and it stays where it is put; ValueError if not."""
+    plain = _PLAIN.fullmatch(name) and not _RESERVED.fullmatch(name) and len(name.encode()) <= 200
+    if not plain or name.startswith((".", " ", "-")) or name.endswith((".", " ")):
+        raise ValueError(
+            "a plain name of at most 200 bytes, without separators or quotes and not beginning with '.' or '-', "
+            f"got {name!r}"
+        )
+    return name
+
+
+def inside(folder: str | Path, *steps: str, what: str = "name") -> Path:
+    """The path within ``folder`` that names from files and options lead to, one name a step.
+
+    Every such name becomes a path here, so that none leaves its folder.
+
+    Raises
+    ------
+    InputError
+        If a step is no plain name, or a symbolic link on the way leads out of the folder.
+    """
+    for step in steps:
+        try:
+            plain_name(step)
+        except ValueError as error:
+            raise InputError(
+                folder, f"{what} {_short(step)} is not allowed", expected=str(error).split(", got ")[0],
+                found=_short(step), remedy="name it otherwise",
+            ) from None  # fmt: skip
+    path = Path(folder, *steps)
+    real = os.path.realpath(path)
+    if not Path(real).is_relative_to(os.path.realpath(folder)):
+        raise InputError(
+            path, f"{what} {steps[-1]!r} leads out of its folder", expected=f"a file or folder in {folder}",
+            found=f"a link to {_short(real)}", remedy="put a copy in the link's place",
+        )  # fmt: skip
+    return path
+
+
+def files_in(folder: str | Path, pattern: str) -> list[Path]:
+    """Files and folders that match, sorted, without hidden ones: what is being written has hidden names."""
+    return sorted(path for path in Path(folder).glob(pattern) if not path.name.startswith("."))
+
+
+def found_from(folder: Path, path: str) -> str:
+    """Absolute path of a file that a file in ``folder`` names; where it is gone, of one of its name beside that.
+
+    A folder that was copied without its surroundings finds what was copied into it. The reader compares hashes.
+    """
+    named = (folder / path).resolve()
+    beside = folder / named.name
+    return str(beside if beside.is_file() and not named.exists() else named)
+
 
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
     """A temporary path beside ``path`` that replaces it when the block ends without an error.
 
-    A killed run leaves the old file, the new one, or none; never half of one. The temporary name keeps the
-    suffix, because many writers choose the format by it, and is always the same, so that the next run
-    overwrites what a killed one left.
+    A killed run leaves the old file, the new one, or none; never half of one. The temporary name is new, so
+    that no link can stand there, and keeps the suffix, because many writers choose the format by it. A
+    link at ``path`` itself is replaced, not what it points to. What killed runs left of this file goes.
     """
     target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".partial-{target.name}")
     try:
+        if target.exists() and not target.is_file():
+            raise FileExistsError(0, "a folder or device")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _sweep(target)
+        # The end of the name, which holds the suffix: all of it may be too long with more in front of it.
+        temporary = target.with_name(f"{_PARTIAL}{secrets.token_hex(4)}-{target.name[-40:]}")
+        lock = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o666)
+    except (OSError, ValueError) as error:
+        raise InputError(
+            target, "cannot be written", expected="a path for a new file", remedy="choose another path",
+            found=getattr(error, "strerror", None) or str(error),
+        ) from None  # fmt: skip
+    os.utime(lock, (0, 0))
+    try:
+        with suppress(OSError):  # A file system without locks: what is left there stays.
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield temporary
         with temporary.open("rb") as written:
+            if os.fstat(written.fileno()).st_mtime_ns == 0:
+                raise FileNotFoundError(f"nothing was written to {temporary}")
             os.fsync(written.fileno())
         temporary.replace(target)
     finally:
         temporary.unlink(missing_ok=True)
+        os.close(lock)
+
+
+def _sweep(target: Path) -> None:
+    """Remove what killed runs left of a file. What another run writes just now is locked and stays."""
+    for left in target.parent.glob(f"{_PARTIAL}*"):
+        if left.name[len(_PARTIAL) + 8 :] != f"-{target.name[-40:]}":
+            continue
+        with suppress(OSError):
+            lock = os.open(left, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                left.unlink()
+            finally:
+                os.close(lock)
 
 
 def sha256_of(*chunks: bytes) -> str:
@@ -73,17 +171,32 @@ def read_json(path: str | Path) -> Any:
     Raises
     ------
     InputError
-        If there is no such file or it does not hold JSON.
+        If there is no such file or it does not hold JSON, a name stands in it twice, or a number is not finite.
     """
-    file = Path(path)
-    if not file.is_file():
-        raise InputError(file, "no such file", expected="a JSON file", found="nothing", remedy="check the path")
+    parse = partial(
+        json.loads, parse_constant=_refuse_constant, parse_float=_finite_float, object_pairs_hook=_once_each
+    )
+    return _parsed(path, "JSON", parse)
+
+
+def read_toml(path: str | Path) -> dict[str, Any]:
+    """The tables in a TOML file; raises InputError if there is no such file or it does not hold TOML."""
+    return _parsed(path, "TOML", tomllib.loads)
+
+
+def _parsed(path: str | Path, kind: str, parse: Callable[[str], Any]) -> Any:
+    _require(path, "file", kind)
     try:
-        return json.loads(file.read_text("utf-8"), parse_constant=_refuse_constant)
-    except (ValueError, RecursionError) as error:
+        return parse(Path(path).read_text("utf-8-sig"))
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(
-            file, "not a JSON file", expected="valid JSON", found=str(error), remedy="mend or remake it"
+            path, f"not a {kind} file", expected=f"valid {kind}", found=str(error)[:160], remedy="mend or remake it"
         ) from None
+
+
+def _require(path: str | Path, what: str, kind: str) -> None:
+    if not os.path.isfile(path):  # noqa: PTH113 - pathlib raises where a name is too long.
+        raise InputError(path, f"no such {what}", expected=f"a {kind} file", found="nothing", remedy="check the path")
 
 
 def write_grey(path: str | Path, image: NDArray[np.floating], *, bits: int = 8) -> None:
@@ -91,14 +204,11 @@ def write_grey(path: str | Path, image: NDArray[np.floating], *, bits: int = 8) 
 
     Values outside [0, 1] are clipped, as a sensor does; NaN is refused.
     """
-    if image.ndim != 2:
-        raise ValueError(f"image must have shape (height, width), got {image.shape}")
     if bits not in (8, 16):
         raise ValueError(f"bits must be 8 or 16, got {bits}")
     if np.isnan(image).any():
         raise ValueError(f"image must not hold NaN, got {np.count_nonzero(np.isnan(image))}")
-    top = 2**bits - 1
-    levels = np.rint(np.clip(image, 0.0, 1.0) * top)
+    levels = np.rint(np.clip(image, 0.0, 1.0) * (2**bits - 1))
     write_levels(path, levels.astype(np.uint8 if bits == 8 else np.uint16))
 
 
@@ -122,11 +232,9 @@ def read_levels(path: str | Path) -> NDArray[np.unsignedinteger]:
     """
     from PIL import Image, UnidentifiedImageError
 
-    file = Path(path)
-    if not file.is_file():
-        raise InputError(file, "no such image", expected="an image file", found="nothing", remedy="check the path")
+    _require(path, "image", "PNG or JPEG")
     try:
-        with Image.open(file) as image:
+        with Image.open(path, formats=_IMAGE_FORMATS) as image:
             image.load()
             if image.mode.startswith("I"):
                 levels = np.asarray(image)
@@ -138,11 +246,7 @@ def read_levels(path: str | Path) -> NDArray[np.unsignedinteger]:
             return np.asarray(image if image.mode == "L" else image.convert("L"))
     except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, ValueError) as error:
         raise InputError(
-            file,
-            "cannot read the image",
-            expected="a whole PNG or JPEG",
-            found=str(error),
-            remedy="remake it",
+            path, "cannot read the image", expected="a whole PNG or JPEG", found=str(error), remedy="remake it"
         ) from None
 
 
@@ -170,31 +274,67 @@ def write_table(path: str | Path, columns: Mapping[str, Any], *, metadata: Mappi
         pq.write_table(table, temporary, compression="zstd")
 
 
-def read_table(path: str | Path) -> dict[str, NDArray[Any]]:
+def read_table(
+    path: str | Path, *, integers: Sequence[str] = (), numbers: Sequence[str] = ()
+) -> dict[str, NDArray[Any]]:
     """The columns of a Parquet file as arrays.
+
+    Parameters
+    ----------
+    integers, numbers
+        Columns that must be there with whole or with finite numbers; they come as int64 and float64.
 
     Raises
     ------
     InputError
-        If there is no such file or it is not Parquet.
+        If there is no such file, it is not Parquet, or one of these columns is missing or holds something else.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    file = Path(path)
-    if not file.is_file():
-        raise InputError(file, "no such table", expected="a Parquet file", found="nothing", remedy="check the path")
+    _require(path, "table", "Parquet")
     try:
-        table = pq.read_table(file)
-    except (pa.ArrowException, OSError) as error:
+        table = pq.read_table(path)
+        columns = {name: table[name].to_numpy(zero_copy_only=False) for name in table.column_names}
+    except (pa.ArrowException, OSError, KeyError, ValueError) as error:
         raise InputError(
-            file, "not a Parquet file", expected="a whole table", found=str(error), remedy="remake it"
+            path, "not a Parquet file", expected="a whole table", found=str(error), remedy="remake it"
         ) from None
-    return {name: table[name].to_numpy(zero_copy_only=False) for name in table.column_names}
+    for name in (*integers, *numbers):
+        values = columns.get(name)
+        kinds, dtype = ("iu", np.int64) if name in integers else ("iuf", np.float64)
+        if values is None or values.dtype.kind not in kinds or not np.isfinite(values).all():
+            raise InputError(
+                path, f"column {name!r} is {'missing' if values is None else 'not valid'}", remedy="remake it",
+                expected="whole numbers" if name in integers else "finite numbers",
+                found="nothing" if values is None else f"{table[name].type}, or values that are not finite",
+            )  # fmt: skip
+        columns[name] = values.astype(dtype)
+    return columns
 
 
 def _refuse_constant(name: str) -> Any:
     raise ValueError(f"{name}, which is not JSON")
+
+
+def _finite_float(digits: str) -> float:
+    value = float(digits)
+    if not math.isfinite(value):
+        raise ValueError(f"{digits}, which no floating-point number can be")
+    return value
+
+
+def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"the name {next(name for name in names if names.count(name) > 1)!r} twice")
+    return values
+
+
+def _short(text: str) -> str:
+    shown = text if text.isprintable() else ascii(text)[1:-1]
+    return repr(shown if len(shown) <= 80 else f"{shown[:77]}...")
 
 
 def _plain(value: Any) -> Any:

@@ -6,13 +6,15 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field
 
 from viewcov.inspection.errors import InputError
-from viewcov.inspection.files import read_json, write_json
+from viewcov.inspection.files import files_in, inside
 from viewcov.inspection.plan import InspectionPlan, read_plan
+from viewcov.inspection.records import FileRecord, read_record, write_record
 
-DATASET_SCHEMA = "viewcov-dataset/1"
 Split = Literal["train", "validation", "test"]
 
 
@@ -22,6 +24,8 @@ class InspectionFolder:
 
     root: Path
     """The folder."""
+
+    _plans: dict[tuple[int, ...], InspectionPlan] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
     def name(self) -> str:
@@ -50,9 +54,17 @@ class InspectionFolder:
         """16-bit image of a view with the number of the defect, from 1, at each pixel; 0 elsewhere."""
         return self.root / "labels" / f"{view_id}.png"
 
+    def predictions(self, model: str) -> Path:
+        """Where the predictions of a model are; raises InputError for a name that leads elsewhere."""
+        return inside(self.root, "predictions", model, what="model")
+
+    def results_of(self, model: str) -> Path:
+        """Where results of a model go; raises InputError for a name that leads elsewhere."""
+        return inside(self.root, "results", model, what="model")
+
     def prediction_path(self, model: str, view_id: str) -> Path:
         """16-bit defect probability of a view by a model."""
-        return self.root / "predictions" / model / f"{view_id}.png"
+        return self.predictions(model) / f"{view_id}.png"
 
     @property
     def truth_path(self) -> Path:
@@ -65,13 +77,20 @@ class InspectionFolder:
         return self.root / "truth.parquet"
 
     def plan(self) -> InspectionPlan:
-        """The plan; raises InputError if there is none."""
-        return read_plan(self.plan_path)
+        """The plan, read once while its file stays the same; raises InputError if there is none."""
+        try:
+            stat = self.plan_path.stat()
+        except OSError:
+            return read_plan(self.plan_path)
+        state = (stat.st_ino, stat.st_mtime_ns, stat.st_size)
+        if state not in self._plans:
+            self._plans.clear()
+            self._plans[state] = read_plan(self.plan_path)
+        return self._plans[state]
 
     def models(self) -> list[str]:
         """Names of the models with predictions here."""
-        folder = self.root / "predictions"
-        return sorted(p.name for p in folder.iterdir() if p.is_dir()) if folder.is_dir() else []
+        return [path.name for path in files_in(self.root / "predictions", "*") if path.is_dir()]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,52 +108,43 @@ class Dataset:
 
     def inspections(self, split: Split | None = None) -> list[InspectionFolder]:
         """The inspections of a split, or all, in the order of the file."""
-        return [InspectionFolder(self.root / name) for name, s in self.splits.items() if split in (None, s)]
+        names = [name.split("/") for name, own in self.splits.items() if split in (None, own)]
+        return [InspectionFolder(inside(self.root, *steps, what="inspection")) for steps in names]
+
+
+class _DatasetFile(FileRecord):
+    """The content of ``dataset.json``."""
+
+    REMEDY: ClassVar[str] = "mend it or make it with 'viewcov synthesize'"
+
+    schema_version: Literal["viewcov-dataset/1"] = "viewcov-dataset/1"
+    splits: dict[str, Split]
+    made: dict[str, Any] = Field(default_factory=dict)
 
 
 def write_dataset(dataset: Dataset) -> None:
     """Write ``dataset.json``."""
-    write_json(
-        dataset.root / "dataset.json",
-        {"schema_version": DATASET_SCHEMA, "splits": dataset.splits, "made": dataset.made},
-    )
+    write_record(dataset.root / "dataset.json", _DatasetFile(splits=dataset.splits, made=dataset.made))
 
 
 def read_dataset(root: str | Path) -> Dataset:
-    """The data set in a folder; raises InputError if ``dataset.json`` is missing or not valid."""
+    """The data set in a folder.
+
+    Raises
+    ------
+    InputError
+        If ``dataset.json`` is missing or not valid, or names an inspection that is missing or lies elsewhere.
+    """
     folder = Path(root)
     path = folder / "dataset.json"
-    value = read_json(path)
-    if not isinstance(value, dict) or value.get("schema_version") != DATASET_SCHEMA:
-        raise InputError(
-            path,
-            "not a data set of this version",
-            expected=f"schema_version {DATASET_SCHEMA!r}",
-            found=repr(value.get("schema_version") if isinstance(value, dict) else value),
-            remedy="make it with 'viewcov synthesize'",
-        )
-    splits: Any = value.get("splits")
-    made: Any = value.get("made", {})
-    wrong = {"splits": splits} if not isinstance(splits, dict) else {} if isinstance(made, dict) else {"made": made}
-    wrong = wrong or {k: v for k, v in splits.items() if v not in ("train", "validation", "test")}
-    for name, found in wrong.items():
-        raise InputError(
-            path,
-            f"entry {name!r} is not valid",
-            expected="inspection names with train, validation or test",
-            found=repr(found),
-            remedy="mend it or synthesize again",
-        )
-    for name in splits:
-        if not (folder / name / "plan.json").is_file():
+    record = read_record(path, _DatasetFile)
+    for name in record.splits:
+        if not (inside(folder, *name.split("/"), what="inspection") / "plan.json").is_file():
             raise InputError(
-                path,
-                f"inspection {name!r} is missing",
-                expected=f"{name}/plan.json",
-                found="nothing",
+                path, f"inspection {name!r} is missing", expected=f"{name}/plan.json", found="nothing",
                 remedy="finish it with 'viewcov synthesize'",
-            )
-    return Dataset(root=folder, splits=splits, made=made)
+            )  # fmt: skip
+    return Dataset(root=folder, splits=record.splits, made=record.made)
 
 
 def joined(datasets: Sequence[Dataset]) -> Dataset:
@@ -143,26 +153,23 @@ def joined(datasets: Sequence[Dataset]) -> Dataset:
     Raises
     ------
     InputError
-        If a data set is named twice.
+        If an inspection is in two of them.
     """
     if len(datasets) == 1:
         return datasets[0]
     roots = [dataset.root.resolve() for dataset in datasets]
-    for number, root in enumerate(roots):
-        if root in roots[:number]:
-            raise InputError(
-                root,
-                "named twice",
-                expected="different data sets",
-                found="the same one",
-                remedy="name it once",
-            )
     common = Path(os.path.commonpath(roots))
-    splits = {
-        (root / name).relative_to(common).as_posix(): split
-        for root, dataset in zip(roots, datasets, strict=True)
-        for name, split in dataset.splits.items()
-    }
+    splits: dict[str, Split] = {}
+    for root, dataset in zip(roots, datasets, strict=True):
+        for name, split in dataset.splits.items():
+            path = inside(root, *name.split("/"), what="inspection")
+            key = path.relative_to(common).as_posix()
+            if key in splits:
+                raise InputError(
+                    path, "named twice", expected="data sets without a common inspection", found="the same one",
+                    remedy="name it once",
+                )  # fmt: skip
+            splits[key] = split
     return Dataset(root=common, splits=splits, made={"joined": [dataset.made for dataset in datasets]})
 
 
@@ -180,9 +187,6 @@ def open_inspections(path: str | Path) -> list[InspectionFolder]:
     if (root / "plan.json").is_file():
         return [InspectionFolder(root)]
     raise InputError(
-        root,
-        "neither an inspection nor a data set",
-        expected="a folder with plan.json or dataset.json",
-        found="a folder without" if root.is_dir() else "no such folder",
-        remedy="check the path",
-    )
+        root, "neither an inspection nor a data set", expected="a folder with plan.json or dataset.json",
+        found="a folder without" if root.is_dir() else "no such folder", remedy="check the path",
+    )  # fmt: skip

@@ -7,8 +7,8 @@ and v across them, both in millimetres: an anisotropic material and a bump map a
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -17,9 +17,6 @@ from viewcov.inspection.arrays import Floats, Ints32
 from viewcov.inspection.mesh.normals import cad_corner_normals, unit
 from viewcov.inspection.mesh.part import Part, triangle_areas, triangle_normals
 
-Process = Literal["turned", "drilled", "milled", "plain"]
-PROCESSES: tuple[Process, ...] = ("turned", "drilled", "milled", "plain")
-
 _FLAT_RMS_DEG = 1.0
 _ROUND_RMS_DEG = 4.0
 _MAX_MERIDIAN_SPAN_DEG = 120.0
@@ -27,12 +24,19 @@ _MIN_RING_SHARE = 0.5
 _MIN_MAIN_SHARE = 0.1
 
 
+Course = Literal["around", "straight", "none"]
+"""How grooves run: about an axis, along a direction, or there are none."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class FaceLay:
     """The machining of one CAD face."""
 
-    process: Process
-    """``turned`` about the part's main axis, ``drilled`` about an own axis, ``milled`` flat, or ``plain``."""
+    course: Course
+    """How its grooves run."""
+
+    process: str = "plain"
+    """One of ``PROCESSES``."""
 
     flat: bool
     """Whether the face is a plane."""
@@ -74,7 +78,49 @@ class _Sample:
         return self.corners.reshape(-1, 3)
 
 
-def face_lays(part: Part, *, processes: Mapping[int, Process] | None = None) -> tuple[FaceLay, ...]:
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class MachinedFace:
+    """A CAD face, of which a process tells whether it made it."""
+
+    sample: _Sample
+    """Its triangles."""
+
+    own: _Line | None
+    """The axis about which it is one of rotation."""
+
+    main: _Line | None
+    """The part's main axis."""
+
+    wished: bool
+    """Whether the user says that it was made by the process."""
+
+    @property
+    def is_flat(self) -> bool:
+        """Whether it is a plane."""
+        return _is_flat(self.sample)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Process:
+    """How faces are machined: where, which way the grooves run, and what they look like."""
+
+    lay_of: Callable[[MachinedFace], FaceLay | None]
+    """The lay of a face, None if it cannot have been made so."""
+
+    grooved: bool = True
+    """Whether it leaves grooves; else grain, the same in all directions."""
+
+    coarseness: float = 1.0
+    """Distance of the visible grooves, by that of turned ones."""
+
+    streak: float = 1.0
+    """Length over which a groove keeps its depth, by that of turned ones."""
+
+    columns: int = 1024
+    """Of a height tile, along the lay: around a hole only a short tile closes without being squeezed."""
+
+
+def face_lays(part: Part, *, processes: Mapping[int, str] | None = None) -> tuple[FaceLay, ...]:
     """The machining of each CAD face, by its shape.
 
     Parameters
@@ -82,8 +128,8 @@ def face_lays(part: Part, *, processes: Mapping[int, Process] | None = None) -> 
     part
         The part.
     processes
-        CAD face numbers and their process where the user knows better: ``milled`` or ``plain`` always apply,
-        ``turned`` and ``drilled`` only where the face is one of rotation.
+        CAD face numbers and their process, one of ``PROCESSES``, where the user knows better: ``milled`` or
+        ``plain`` always apply, ``turned`` and ``drilled`` only where the face is one of rotation.
     """
     samples = _samples(part)
     axes = [_axis_of(sample) for sample in samples]
@@ -118,10 +164,10 @@ def lay_directions(lays: tuple[FaceLay, ...], cad_face_idx: Ints32, points_mm: F
     directions = np.full(points_mm.shape, np.nan)
     for cad in np.unique(cad_face_idx):
         lay, rows = lays[cad], np.flatnonzero(cad_face_idx == cad)
-        if lay.process == "plain":
+        if lay.course == "none":
             continue
         around = np.cross(lay.axis, points_mm[rows] - lay.origin_mm)
-        along = np.broadcast_to(lay.along, around.shape) if lay.process == "milled" else around
+        along = np.broadcast_to(lay.along, around.shape) if lay.course == "straight" else around
         tangent = along - np.einsum("ni,ni->n", along, normals[rows])[:, None] * normals[rows]
         length = np.linalg.norm(tangent, axis=1, keepdims=True)
         directions[rows] = np.divide(tangent, length, out=np.full_like(tangent, np.nan), where=length > 1e-9)
@@ -136,7 +182,7 @@ def polar_edge_limit_mm(lays: tuple[FaceLay, ...], cad_face_idx: Ints32, corners
     """
     limit = np.full(len(corners_mm), np.inf)
     for cad, lay in enumerate(lays):
-        if lay.flat and lay.process in ("turned", "drilled"):
+        if lay.flat and lay.course == "around":
             rows = np.flatnonzero(cad_face_idx == cad)
             radius = _radius_height(lay, corners_mm[rows])[0].mean(axis=1)
             limit[rows] = np.sqrt(8.0 * error_mm * np.maximum(radius, 4.0 * error_mm))
@@ -210,34 +256,39 @@ def _main_axis(size_mm: float, axes: list[_Line | None], samples: list[_Sample])
             best, best_area = about, about_area
     if best_area < _MIN_MAIN_SHARE * sum(float(s.area.sum()) for s in samples):
         return None
-    return _axis_of(
-        _Sample(
-            corners=np.concatenate([s.corners for s in best]),
-            smooth=np.concatenate([s.smooth for s in best]),
-            normal=np.concatenate([s.normal for s in best]),
-            area=np.concatenate([s.area for s in best]),
-        )
-    )
+    return _axis_of(_Sample(**{name: np.concatenate([getattr(s, name) for s in best]) for name in _Sample.__slots__}))
 
 
-def _lay_of(sample: _Sample, *, own: _Line | None, main: _Line | None, wish: Process | None) -> FaceLay:
+def _lay_of(sample: _Sample, *, own: _Line | None, main: _Line | None, wish: str | None) -> FaceLay:
+    """By the first process, from the one wished for on, that can have made the face."""
     if not len(sample.area):
         return _plain(np.zeros(3))
-    if wish == "plain":
-        return _plain(sample.points.mean(axis=0))
-    flat = _is_flat(sample)
-    if main is not None and wish in (None, "turned"):
-        lay = _round("turned", main, flat, sample)
-        fits = _fills_ring(main, sample) or wish == "turned" if flat else _follows(lay, main, sample)
-        if fits and (not flat or _is_across(main, sample)):
-            return lay
-    if own is not None and wish != "milled":
-        lay = _round("drilled", own, flat, sample)
-        if _follows(lay, own, sample):
-            return lay
-    if flat or wish == "milled":
-        return _milled(sample)
+    names = list(PROCESSES)
+    for name in names[names.index(wish) if wish else 0 :]:
+        face = MachinedFace(sample=sample, own=own, main=main, wished=wish == name)
+        lay = PROCESSES[name].lay_of(face)
+        if lay is not None:
+            return replace(lay, process=name)
     return _plain(sample.points.mean(axis=0))
+
+
+def turned_lay(face: MachinedFace) -> FaceLay | None:
+    """About the part's main axis: faces of rotation, and rings across it."""
+    main, sample = face.main, face.sample
+    if main is None:
+        return None
+    lay = round_lay(face, main)
+    if face.is_flat:
+        return lay if (_fills_ring(main, sample) or face.wished) and _is_across(main, sample) else None
+    return lay if _follows(lay, main, sample) else None
+
+
+def drilled_lay(face: MachinedFace) -> FaceLay | None:
+    """About the face's own axis."""
+    if face.own is None:
+        return None
+    lay = round_lay(face, face.own)
+    return lay if _follows(lay, face.own, face.sample) else None
 
 
 def _follows(lay: FaceLay, line: _Line, sample: _Sample) -> bool:
@@ -263,7 +314,9 @@ def _fills_ring(line: _Line, sample: _Sample) -> bool:
     return bool(sample.area.sum() >= _MIN_RING_SHARE * np.pi * (float(radius.max()) ** 2 - inner**2))
 
 
-def _round(process: Process, line: _Line, flat: bool, sample: _Sample) -> FaceLay:
+def round_lay(face: MachinedFace, line: _Line) -> FaceLay:
+    """The lay of grooves about an axis."""
+    sample = face.sample
     arm = sample.points - line.origin
     meridian = np.column_stack([np.linalg.norm(np.cross(arm, line.axis), axis=1), arm @ line.axis])
     weights = np.repeat(sample.area, 3)
@@ -272,8 +325,8 @@ def _round(process: Process, line: _Line, flat: bool, sample: _Sample) -> FaceLa
     radial, axial = np.linalg.eigh(spread)[1][:, 1]
     sign = 1.0 if (abs(axial) < 1e-6 and radial > 0) or axial >= 1e-6 else -1.0
     return FaceLay(
-        process=process,
-        flat=flat,
+        course="around",
+        flat=face.is_flat,
         origin_mm=line.origin,
         axis=line.axis,
         along=np.array([sign * radial, sign * axial, 0.0]),
@@ -291,7 +344,9 @@ def _meridian_span_deg(lay: FaceLay, sample: _Sample) -> float:
     return float(np.rad2deg(np.ptp((angle + np.pi) % (2 * np.pi))))
 
 
-def _milled(sample: _Sample) -> FaceLay:
+def straight_lay(face: MachinedFace) -> FaceLay:
+    """The lay of grooves along the face's longest extent."""
+    sample = face.sample
     axis = unit(np.average(sample.normal, axis=0, weights=sample.area))
     center = np.average(sample.corners.mean(axis=1), axis=0, weights=sample.area)
     # Second moment of the area: of a triangle with corners p it is A / 12 (sum p p' + (sum p)(sum p)').
@@ -301,12 +356,12 @@ def _milled(sample: _Sample) -> FaceLay:
     along = np.linalg.eigh(moment)[1][:, 2]
     along = unit(along - (along @ axis) * axis)
     along = along * (1.0 if along[np.argmax(np.abs(along))] > 0 else -1.0)
-    return FaceLay(process="milled", flat=True, origin_mm=center, axis=axis, along=along, radius_mm=0.0)
+    return FaceLay(course="straight", flat=True, origin_mm=center, axis=axis, along=along, radius_mm=0.0)
 
 
 def _plain(center: Floats) -> FaceLay:
-    up, along = np.array([0.0, 0.0, 1.0]), np.array([1.0, 0.0, 0.0])
-    return FaceLay(process="plain", flat=False, origin_mm=center, axis=up, along=along, radius_mm=0.0)
+    along, _, up = np.eye(3)
+    return FaceLay(course="none", flat=False, origin_mm=center, axis=up, along=along, radius_mm=0.0)
 
 
 def _radius_height(lay: FaceLay, points: Floats) -> tuple[Floats, Floats]:
@@ -315,7 +370,7 @@ def _radius_height(lay: FaceLay, points: Floats) -> tuple[Floats, Floats]:
 
 
 def _coordinates(lay: FaceLay, corners: Floats) -> Floats:
-    if lay.process in ("turned", "drilled"):
+    if lay.course == "around":
         start = np.eye(3)[np.argmin(np.abs(lay.axis))]
         x = unit(np.cross(lay.axis, start))
         y = np.cross(lay.axis, x)
@@ -327,10 +382,19 @@ def _coordinates(lay: FaceLay, corners: Floats) -> Floats:
         radius, height = _radius_height(lay, corners)
         return np.stack([angle * lay.radius_mm, lay.along[0] * radius + lay.along[1] * height], axis=-1)
     arm = corners - lay.origin_mm
-    if lay.process == "milled":
+    if lay.course == "straight":
         return np.stack([arm @ lay.along, arm @ np.cross(lay.axis, lay.along)], axis=-1)
     # Plain faces have no lay, and their texture no direction: each is seen along the axis it faces most.
     normal = np.abs(triangle_normals(corners))
     drop = np.argmax(normal, axis=1)
     keep = np.array([[1, 2], [2, 0], [0, 1]])[drop]
     return np.take_along_axis(corners, np.repeat(keep[:, None, :], 3, axis=1), axis=2)
+
+
+PROCESSES: dict[str, Process] = {
+    "turned": Process(lay_of=turned_lay, columns=512),
+    "drilled": Process(lay_of=drilled_lay, coarseness=0.8, streak=0.25, columns=256),
+    "milled": Process(lay_of=lambda face: straight_lay(face) if face.is_flat or face.wished else None, coarseness=1.5),
+    "plain": Process(lay_of=lambda face: _plain(face.sample.points.mean(axis=0)), grooved=False, coarseness=0.8),
+}
+"""Tried in this order; what stands behind ``plain`` is found only where the user says so."""

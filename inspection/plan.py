@@ -6,21 +6,20 @@ import dataclasses
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import Field
 
 from viewcov.inspection.errors import InputError
-from viewcov.inspection.files import read_json, write_json
+from viewcov.inspection.files import found_from
 from viewcov.inspection.loading.part_files import load_part
 from viewcov.inspection.mesh.part import Part, PartSource, snapped
 from viewcov.inspection.priority import left_out
+from viewcov.inspection.records import FileRecord, Record, Transform, read_record, write_record
 from viewcov.inspection.rig.requirements import Requirements
 from viewcov.inspection.rig.rig import Rig, rig_from_dict
 from viewcov.inspection.viewpoint import Viewpoint
-
-SCHEMA = "viewcov-plan/1"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -59,125 +58,90 @@ class InspectionPlan:
         InputError
             If its file is gone or has other content than when the plan was made.
         """
-        part = load_part(self.part.path, units=self.part.units, scale_mm=self.part.scale_mm)
-        if part.source.sha256 != self.part.sha256:
+        part = self.part
+        if not part.path.startswith("builtin:") and not Path(part.path).is_file():
             raise InputError(
-                self.part.path,
-                "the part is not the one that the plan was made for",
-                expected=f"SHA-256 {self.part.sha256[:12]}...",
-                found=f"{part.source.sha256[:12]}...",
+                part.path, "no such part file, for which the plan was made", expected="it there or beside the plan",
+                found="neither", remedy=f"copy {Path(part.path).name} into the plan's folder, or plan again",
+            )  # fmt: skip
+        loaded = load_part(part.path, units=part.units, scale_mm=part.scale_mm)
+        if loaded.source.sha256 != part.sha256:
+            raise InputError(
+                part.path, "the part is not the one that the plan was made for",
+                expected=f"SHA-256 {part.sha256[:12]}...", found=f"{loaded.source.sha256[:12]}...",
                 remedy="restore the file or plan again",
-            )
-        return left_out(snapped(part), self.requirements)
+            )  # fmt: skip
+        return left_out(snapped(loaded), self.requirements)
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-
-class _PartModel(_Strict):
-    path: str
-    sha256: str
-    units: str | None = None
-    scale_mm: float | None = None
-
-
-class _ViewpointModel(_Strict):
+class _View(Record):
     id: str
-    world_from_camera: list[list[float]]
+    world_from_camera: Transform
 
 
-class _PlanModel(_Strict):
-    schema_version: str
-    frame: str = ""
-    part: _PartModel
+class _PlanFile(FileRecord):
+    """The content of ``plan.json``. Rig and requirements are checked as those of a rig's file are."""
+
+    REMEDY: ClassVar[str] = "mend it or make it with 'viewcov plan'"
+
+    schema_version: Literal["viewcov-plan/1"] = "viewcov-plan/1"
+    frame: str = "world = CAD frame, mm, right-handed; camera = OpenCV (+x right, +y down, +z forward)"
+    part: PartSource
     rig: dict[str, Any]
     requirements: dict[str, Any]
-    viewpoints: list[_ViewpointModel]
-    made: dict[str, Any] = {}
+    viewpoints: tuple[_View, ...]
+    made: dict[str, Any] = Field(default_factory=dict)
 
 
 def write_plan(path: str | Path, plan: InspectionPlan) -> None:
     """Write the plan as JSON that a person can read and compare line by line."""
-    part = dataclasses.asdict(plan.part)
-    if not plan.part.path.startswith("builtin:"):
-        part["path"] = _relative(plan.part.path, path)
     rig = plan.rig.to_dict()
     del rig["requirements"]
     if plan.rig.fixture is not None:
         rig["fixture"]["meshes"] = [_relative(mesh, path) for mesh in plan.rig.fixture.meshes]
         rig["fixture"]["sha256"] = plan.rig.fixture.identified().sha256
-    write_json(
+    write_record(
         path,
-        {
-            "schema_version": SCHEMA,
-            "frame": "world = CAD frame, mm, right-handed; camera = OpenCV (+x right, +y down, +z forward)",
-            "part": part,
-            "rig": rig,
-            "requirements": dataclasses.asdict(plan.requirements),
-            "viewpoints": [
-                {"id": view.id, "world_from_camera": view.world_from_camera.tolist()} for view in plan.viewpoints
-            ],
-            "made": plan.made,
-        },
+        _PlanFile(
+            part=dataclasses.replace(plan.part, path=_relative(plan.part.path, path)),
+            rig=rig,
+            requirements=dataclasses.asdict(plan.requirements),
+            viewpoints=tuple(
+                _View(id=view.id, world_from_camera=view.world_from_camera.tolist()) for view in plan.viewpoints
+            ),
+            made=plan.made,
+        ),
     )
 
 
 def _relative(target: str, path: str | Path) -> str:
     """The path of ``target`` as seen from the folder of the file ``path``."""
+    if target.startswith("builtin:"):
+        return target
     return Path(os.path.relpath(Path(target).resolve(), Path(path).resolve().parent)).as_posix()
 
 
 def read_plan(path: str | Path) -> InspectionPlan:
     """The plan in a JSON file.
 
+    Files that it names are looked for where it says, and then beside it under their own names.
+
     Raises
     ------
     InputError
         If the file is missing, is not a plan, has another schema version, or a value is not valid.
     """
-    value = read_json(path)
-    version = value.get("schema_version") if isinstance(value, dict) else None
-    if version != SCHEMA:
-        raise InputError(
-            path,
-            "not a plan of this version",
-            expected=f"schema_version {SCHEMA!r}",
-            found=repr(version),
-            remedy="make it with 'viewcov plan'",
-        )
+    record = read_record(path, _PlanFile)
+    folder = Path(path).resolve().parent
+    table = dict(record.rig, requirements=record.requirements)
     try:
-        model = _PlanModel.model_validate(value)
-        rig_table = dict(model.rig, requirements=model.requirements)
-        rig = rig_from_dict(rig_table, where=path, name="rig", folder=Path(path).resolve().parent)
-        viewpoints = tuple(
-            Viewpoint(id=v.id, world_from_camera=np.array(v.world_from_camera)) for v in model.viewpoints
-        )
-        part_path = model.part.path
-        if not part_path.startswith("builtin:"):
-            part_path = str((Path(path).resolve().parent / part_path).resolve())
-        return InspectionPlan(
-            part=PartSource(**dict(model.part.model_dump(), path=part_path)),
-            rig=rig,
-            requirements=rig.requirements,
-            viewpoints=viewpoints,
-            made=model.made,
-        )
-    except ValidationError as error:
-        first = error.errors()[0]
-        field_name = ".".join(str(step) for step in first["loc"])
-        raise InputError(
-            path,
-            f"field {field_name!r} is not valid",
-            expected="a plan's field",
-            found=first["msg"],
-            remedy="mend it or plan again",
-        ) from None
+        rig = rig_from_dict(table, where=path, name="rig", folder=folder)
+        part = record.part
+        if not part.path.startswith("builtin:"):
+            part = dataclasses.replace(part, path=found_from(folder, part.path))
+        views = tuple(Viewpoint(id=v.id, world_from_camera=np.array(v.world_from_camera)) for v in record.viewpoints)
+        return InspectionPlan(part=part, rig=rig, requirements=rig.requirements, viewpoints=views, made=record.made)
     except ValueError as error:
         raise InputError(
-            path,
-            "not a valid plan",
-            expected="valid values",
-            found=str(error),
-            remedy="mend it or plan again",
+            path, "not a valid plan", expected="valid values", found=str(error), remedy=_PlanFile.REMEDY
         ) from None

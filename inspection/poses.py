@@ -7,6 +7,9 @@ from numpy.typing import ArrayLike
 
 from viewcov.inspection.arrays import Floats, locked_floats
 
+FARTHEST_MM = 1e7
+"""10 km. What lies farther from the origin is a mistake, and squares of it lose the digits that count."""
+
 
 def rigid(transform: ArrayLike, *, name: str) -> Floats:
     """Read-only copy of a proper rigid transform, shape (4, 4).
@@ -15,12 +18,14 @@ def rigid(transform: ArrayLike, *, name: str) -> Floats:
     ------
     ValueError
         If the shape is wrong, a value is not finite, the rotation is not orthonormal with determinant +1
-        (within 1e-6), or the last row is not (0, 0, 0, 1).
+        (within 1e-6), the translation exceeds ``FARTHEST_MM``, or the last row is not (0, 0, 0, 1).
     """
     checked = locked_floats(transform, name=name, shape=(4, 4))
     rotation = checked[:3, :3]
     if not np.allclose(rotation @ rotation.T, np.eye(3), rtol=0.0, atol=1e-6) or np.linalg.det(rotation) < 0:
         raise ValueError(f"{name} must hold a rotation (orthonormal, determinant +1), got {rotation.tolist()}")
+    if np.abs(checked[:3, 3]).max() > FARTHEST_MM:
+        raise ValueError(f"{name} must lie within {FARTHEST_MM:g} mm of the origin, got {checked[:3, 3].tolist()}")
     if not np.allclose(checked[3], (0.0, 0.0, 0.0, 1.0), rtol=0.0, atol=1e-12):
         raise ValueError(f"{name} must end with the row (0, 0, 0, 1), got {checked[3].tolist()}")
     return checked

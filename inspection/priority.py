@@ -25,12 +25,10 @@ def face_weights(part: Part, requirements: Requirements) -> Floats:
     for face, weight in requirements.face_weights:
         if face >= len(weights):
             raise InputError(
-                part.source.path,
-                "a weight is given to a CAD face that the part does not have",
-                expected=f"a face from 0 to {len(weights) - 1}",
-                found=str(face),
+                part.source.path, "a weight is given to a CAD face that the part does not have",
+                expected=f"a face from 0 to {len(weights) - 1}", found=str(face),
                 remedy="see the column cad_face of geometric.parquet, written by 'viewcov evaluate --out'",
-            )
+            )  # fmt: skip
         weights[face] = weight
     return weights
 

@@ -6,10 +6,11 @@ import math
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from viewcov.inspection.errors import InputError
-from viewcov.inspection.files import read_json, write_text
+from viewcov.inspection.files import plain_name, read_json, write_text
+from viewcov.inspection.poses import FARTHEST_MM
 
 Share = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
 """From 0 to 1."""
@@ -23,10 +24,10 @@ Positive = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
 """A finite number from 0."""
 
-Count = Annotated[int, Field(ge=0)]
+Count = Annotated[int, Field(ge=0, lt=2**53)]
 """A whole number from 0."""
 
-AtLeastOne = Annotated[int, Field(ge=1)]
+AtLeastOne = Annotated[int, Field(ge=1, lt=2**53)]
 """A whole number from 1."""
 
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
@@ -34,6 +35,25 @@ Seed = Annotated[int, Field(ge=0, lt=2**63)]
 
 Jobs = Annotated[int, Field(ge=1, le=1024)]
 """Processes."""
+
+Name = Annotated[str, AfterValidator(plain_name)]
+"""What may become the name of a file or folder; see ``files.plain_name``."""
+
+FilePath = Annotated[str, Field(min_length=1, max_length=4096, pattern=r"^[^\x00-\x1f]+$")]
+"""The path of a file that the user has, absolute or relative to the file that names it."""
+
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+"""SHA-256 of a file's bytes."""
+
+Coordinate = Annotated[float, Field(ge=-FARTHEST_MM, le=FARTHEST_MM)]
+"""Millimetres."""
+
+Point = tuple[Coordinate, Coordinate, Coordinate]
+"""A point in millimetres, or a direction."""
+
+_Row = tuple[Coordinate, Coordinate, Coordinate, Coordinate]
+Transform = tuple[_Row, _Row, _Row, _Row]
+"""The rows of a rigid transform."""
 
 
 def _none_for_nan(value: Any) -> Any:
@@ -118,18 +138,17 @@ def _refusal(where: object, error: ValidationError, *, name: Any, remedy: str) -
     found = "nothing" if missing else repr(first["input"])
     more = error.error_count() - 1
     return InputError(
-        where,
-        f"{name(first['loc'])} {'is missing' if missing else 'is not valid'}",
+        where, f"{name(first['loc'])} {'is missing' if missing else 'is not valid'}",
         expected=_expected(first["type"], first["msg"]),
         found=(found if len(found) <= 80 else f"{found[:77]}...") + (f" (and {more} more)" if more else ""),
         remedy=remedy,
-    )
+    )  # fmt: skip
 
 
 def _expected(kind: Literal["missing"] | str, message: str) -> str:
     if kind == "missing":
         return "a value"
-    if kind == "extra_forbidden":
+    if kind in ("extra_forbidden", "unexpected_keyword_argument"):
         return "no such name"
     text = message.removeprefix("Value error, ").removeprefix("Input should be ")
     return text.removeprefix("Input should ").strip() or "another value"

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from numpy.typing import ArrayLike
 
 from viewcov.inspection.arrays import Floats
+from viewcov.inspection.files import plain_name
 from viewcov.inspection.poses import inverse, look_at, rigid
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
@@ -26,6 +27,7 @@ class Viewpoint:
     def __post_init__(self) -> None:
         if not _ID.fullmatch(self.id):
             raise ValueError(f"viewpoint id must be letters, digits, '_' or '-' (at most 64), got {self.id!r}")
+        plain_name(self.id)
         object.__setattr__(self, "world_from_camera", rigid(self.world_from_camera, name="world_from_camera"))
 
     @classmethod

@@ -3,70 +3,67 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
+from pydantic import AfterValidator, Field
 
 from viewcov.inspection.arrays import Bools, Floats32, Ints
+from viewcov.inspection.records import AtLeastOne, NotNegative, Record, Share
 from viewcov.segmentation.images import LabelledImage
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CropOptions:
+def _low_high(values: tuple[float, float]) -> tuple[float, float]:
+    if values[0] > values[1]:
+        raise ValueError("a low and a high value")
+    return values
+
+
+Range = Annotated[tuple[float, float], AfterValidator(_low_high)]
+
+
+class CropOptions(Record):
     """How training crops are taken and varied."""
 
-    crop_px: int = 160
+    crop_px: Annotated[int, Field(ge=32, le=4096, multiple_of=32)] = 160
     """Side of the square crops; a multiple of 32."""
 
-    positive_share: float = 0.6
+    positive_share: Share = 0.6
     """Share of the crops that are laid on a defect; the others lie anywhere."""
 
-    min_grey: float = 10.0 / 255.0
+    centre_share: Share = 0.5
+    """Middle share of a crop's side in which the defect's pixel lies: networks must see defects at every place."""
+
+    min_grey: Share = 10.0 / 255.0
     """A grey value that counts as lit."""
 
-    min_lit_share: float = 0.25
+    min_lit_share: Share = 0.25
     """Share of a crop's pixels that must be lit. Crops of the dark background teach nothing."""
 
-    max_draws: int = 20
+    max_draws: AtLeastOne = 20
     """How often a crop is drawn anew until enough of it is lit; then the best of these is taken."""
 
-    exposure_jitter: tuple[float, float] = (-0.5, 1.0)
+    turned: bool = True
+    """Turn crops by multiples of 90 degrees."""
+
+    mirror_share: Share = 0.5
+    """Share of the crops that are mirrored."""
+
+    exposure_jitter: Range = (-0.5, 1.0)
     """Range of the exposure ``alpha`` in ``x * 2**alpha``."""
 
-    noise_levels: float = 3.0
+    noise_levels: NotNegative = 3.0
     """Largest standard deviation of the added noise, in 8-bit grey levels."""
 
-    blur_share: float = 0.2
+    blur_share: Share = 0.2
     """Share of the crops that are blurred by a 3 x 3 binomial kernel."""
-
-    def __post_init__(self) -> None:
-        if self.crop_px < 32 or self.crop_px % 32:
-            raise ValueError(f"crop_px must be a positive multiple of 32, got {self.crop_px}")
-        for name in ("positive_share", "min_grey", "min_lit_share", "blur_share"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name} must lie in [0, 1], got {getattr(self, name)}")
-        if self.max_draws < 1:
-            raise ValueError(f"max_draws must be at least 1, got {self.max_draws}")
-        if len(self.exposure_jitter) != 2 or not self.exposure_jitter[0] <= self.exposure_jitter[1]:
-            raise ValueError(f"exposure_jitter must be (low, high), got {self.exposure_jitter}")
-        if not self.noise_levels >= 0:
-            raise ValueError(f"noise_levels must be at least 0, got {self.noise_levels}")
 
 
 class CropSampler:
     """Draws crops from images held in memory.
 
     Each crop depends on (seed, step, index) alone: it is the same however many processes draw, and a run
-    that is taken up again at a step continues as if it had never stopped.
-
-    Parameters
-    ----------
-    images
-        At least one; none smaller than a crop.
-    options
-        How crops are taken.
-    seed
-        At least 0.
+    that is taken up again at a step continues as if it had never stopped. No image may be smaller than a crop.
     """
 
     def __init__(self, images: Sequence[LabelledImage], options: CropOptions, *, seed: int) -> None:
@@ -78,8 +75,6 @@ class CropSampler:
                 raise ValueError(
                     f"images must be at least {side} px wide and high, {image.name} is {image.levels.shape}"
                 )
-        if seed < 0:
-            raise ValueError(f"seed must be at least 0, got {seed}")
         self._images = images
         self._options = options
         self._seed = seed
@@ -107,8 +102,8 @@ class CropSampler:
             if on_defect:
                 # Defects are drawn alike, not pixels alike: a short scratch counts as much as a wide dent.
                 image_idx, pixels = self._defects[rng.integers(len(self._defects))]
-                # The pixel lies in the middle half, so that the network sees defects at every place.
-                place = pixels[rng.integers(len(pixels))] - rng.integers(side // 4, side - side // 4, size=2)
+                edge = min(int(side * (1.0 - options.centre_share) / 2.0), side // 2 - 1)
+                place = pixels[rng.integers(len(pixels))] - rng.integers(edge, side - edge, size=2)
             else:
                 image_idx = int(rng.integers(len(self._images)))
                 height, width = self._images[image_idx].levels.shape
@@ -125,9 +120,9 @@ class CropSampler:
 
 def varied(grey: Floats32, defective: Bools, options: CropOptions, rng: np.random.Generator) -> tuple[Floats32, Bools]:
     """A square crop and its mask turned, mirrored, blurred, exposed and made noisy at random; same shape."""
-    turns = int(rng.integers(4))
+    turns = int(rng.integers(4)) * options.turned
     grey, defective = np.rot90(grey, turns), np.rot90(defective, turns)
-    if rng.random() < 0.5:
+    if rng.random() < options.mirror_share:
         grey, defective = grey[:, ::-1], defective[:, ::-1]
     # In the order of a camera: the lens blurs, the exposure gathers, the sensor adds noise and saturates.
     if rng.random() < options.blur_share:

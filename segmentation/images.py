@@ -2,18 +2,104 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import JsonValue
 from tqdm import tqdm
 
-from viewcov.inspection.arrays import Bools
+from viewcov.inspection.arrays import Bools, Floats32
 from viewcov.inspection.errors import InputError
 from viewcov.inspection.files import read_levels, read_mask, sha256_of
 from viewcov.inspection.folder import Dataset, InspectionFolder, Split
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """The files of an image and of its defects."""
+
+    name: str
+    """Instance and image, such as ``part-003/view-017``."""
+
+    instance: str
+    """The inspected instance, all of whose images are in one split."""
+
+    image: Path
+    """Grey image, 8 or 16 bits."""
+
+    mask: Path
+    """Mask: levels in the upper half of the range are defects."""
+
+    labels: Path | None = None
+    """Image with the number of the defect, from 1, at each pixel; the same number is the same defect."""
+
+    view: tuple[InspectionFolder, str] | None = None
+    """The inspection and view, if it is one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SampleSet:
+    """Images to train and test on."""
+
+    root: Path
+    """Folder that messages name."""
+
+    splits: Mapping[Split, Sequence[Sample]]
+    """The samples of each split."""
+
+    made: dict[str, JsonValue] = field(default_factory=dict)
+    """How it was made."""
+
+    def samples(self, split: Split) -> list[Sample]:
+        """All samples of a split, after a look at their files.
+
+        Raises
+        ------
+        InputError
+            If there are none, a file is missing or no image, or a mask has another size than its image. A missing
+            mask does not stand for a good part: a good part has masks without defects.
+        """
+        samples = list(self.splits.get(split, ()))
+        if not samples:
+            raise InputError(
+                self.root, f"the split {split!r} has no images", expected="at least one", found="none",
+                remedy="choose another split or a larger data set",
+            )  # fmt: skip
+        for sample in samples:
+            _check(sample)
+        return samples
+
+
+def samples_of(dataset: Dataset) -> SampleSet:
+    """The views of a data set's inspections, in the order of the files."""
+    splits: dict[Split, list[Sample]] = {}
+    for split in sorted(set(dataset.splits.values())):
+        views = [(one, view.id) for one in dataset.inspections(split) for view in one.plan().viewpoints]
+        splits[split] = [_sample(*view) for view in views]
+    return SampleSet(root=dataset.root, splits=splits, made=dataset.made)
+
+
+def image_size(path: Path) -> tuple[int, int]:
+    """Height and width that an image file states; raises InputError if it is missing or no image."""
+    from PIL import Image
+
+    with suppress(OSError, SyntaxError, ValueError, Image.DecompressionBombError), Image.open(path) as image:
+        return image.height, image.width
+    levels = read_levels(path)  # Says what is wrong.
+    return levels.shape[0], levels.shape[1]
+
+
+def check_same_size(path: Path, shape: tuple[int, ...], expected: tuple[int, ...], owner: object) -> None:
+    """Raise InputError if an image has another height and width than what it belongs to."""
+    if shape != expected:
+        raise InputError(
+            path, "not as large as what it belongs to", expected=f"{expected[1]} x {expected[0]} pixels as {owner}",
+            found=f"{shape[1]} x {shape[0]}", remedy="remake it",
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -21,7 +107,7 @@ class LabelledImage:
     """A grey image and where its defects are. Eight bits a pixel, so that a data set fits in memory."""
 
     name: str
-    """Inspection and view, such as ``part-003/view-017``."""
+    """Instance and image, such as ``part-003/view-017``."""
 
     levels: NDArray[np.uint8]
     """Shape (height, width)."""
@@ -29,61 +115,25 @@ class LabelledImage:
     defective: Bools
     """Shape (height, width)."""
 
-    def __post_init__(self) -> None:
-        if self.levels.ndim != 2 or self.levels.shape != self.defective.shape:
-            raise ValueError(
-                f"levels and defective must have the same shape (height, width), "
-                f"got {self.levels.shape} and {self.defective.shape}"
-            )
+    @property
+    def grey(self) -> Floats32:
+        """The levels as grey values in [0, 1]."""
+        return np.divide(self.levels, np.float32(255.0), dtype=np.float32)
 
 
-def read_labelled(folder: InspectionFolder, view_id: str) -> LabelledImage:
-    """A view's image and mask.
-
-    Raises
-    ------
-    InputError
-        If one of them is missing or broken, or their sizes differ. A missing mask does not stand for a good
-        part: a good part has masks without defects.
-    """
-    image_path, mask_path = folder.image_path(view_id), folder.mask_path(view_id)
-    levels, defective = read_levels(image_path), read_mask(mask_path)
-    check_same_size(mask_path, defective.shape, image_path, levels.shape)
+def read_labelled(sample: Sample) -> LabelledImage:
+    """A sample's image and mask; raises InputError if one of them is missing or broken, or their sizes differ."""
+    levels, defective = read_levels(sample.image), read_mask(sample.mask)
+    check_same_size(sample.mask, defective.shape, levels.shape, sample.image)
     if levels.dtype != np.uint8:
         levels = np.rint(levels / (np.iinfo(levels.dtype).max / 255.0)).astype(np.uint8)
-    return LabelledImage(name=f"{folder.name}/{view_id}", levels=levels, defective=defective)
+    return LabelledImage(name=sample.name, levels=levels, defective=defective)
 
 
-def check_same_size(path: Path, shape: tuple[int, ...], image_path: Path, image_shape: tuple[int, ...]) -> None:
-    """Raise InputError if a mask or label image has another size than its image."""
-    if shape != image_shape:
-        raise InputError(
-            path,
-            "not as large as its image",
-            expected=f"{image_shape[1]} x {image_shape[0]} pixels as {image_path}",
-            found=f"{shape[1]} x {shape[0]}",
-            remedy="remake it",
-        )
-
-
-def views_of(dataset: Dataset, split: Split) -> Iterator[tuple[InspectionFolder, str]]:
-    """The inspections and view ids of a split, in the order of the files."""
-    for folder in dataset.inspections(split):
-        for viewpoint in folder.plan().viewpoints:
-            yield folder, viewpoint.id
-
-
-def read_split(dataset: Dataset, split: Split, *, progress: bool = False) -> list[LabelledImage]:
-    """All images of a split.
-
-    Raises
-    ------
-    InputError
-        If there are none, or one cannot be read.
-    """
-    views = required_views(dataset, split)
-    shown = tqdm(views, desc=f"read {split}", unit="image", disable=not progress)
-    return [read_labelled(folder, view_id) for folder, view_id in shown]
+def read_split(samples: SampleSet, split: Split, *, progress: bool = False) -> list[LabelledImage]:
+    """All images of a split; raises InputError if there are none, or one cannot be read."""
+    shown = tqdm(samples.samples(split), desc=f"read {split}", unit="image", disable=not progress)
+    return [read_labelled(sample) for sample in shown]
 
 
 def identity_of(images: Sequence[LabelledImage]) -> str:
@@ -100,15 +150,20 @@ def identity_of(images: Sequence[LabelledImage]) -> str:
     )
 
 
-def required_views(dataset: Dataset, split: Split) -> list[tuple[InspectionFolder, str]]:
-    """All views of a split, as ``views_of`` gives them; raises InputError if there are none."""
-    views = list(views_of(dataset, split))
-    if not views:
-        raise InputError(
-            dataset.root / "dataset.json",
-            f"the split {split!r} has no images",
-            expected="at least one inspection with a view",
-            found="none",
-            remedy="choose another split or synthesize more inspections",
-        )
-    return views
+def _sample(folder: InspectionFolder, view_id: str) -> Sample:
+    labels = folder.label_path(view_id)
+    return Sample(
+        name=f"{folder.name}/{view_id}",
+        instance=folder.root.as_posix(),
+        image=folder.image_path(view_id),
+        mask=folder.mask_path(view_id),
+        labels=labels if labels.is_file() else None,
+        view=(folder, view_id),
+    )
+
+
+def _check(sample: Sample) -> None:
+    size = image_size(sample.image)
+    for path in (sample.mask, sample.labels):
+        if path is not None:
+            check_same_size(path, image_size(path), size, sample.image)

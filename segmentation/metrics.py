@@ -7,19 +7,24 @@ whole split, so an image without defects does not count as a perfect one.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from viewcov.inspection.arrays import Bools, Floats, Ints
+from viewcov.inspection.arrays import Bools, Floats, Floats32, Ints
 from viewcov.inspection.files import read_levels
-from viewcov.inspection.folder import Dataset, InspectionFolder, Split
-from viewcov.segmentation.images import check_same_size, read_labelled, required_views
+from viewcov.inspection.folder import Dataset, Split
+from viewcov.inspection.predictions import ModelName, PixelThreshold
+from viewcov.inspection.records import Count, FileRecord, Known, NotNegative, Record, Sha256
+from viewcov.segmentation.images import LabelledImage, Sample, SampleSet, check_same_size, read_labelled, samples_of
 from viewcov.segmentation.models import SegmentationModel
+from viewcov.segmentation.options import TestOptions
 from viewcov.segmentation.prediction import predict_image, stored_prediction
+
+_DEFAULTS = TestOptions()
 
 NUM_BINS = 1024
 """Thresholds are multiples of 1 / NUM_BINS; a power of two, so that binning float32 values is exact."""
@@ -27,41 +32,81 @@ NUM_BINS = 1024
 _EIGHT_NEIGHBOURS = np.ones((3, 3), dtype=bool)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PixelCounts:
-    """Pixels of a split by what they are and what they were taken for."""
+class PixelFigures(Record):
+    """Pixels of a split by what they are and what they were taken for, and the ratios that follow.
 
-    true_positive: int
-    """Defective, found."""
+    ``f1_max`` is the best F1 that any threshold reaches: optimistic, as chosen on this split.
+    """
 
-    false_positive: int
-    """Good, taken for defective."""
+    true_positive: Count
+    false_positive: Count
+    false_negative: Count
+    true_negative: Count
+    precision: Known
+    recall: Known
+    f1: Known
+    iou: Known
+    f1_max: Known
+    f1_max_threshold: Known
 
-    false_negative: int
-    """Defective, missed."""
+    @classmethod
+    def of(cls, counts: Ints, best: tuple[float, float] | None = None) -> PixelFigures:
+        """The figures that follow from the four counts, shape (4,), and the best threshold with its F1."""
+        tp, fp, fn, tn = (int(count) for count in counts)
+        threshold, f1_max = best or (None, None)
+        return cls(
+            true_positive=tp,
+            false_positive=fp,
+            false_negative=fn,
+            true_negative=tn,
+            precision=_ratio(tp, tp + fp),
+            recall=_ratio(tp, tp + fn),
+            f1=_ratio(2 * tp, 2 * tp + fp + fn),
+            iou=_ratio(tp, tp + fp + fn),
+            f1_max=f1_max,
+            f1_max_threshold=threshold,
+        )
 
-    true_negative: int
-    """Good, left alone."""
 
-    @property
-    def precision(self) -> float | None:
-        """Share of the found pixels that are defective; None if none was found."""
-        return _ratio(self.true_positive, self.true_positive + self.false_positive)
+class FoundFigures(Record):
+    """How many defects there are, how many of them have a found pixel, and their share."""
 
-    @property
-    def recall(self) -> float | None:
-        """Share of the defective pixels that were found; None if there is none."""
-        return _ratio(self.true_positive, self.true_positive + self.false_negative)
+    count: Count
+    found: Count
+    recall: Known
 
-    @property
-    def f1(self) -> float | None:
-        """Harmonic mean of precision and recall; None if nothing is defective and nothing was found."""
-        return _ratio(2 * self.true_positive, 2 * self.true_positive + self.false_positive + self.false_negative)
 
-    @property
-    def iou(self) -> float | None:
-        """Intersection over union of defective and found; None if both are empty."""
-        return _ratio(self.true_positive, self.true_positive + self.false_positive + self.false_negative)
+class AlarmFigures(Record):
+    """Components of found pixels that touch no defect, in all images and in those without a defect."""
+
+    count: Count
+    per_image: NotNegative
+    good_images: Count
+    good_images_with_alarm: Count
+
+
+class SegmentationFigures(FileRecord):
+    """How well a model finds the defects of a split, image by image, at a threshold."""
+
+    REMEDY: ClassVar[str] = "measure again with 'viewcov test'"
+
+    schema_version: Literal["viewcov-segmentation/1"] = "viewcov-segmentation/1"
+    model: ModelName
+    weights_sha256: Sha256
+    split: Split
+    inspections: Count
+    images: Count
+    threshold: PixelThreshold
+    pixels: PixelFigures
+
+    defects: FoundFigures
+    """A defect counts once in each image that shows it."""
+
+    instances: FoundFigures
+    """A defect with a label number counts once in its inspection, and is found if it is in any image."""
+
+    false_alarms: AlarmFigures
+    seconds: NotNegative
 
 
 class ScoreHistogram:
@@ -85,19 +130,10 @@ class ScoreHistogram:
         self._defective += np.bincount(bins[defective], minlength=NUM_BINS)
         self._good += np.bincount(bins[~defective], minlength=NUM_BINS)
 
-    def counts(self, bin_idx: int) -> PixelCounts:
-        """The counts where a pixel is found if its probability is at least ``bin_idx / NUM_BINS``."""
-        return PixelCounts(
-            true_positive=int(self._defective[bin_idx:].sum()),
-            false_positive=int(self._good[bin_idx:].sum()),
-            false_negative=int(self._defective[:bin_idx].sum()),
-            true_negative=int(self._good[:bin_idx].sum()),
-        )
-
     def f1_curve(self) -> Floats:
         """F1 at the thresholds 1 / NUM_BINS ... (NUM_BINS - 1) / NUM_BINS; NaN where undefined."""
-        found_defective = _sums_from(self._defective)
-        found = found_defective + _sums_from(self._good)
+        found_defective, found_good = (np.cumsum(n[::-1])[::-1] for n in (self._defective, self._good))
+        found = found_defective + found_good
         denominator = found + self._defective.sum()  # 2 tp + fp + fn
         curve = np.full(NUM_BINS, np.nan)
         np.divide(2.0 * found_defective, denominator, out=curve, where=denominator > 0)
@@ -116,18 +152,12 @@ class ScoreHistogram:
         return bin_idx / NUM_BINS, float(curve[bin_idx - 1])
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ImageFindings:
-    """What was found of one image's defects, and what was found where there is none."""
+class ImageFindings(NamedTuple):
+    """Numbers of an image's defects, of those with a found pixel, and the found components that touch none."""
 
     defect_ids: tuple[int, ...]
-    """Numbers of the defects in the image."""
-
     found_ids: tuple[int, ...]
-    """Those with at least one found pixel."""
-
     num_false_alarms: int
-    """8-connected components of found pixels that touch no defective pixel."""
 
 
 def image_findings(found: Bools, labels: NDArray[np.integer]) -> ImageFindings:
@@ -143,80 +173,55 @@ def image_findings(found: Bools, labels: NDArray[np.integer]) -> ImageFindings:
     )
 
 
-def defect_numbers(folder: InspectionFolder, view_id: str, defective: Bools) -> NDArray[np.integer]:
-    """The defect number at each pixel: the view's label image, or else the mask's 8-connected components.
-
-    Raises
-    ------
-    InputError
-        If the label image is broken or of another size.
-    """
+def defect_numbers(sample: Sample, defective: Bools) -> NDArray[np.integer]:
+    """The defect number at each pixel: the sample's label image, or else the mask's 8-connected components."""
     from scipy import ndimage
 
-    path = folder.label_path(view_id)
-    if not path.is_file():
+    if sample.labels is None:
         numbers, _ = ndimage.label(defective, structure=_EIGHT_NEIGHBOURS)
         return np.asarray(numbers)
-    labels = read_levels(path)
-    check_same_size(path, labels.shape, folder.image_path(view_id), defective.shape)
+    labels = read_levels(sample.labels)
+    check_same_size(sample.labels, labels.shape, defective.shape, sample.image)
     return labels
 
 
 def test_model(
     model: SegmentationModel,
-    dataset: Dataset,
-    split: Split = "test",  # noqa: PT028
+    data: Dataset | SampleSet,
+    options: TestOptions = _DEFAULTS,  # noqa: PT028
     *,
     progress: bool = False,  # noqa: PT028
-) -> dict[str, Any]:
-    """Figures of a model on a split: plain JSON values, None where undefined.
+) -> SegmentationFigures:
+    """Figures of a model on a split; None where undefined.
 
     Predictions that the same weights left in the inspections' folders are used, others are made.
-
-    Returns
-    -------
-    dict
-        ``pixels``: counts, precision, recall, F1 and IoU at the model's threshold, and the best F1 any
-        threshold reaches (``f1_max``, optimistic: chosen on this split). ``defects``: a defect counts once in
-        each image that shows it, and is found if one of its pixels is. ``instances``: a defect with a label
-        number counts once in its inspection, and is found if it is in any image. ``false_alarms``: components
-        of found pixels that touch no defect.
 
     Raises
     ------
     InputError
-        If the split has no images or one cannot be read.
+        If the split has no images or one cannot be read, all of which is looked at first.
     """
     start = time.perf_counter()
-    views = required_views(dataset, split)
-    histogram, counts = ScoreHistogram(), np.zeros(4, dtype=np.int64)
-    findings: list[ImageFindings] = []
-    seen: set[tuple[str, int]] = set()
-    hit: set[tuple[str, int]] = set()
-    for folder, view_id in tqdm(views, desc=f"test {model.name}", unit="image", disable=not progress):
-        image = read_labelled(folder, view_id)
-        stored = stored_prediction(model, folder, view_id)
-        probability = predict_image(model, image.levels / np.float32(255.0)) if stored is None else stored
-        found = probability >= model.threshold
-        histogram.add(probability, image.defective)
-        counts += _count(found, image.defective)
-        findings.append(image_findings(found, defect_numbers(folder, view_id, image.defective)))
-        if folder.label_path(view_id).is_file():
-            seen.update((folder.name, i) for i in findings[-1].defect_ids)
-            hit.update((folder.name, i) for i in findings[-1].found_ids)
-    return {
-        "model": model.name,
-        "weights_sha256": model.weights_sha256,
-        "split": split,
-        "inspections": len({folder.name for folder, _ in views}),
-        "images": len(views),
-        "threshold": model.threshold,
-        "pixels": _pixel_figures(counts, histogram),
-        "defects": _share_figures(sum(len(f.defect_ids) for f in findings), sum(len(f.found_ids) for f in findings)),
-        "instances": _share_figures(len(seen), len(hit)),
-        "false_alarms": _false_alarm_figures(findings),
-        "seconds": round(time.perf_counter() - start, 3),
-    }
+    samples = (samples_of(data) if isinstance(data, Dataset) else data).samples(options.split)
+    threshold = options.threshold or model.threshold
+    totals = _Totals()
+    for sample in tqdm(samples, desc=f"test {model.name}", unit="image", disable=not progress):
+        image = read_labelled(sample)
+        stored = stored_prediction(model, *sample.view) if sample.view else None
+        totals.add(sample, image, predict_image(model, image.grey, options) if stored is None else stored, threshold)
+    return SegmentationFigures(
+        model=model.name,
+        weights_sha256=model.weights_sha256,
+        split=options.split,
+        inspections=len({sample.instance for sample in samples}),
+        images=len(samples),
+        threshold=threshold,
+        pixels=PixelFigures.of(totals.counts, totals.histogram.best()),
+        defects=_found(sum(len(f.defect_ids) for f in totals.findings), sum(len(f.found_ids) for f in totals.findings)),
+        instances=_found(len(totals.seen), len(totals.hit)),
+        false_alarms=_alarms(totals.findings),
+        seconds=round(time.perf_counter() - start, 3),
+    )
 
 
 # pytest would take an imported function of this name for a test.
@@ -227,48 +232,42 @@ def _ratio(numerator: int, denominator: int) -> float | None:
     return numerator / denominator if denominator else None
 
 
-def _sums_from(values: Ints) -> Ints:
-    """Sum of the values from each index to the end."""
-    return np.cumsum(values[::-1])[::-1]
-
-
 def _count(found: Bools, defective: Bools) -> Ints:
     """True positive, false positive, false negative and true negative pixels, shape (4,)."""
-    true_positive = np.count_nonzero(found & defective)
-    false_positive = np.count_nonzero(found & ~defective)
-    false_negative = np.count_nonzero(~found & defective)
-    true_negative = np.count_nonzero(~(found | defective))
-    return np.array([true_positive, false_positive, false_negative, true_negative])
+    kinds = found & defective, found & ~defective, ~found & defective, ~(found | defective)
+    return np.array([np.count_nonzero(kind) for kind in kinds])
 
 
-def _pixel_figures(counts: Ints, histogram: ScoreHistogram) -> dict[str, Any]:
-    tp, fp, fn, tn = (int(x) for x in counts)
-    pixels = PixelCounts(true_positive=tp, false_positive=fp, false_negative=fn, true_negative=tn)
-    best = histogram.best()
-    return {
-        "true_positive": tp,
-        "false_positive": fp,
-        "false_negative": fn,
-        "true_negative": tn,
-        "precision": pixels.precision,
-        "recall": pixels.recall,
-        "f1": pixels.f1,
-        "iou": pixels.iou,
-        "f1_max": best[1] if best else None,
-        "f1_max_threshold": best[0] if best else None,
-    }
+@dataclass(slots=True)
+class _Totals:
+    """Sums over the images of a split."""
+
+    histogram: ScoreHistogram = field(default_factory=ScoreHistogram)
+    counts: Ints = field(default_factory=lambda: np.zeros(4, dtype=np.int64))
+    findings: list[ImageFindings] = field(default_factory=list)
+    seen: set[tuple[str, int]] = field(default_factory=set)
+    hit: set[tuple[str, int]] = field(default_factory=set)
+
+    def add(self, sample: Sample, image: LabelledImage, probability: Floats32, threshold: float) -> None:
+        found = probability >= threshold
+        self.histogram.add(probability, image.defective)
+        self.counts += _count(found, image.defective)
+        self.findings.append(image_findings(found, defect_numbers(sample, image.defective)))
+        if sample.labels is not None:
+            self.seen.update((sample.instance, i) for i in self.findings[-1].defect_ids)
+            self.hit.update((sample.instance, i) for i in self.findings[-1].found_ids)
 
 
-def _share_figures(num: int, num_found: int) -> dict[str, Any]:
-    return {"count": num, "found": num_found, "recall": _ratio(num_found, num)}
+def _found(num: int, num_found: int) -> FoundFigures:
+    return FoundFigures(count=num, found=num_found, recall=_ratio(num_found, num))
 
 
-def _false_alarm_figures(findings: list[ImageFindings]) -> dict[str, Any]:
+def _alarms(findings: list[ImageFindings]) -> AlarmFigures:
     total = sum(f.num_false_alarms for f in findings)
-    good = [f for f in findings if not f.defect_ids]
-    return {
-        "count": total,
-        "per_image": total / len(findings),
-        "good_images": len(good),
-        "good_images_with_alarm": sum(f.num_false_alarms > 0 for f in good),
-    }
+    good = [f.num_false_alarms for f in findings if not f.defect_ids]
+    return AlarmFigures(
+        count=total,
+        per_image=total / len(findings),
+        good_images=len(good),
+        good_images_with_alarm=sum(num > 0 for num in good),
+    )

@@ -2,106 +2,55 @@
 
 from __future__ import annotations
 
-import dataclasses
 import importlib
 import platform
-import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from importlib import metadata, resources
+from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from typing import TYPE_CHECKING
 
 from viewcov.inspection.errors import InputError, MissingExtraError
-from viewcov.inspection.files import read_json, replacing, sha256_of, write_json
-from viewcov.segmentation.exposure import checked_exposures
+from viewcov.inspection.files import replacing, sha256_of
+from viewcov.inspection.predictions import shipped_models
+from viewcov.inspection.records import write_record
+from viewcov.segmentation.cards import CARD_NAME, WEIGHTS_NAME, Architecture, ModelCard, Weights, read_card
 
 if TYPE_CHECKING:
     import torch
-
-MODEL_SCHEMA = "viewcov-model/1"
-WEIGHTS_NAME = "model.safetensors"
-CARD_NAME = "model.json"
-_NORMALISATION = {"0": -1.0, "1": 1.0}
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Architecture:
-    """A U-Net of segmentation_models_pytorch with random initial weights; one output channel.
-
-    The default, which the shipped models have, is the first half of a ResNet-10 with a slim decoder: 3.3 MB of
-    weights, few enough to be trained on two CPU cores.
-    """
-
-    encoder_name: str = "tu-resnet10t"
-    """Encoder by smp's name; ``tu-`` names come from timm."""
-
-    encoder_depth: int = 4
-    """Number of halvings of the resolution."""
-
-    decoder_channels: tuple[int, ...] = (64, 48, 32, 16)
-    """Channels of the decoder's stages, from the coarsest to full resolution."""
-
-    encoder_options: dict[str, Any] = field(default_factory=dict)
-    """Further arguments of the encoder. Plain JSON values."""
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "decoder_channels", tuple(self.decoder_channels))  # JSON has lists.
-        # A name with a colon or slash would make timm ask the Hugging Face hub.
-        if not re.fullmatch(r"[a-z0-9_-]+", self.encoder_name):
-            raise ValueError(f"encoder_name must be a built-in or tu- encoder, got {self.encoder_name!r}")
-        if len(self.decoder_channels) != self.encoder_depth:
-            raise ValueError(
-                f"decoder_channels must have encoder_depth = {self.encoder_depth} values, "
-                f"got {list(self.decoder_channels)}"
-            )
-
-    @property
-    def stride_px(self) -> int:
-        """Image sides must be multiples of this."""
-        return int(2**self.encoder_depth)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class SegmentationModel:
     """A trained network and how it is to be used."""
 
-    name: str
-    """Names the predictions' folder: letters, digits, ``_``, ``.`` and ``-``."""
-
-    exposures: tuple[float, ...]
-    """Exposure stack that the network takes, one channel each."""
-
-    threshold: float
-    """Probability from which a pixel counts as defective: that of the best F1 on the validation split."""
-
-    architecture: Architecture
-    """What the network is built as."""
+    card: ModelCard
+    """What it is and how it was made."""
 
     network: torch.nn.Module
     """In evaluation mode, float32. Takes (B, C, H, W) in [-1, 1], gives logits (B, 1, H, W)."""
 
-    weights_sha256: str
-    """SHA-256 of the weights file."""
+    folder: Path | None = None
+    """Where it was loaded from."""
 
-    card: dict[str, Any] = field(default_factory=dict)
-    """How it was made: training options and figures, data set, versions. Plain JSON values."""
+    @property
+    def name(self) -> str:
+        """Names the predictions' folder."""
+        return self.card.name
 
-    def __post_init__(self) -> None:
-        checked_name(self.name)
-        checked_exposures(self.exposures)
-        if not 0.0 < self.threshold < 1.0:
-            raise ValueError(f"threshold must lie in (0, 1), got {self.threshold}")
+    @property
+    def exposures(self) -> tuple[float, ...]:
+        """Exposure stack that the network takes, one channel each."""
+        return self.card.exposures
 
+    @property
+    def threshold(self) -> float:
+        """Probability from which a pixel counts as defective."""
+        return self.card.threshold
 
-def checked_name(name: str) -> str:
-    """The name if it can name a model and the folder of its predictions; raises ValueError if not."""
-    if not _NAME.fullmatch(name):
-        raise ValueError(f"name must be letters, digits, '_', '.' or '-' (at most 64), got {name!r}")
-    return name
+    @property
+    def weights_sha256(self) -> str:
+        """SHA-256 of the weights file."""
+        return self.card.weights.sha256
 
 
 def require_torch() -> None:
@@ -126,12 +75,9 @@ def require_torch() -> None:
         except RuntimeError as error:
             # "operator torchvision::nms does not exist": a CPU-only torch with PyPI's torchvision.
             raise InputError(
-                package,
-                "cannot be imported",
-                expected="torch and torchvision from the same package index",
-                found=str(error),
-                remedy="reinstall both together: pip install --force-reinstall torch torchvision",
-            ) from None
+                package, "cannot be imported", expected="torch and torchvision from the same package index",
+                found=str(error), remedy="reinstall both together: pip install --force-reinstall torch torchvision",
+            ) from None  # fmt: skip
 
 
 def build_network(architecture: Architecture, num_channels: int, *, seed: int) -> torch.nn.Module:
@@ -140,39 +86,42 @@ def build_network(architecture: Architecture, num_channels: int, *, seed: int) -
     Raises
     ------
     InputError
-        If smp or timm do not know the encoder or its options.
+        If the installed smp or timm do not know the encoder.
     """
     require_torch()
     import segmentation_models_pytorch as smp
     import torch
 
+    kinds = {"unet": smp.Unet, "unetplusplus": smp.UnetPlusPlus}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         try:
-            network = smp.Unet(
-                encoder_name=architecture.encoder_name,
-                encoder_depth=architecture.encoder_depth,
+            network = kinds[architecture.arch](
+                encoder_name=architecture.encoder,
+                encoder_depth=architecture.depth,
                 encoder_weights=None,
                 decoder_channels=architecture.decoder_channels,
                 in_channels=num_channels,
                 classes=1,
-                **architecture.encoder_options,
+                **_width(architecture),
             )
         except (KeyError, RuntimeError, TypeError, ValueError) as error:
             raise InputError(
-                "architecture",
-                "cannot be built",
-                expected="an encoder and options that segmentation_models_pytorch knows",
-                found=f"{architecture.encoder_name} {architecture.encoder_options}: {error}",
-                remedy="correct its name or options",
-            ) from None
+                "architecture", "cannot be built", expected="an encoder that segmentation_models_pytorch knows",
+                found=f"{architecture.encoder}: {error}", remedy="update segmentation_models_pytorch and timm",
+            ) from None  # fmt: skip
     with torch.no_grad():
-        # Most pixels are good: starting at a probability near their share saves the first few hundred steps.
-        network.segmentation_head[0].bias.fill_(-4.0)
+        network.segmentation_head[0].bias.fill_(architecture.initial_logit)
     grouped = any(isinstance(m, torch.nn.Conv2d) and m.groups > 1 for m in network.modules())
     # Channels last is a third faster on CPUs, and what the kernels have the inputs follow. But the backward
     # pass of mobileone_s0, whose convolutions are grouped, then ends torch 2.14 with a segmentation fault.
     return network if grouped else network.to(memory_format=torch.channels_last)
+
+
+def _width(architecture: Architecture) -> dict[str, object]:
+    """The encoder's arguments: names of our own making only, as others could name files for timm to open."""
+    channels = architecture.encoder_channels
+    return {"channels": channels, "stem_width": channels[0] // 2} if channels else {}
 
 
 def half_precision(network: torch.nn.Module) -> dict[str, torch.Tensor]:
@@ -189,35 +138,24 @@ def half_precision(network: torch.nn.Module) -> dict[str, torch.Tensor]:
     return stored
 
 
-def save_model(folder: str | Path, model: SegmentationModel) -> SegmentationModel:
-    """Write ``model.safetensors`` and ``model.json``; gives the model as it will be loaded.
-
-    The card is written last and names the weights' SHA-256: a killed run leaves no card that does not fit.
-    """
+def write_weights(folder: Path, network: torch.nn.Module) -> Weights:
+    """Write ``model.safetensors`` into a model's folder; gives what its card says about the file."""
     import safetensors.torch
 
-    weights = safetensors.torch.save(half_precision(model.network), metadata={"format": "pt"})
-    digest = sha256_of(weights)
-    with replacing(Path(folder) / WEIGHTS_NAME) as temporary:
-        temporary.write_bytes(weights)
-    card = {
-        "schema_version": MODEL_SCHEMA,
-        "name": model.name,
-        "architecture": dataclasses.asdict(model.architecture),
-        "exposures": model.exposures,
-        "normalisation": _NORMALISATION,
-        "threshold": model.threshold,
-        "weights": {"file": WEIGHTS_NAME, "sha256": digest},
-        **model.card,
-    }
-    write_json(Path(folder) / CARD_NAME, card)
-    return load_model(folder)
+    data = safetensors.torch.save(half_precision(network), metadata={"format": "pt"})
+    with replacing(folder / WEIGHTS_NAME) as temporary:
+        temporary.write_bytes(data)
+    return Weights(sha256=sha256_of(data))
+
+
+def write_card(folder: Path, card: ModelCard) -> None:
+    """Write ``model.json``, after the weights: a killed run leaves no card that does not fit."""
+    write_record(folder / CARD_NAME, card)
 
 
 def list_shipped() -> list[str]:
     """Names of the models that come with the package."""
-    folder = _shipped()
-    return sorted(p.name for p in folder.iterdir() if (p / CARD_NAME).is_file()) if folder.is_dir() else []
+    return sorted(path.parent.name for path in shipped_models().glob(f"*/{CARD_NAME}"))
 
 
 def load_model(model: str | Path) -> SegmentationModel:
@@ -227,32 +165,19 @@ def load_model(model: str | Path) -> SegmentationModel:
     ------
     InputError
         If there is no such model, its files do not belong together, or one is broken.
-    MissingExtraError
-        If torch or the like is not installed.
     """
     shipped = list_shipped()
-    folder = _shipped() / str(model) if str(model) in shipped else Path(model)
+    folder = shipped_models() / str(model) if str(model) in shipped else Path(model)
     if not (folder / CARD_NAME).is_file():
         raise InputError(
-            folder,
-            "no such model",
-            expected=f"a folder with {CARD_NAME}" + (f" or one of {', '.join(shipped)}" if shipped else ""),
+            folder, "no such model", expected=f"a folder with {CARD_NAME} or one of {', '.join(shipped)}",
             found="a folder without" if folder.is_dir() else "nothing",
             remedy="check the path or finish the training with 'viewcov train'",
-        )
-    card = _read_card(folder / CARD_NAME)
-    made = Architecture(**card.architecture)
-    network = build_network(made, len(card.exposures), seed=0)
+        )  # fmt: skip
+    card = read_card(folder)
+    network = build_network(card.architecture, len(card.exposures), seed=0)
     _load_weights(network, folder / card.weights.file, card.weights.sha256)
-    return SegmentationModel(
-        name=card.name,
-        exposures=tuple(card.exposures),
-        threshold=card.threshold,
-        architecture=made,
-        network=network.eval(),
-        weights_sha256=card.weights.sha256,
-        card=dict(card.model_extra or {}),
-    )
+    return SegmentationModel(card=card, network=network.eval(), folder=folder)
 
 
 def versions() -> dict[str, str]:
@@ -261,89 +186,22 @@ def versions() -> dict[str, str]:
     return {"python": platform.python_version()} | {name: metadata.version(name) for name in packages}
 
 
-class _Weights(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-    file: str = Field(pattern=r"^[A-Za-z0-9_-]+\.safetensors$")
-    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
-
-
-class _Card(BaseModel):
-    # Training figures and the like are kept as they are.
-    model_config = ConfigDict(extra="allow")
-
-    schema_version: str
-    name: str = Field(pattern=f"^{_NAME.pattern}$")
-    architecture: dict[str, Any]
-    exposures: list[int | float] = Field(min_length=1)
-    normalisation: dict[str, float]
-    threshold: float = Field(gt=0, lt=1)
-    weights: _Weights
-
-
-def _shipped() -> Path:
-    return Path(str(resources.files("viewcov.segmentation"))) / "shipped"
-
-
-def _read_card(path: Path) -> _Card:
-    """The checked content of ``model.json``."""
-    value = read_json(path)
-    version = value.get("schema_version") if isinstance(value, Mapping) else None
-    if version != MODEL_SCHEMA:
-        raise InputError(
-            path,
-            "not a model of this version",
-            expected=f"schema_version {MODEL_SCHEMA!r}",
-            found=repr(version),
-            remedy="train it with 'viewcov train'",
-        )
-    try:
-        card = _Card.model_validate(value)
-        checked_exposures(card.exposures)
-        Architecture(**card.architecture)
-        if card.normalisation != _NORMALISATION:
-            raise ValueError(f"normalisation must be {_NORMALISATION}, got {card.normalisation}")
-    except ValidationError as error:
-        first = error.errors()[0]
-        found = f"{'.'.join(str(step) for step in first['loc'])}: {first['msg']}"
-    except (TypeError, ValueError) as error:
-        found = str(error)
-    else:
-        return card
-    raise InputError(
-        path,
-        "not a valid model card",
-        expected="valid fields",
-        found=found,
-        remedy="restore it or train again",
-    )
-
-
 def _load_weights(network: torch.nn.Module, path: Path, sha256: str) -> None:
     """Fill the network from a safetensors file with that SHA-256."""
     import safetensors
     import safetensors.torch
 
     remedy = "restore the file or train again"
-    if not path.is_file():
-        raise InputError(path, "no such weights", expected="a safetensors file", found="nothing", remedy=remedy)
-    data = path.read_bytes()
-    digest = sha256_of(data)
-    if digest != sha256:
+    data = path.read_bytes() if path.is_file() else b""
+    if sha256_of(data) != sha256:
         raise InputError(
-            path,
-            "not the weights that the card names",
-            expected=f"SHA-256 {sha256[:12]}...",
-            found=f"{digest[:12]}...",
-            remedy=remedy,
-        )
+            path, "not the weights that the card names", expected=f"SHA-256 {sha256[:12]}...",
+            found=f"{sha256_of(data)[:12]}..." if data else "no file", remedy=remedy,
+        )  # fmt: skip
     try:
         network.load_state_dict(safetensors.torch.load(data), strict=True)
     except (safetensors.SafetensorError, RuntimeError) as error:
         raise InputError(
-            path,
-            "does not fit the card's architecture",
-            expected="its tensors",
-            found=str(error)[:200],  # torch lists every tensor.
-            remedy=remedy,
-        ) from None
+            path, "does not fit the card's architecture", expected="its tensors",
+            found=str(error)[:200], remedy=remedy,  # torch lists every tensor.
+        ) from None  # fmt: skip

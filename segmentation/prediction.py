@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,27 +12,29 @@ from tqdm import tqdm
 
 from viewcov.inspection.arrays import Floats32
 from viewcov.inspection.errors import InputError
-from viewcov.inspection.files import read_grey, read_json, write_grey, write_json
+from viewcov.inspection.files import files_in, read_grey, write_grey
 from viewcov.inspection.folder import InspectionFolder
+from viewcov.inspection.predictions import (
+    PredictionsCard,
+    folder_for_card,
+    read_predictions_card,
+    write_predictions_card,
+)
 from viewcov.segmentation.exposure import exposure_stack, network_range
+from viewcov.segmentation.images import check_same_size, image_size
 from viewcov.segmentation.models import SegmentationModel
+from viewcov.segmentation.options import PredictionOptions
 
 if TYPE_CHECKING:
     import torch
 
 log = logging.getLogger(__name__)
 
-PREDICTIONS_SCHEMA = "viewcov-predictions/1"
-TILE_PX = 1024
-MARGIN_PX = 160
+DEFAULTS = PredictionOptions()
 
 
 def predict_image(
-    model: SegmentationModel,
-    image: NDArray[np.floating],
-    *,
-    tile_px: int = TILE_PX,
-    margin_px: int = MARGIN_PX,
+    model: SegmentationModel, image: NDArray[np.floating], options: PredictionOptions = DEFAULTS
 ) -> Floats32:
     """Defect probability of each pixel, shape (height, width), values in [0, 1].
 
@@ -42,11 +44,8 @@ def predict_image(
         A model from ``load_model`` or ``train_model``.
     image
         Grey values in [0, 1], shape (height, width), any size.
-    tile_px
-        Images with a longer side are cut into tiles of this size, which bounds the memory.
-    margin_px
-        Surroundings that a tile is given on each side and that are cut off from its result. Once it reaches
-        as far as the network looks, the tiles agree with the whole image.
+    options
+        How it is cut into tiles.
 
     Raises
     ------
@@ -57,38 +56,39 @@ def predict_image(
         raise ValueError(f"image must have shape (height, width), got {image.shape}")
     if not (image.min() >= 0 and image.max() <= 1):
         raise ValueError(f"image must hold values in [0, 1], got {image.min()} to {image.max()}")
-    stride = model.architecture.stride_px
-    if tile_px < stride or tile_px % stride or margin_px < 0 or margin_px % stride:
-        raise ValueError(f"tile_px and margin_px must be multiples of {stride}, got {tile_px} and {margin_px}")
-    return probability_map(
-        model.network,
-        image,
-        exposures=model.exposures,
-        stride_px=stride,
-        tile_px=tile_px,
-        margin_px=margin_px,
-    )
+    return probability_map(model.network, image, model.exposures, model.card.architecture.stride_px, options)
 
 
-def predict_inspection(model: SegmentationModel, folder: InspectionFolder, *, progress: bool = False) -> int:
+def predict_inspection(
+    model: SegmentationModel,
+    folder: InspectionFolder,
+    options: PredictionOptions = DEFAULTS,
+    *,
+    progress: bool = False,
+) -> int:
     """Predict all views of an inspection; gives the number of images predicted by this call.
 
-    Writes ``predictions/<model>/<view>.png`` with 16 bits and ``predictions/<model>/model.json`` with the
-    weights' SHA-256. Views predicted by the same weights are skipped, so a killed run continues; predictions
-    by other weights of that name are removed first.
+    Writes ``predictions/<model>/<view>.png`` with 16 bits and the card ``predictions/<model>/model.json``.
+    Views predicted by the same weights are skipped, so a killed run continues; predictions by other weights of
+    that name are removed first, once every image was found to be there.
 
     Raises
     ------
     InputError
-        If the plan or an image is missing or broken.
+        If the plan or an image is missing or broken, or an image is not as large as the plan's camera.
     """
-    views = [viewpoint.id for viewpoint in folder.plan().viewpoints]
+    plan = folder.plan()
+    views = [viewpoint.id for viewpoint in plan.viewpoints]
+    camera = plan.rig.camera
+    for view_id in views:
+        path = folder.image_path(view_id)
+        check_same_size(path, image_size(path), (camera.height_px, camera.width_px), "the camera of its plan")
     _claim(model, folder)
     todo = [view_id for view_id in views if not folder.prediction_path(model.name, view_id).is_file()]
     if len(todo) < len(views):
         log.info("%s: %d of %d views were predicted before", folder.root, len(views) - len(todo), len(views))
     for view_id in tqdm(todo, desc=f"predict {folder.name}", unit="image", disable=not progress):
-        probability = predict_image(model, read_grey(folder.image_path(view_id)))
+        probability = predict_image(model, read_grey(folder.image_path(view_id)), options)
         write_grey(folder.prediction_path(model.name, view_id), probability, bits=16)
     return len(todo)
 
@@ -96,22 +96,19 @@ def predict_inspection(model: SegmentationModel, folder: InspectionFolder, *, pr
 def stored_prediction(model: SegmentationModel, folder: InspectionFolder, view_id: str) -> Floats32 | None:
     """The probability that these very weights gave for a view before, shape (height, width); None without one."""
     path = folder.prediction_path(model.name, view_id)
-    card = path.with_name("model.json")
-    if not (path.is_file() and card.is_file()):
-        return None
-    return read_grey(path) if read_json(card).get("weights_sha256") == model.weights_sha256 else None
+    present = _card(model, folder) if path.is_file() else None
+    return read_grey(path) if present and present.weights_sha256 == model.weights_sha256 else None
 
 
 def probability_map(
     network: torch.nn.Module,
     image: NDArray[np.floating],
-    *,
     exposures: tuple[float, ...],
     stride_px: int,
-    tile_px: int = TILE_PX,
-    margin_px: int = MARGIN_PX,
+    options: PredictionOptions = DEFAULTS,
 ) -> Floats32:
     """Defect probability by a bare network in evaluation mode; otherwise as ``predict_image``."""
+    tile_px, margin_px = options.tile_px, options.margin_px
     if max(image.shape) <= tile_px:
         return _in_one_pass(network, image, exposures, stride_px)
     probability = np.empty(image.shape, dtype=np.float32)
@@ -143,7 +140,7 @@ def _in_one_pass(
 def _tiles(length: int, tile_px: int, margin_px: int) -> Iterator[tuple[slice, slice, slice]]:
     """Along one axis: each tile in the image, the tile in its surroundings, the surroundings in the image.
 
-    All begin at multiples of the network's stride, so that its grid lies the same in every tile.
+    All begin at multiples of 32, so of the network's stride, so that its grid lies the same in every tile.
     """
     for start in range(0, length, tile_px):
         stop = min(start + tile_px, length)
@@ -151,25 +148,25 @@ def _tiles(length: int, tile_px: int, margin_px: int) -> Iterator[tuple[slice, s
         yield slice(start, stop), slice(start - low, stop - low), slice(low, high)
 
 
+def _card(model: SegmentationModel, folder: InspectionFolder) -> PredictionsCard | None:
+    """The card beside the predictions; None for a broken one too, which cannot vouch for them."""
+    try:
+        return read_predictions_card(folder, model.name)
+    except InputError:
+        return None
+
+
 def _claim(model: SegmentationModel, folder: InspectionFolder) -> None:
     """Make the predictions' folder one of exactly these weights."""
-    card = folder.root / "predictions" / model.name / "model.json"
-    wanted: dict[str, Any] = {
-        "schema_version": PREDICTIONS_SCHEMA,
-        "model": model.name,
-        "weights_sha256": model.weights_sha256,
-        "exposures": list(model.exposures),
-        "threshold": model.threshold,
-        # Thresholds of fused views, so that fusing needs the inspection's folder alone.
-        "fusion": model.card.get("fusion", {}),
-    }
-    try:
-        present = read_json(card) if card.is_file() else None
-    except InputError:
-        present = None  # A broken card cannot vouch for the predictions beside it.
-    same = isinstance(present, dict) and present.get("weights_sha256") == model.weights_sha256
-    if not same:
-        for path in card.parent.glob("*.png"):
+    wanted = PredictionsCard(
+        model=model.name,
+        weights_sha256=model.weights_sha256,
+        threshold=model.threshold,
+        folder=folder_for_card(folder, model.name, model.folder) if model.folder else None,
+    )
+    present = _card(model, folder)
+    if present is None or present.weights_sha256 != model.weights_sha256:
+        for path in files_in(folder.predictions(model.name), "*.png"):
             path.unlink()
     if present != wanted:
-        write_json(card, wanted)
+        write_predictions_card(folder, wanted)

@@ -1,38 +1,44 @@
-"""Training a segmentation model on the inspections of a data set."""
+"""Training a segmentation model on labelled images."""
 
 from __future__ import annotations
 
-import dataclasses
-import json
 import logging
 import math
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from tqdm import tqdm
 
 from viewcov.inspection.errors import InputError
-from viewcov.inspection.files import read_json
 from viewcov.inspection.folder import Dataset
-from viewcov.segmentation.checkpoints import read_checkpoint, remove_checkpoint, write_checkpoint
+from viewcov.segmentation.cards import (
+    CARD_NAME,
+    Architecture,
+    ModelCard,
+    Request,
+    TrainingData,
+    TrainingFigures,
+    Validation,
+    read_card,
+)
+from viewcov.segmentation.checkpoints import Progress, read_checkpoint, remove_checkpoint, write_checkpoint
 from viewcov.segmentation.crops import CropSampler
-from viewcov.segmentation.exposure import checked_exposures, exposure_stack, network_range
-from viewcov.segmentation.images import LabelledImage, identity_of, read_split
+from viewcov.segmentation.exposure import exposure_stack, network_range
+from viewcov.segmentation.images import LabelledImage, SampleSet, identity_of, read_split, samples_of
 from viewcov.segmentation.metrics import ScoreHistogram
 from viewcov.segmentation.models import (
-    CARD_NAME,
     SegmentationModel,
     build_network,
-    checked_name,
     half_precision,
     load_model,
     require_torch,
-    save_model,
     versions,
+    write_card,
+    write_weights,
 )
 from viewcov.segmentation.options import TrainingOptions, learning_rate_at
 from viewcov.segmentation.prediction import probability_map
@@ -42,77 +48,58 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+_DEFAULTS = TrainingOptions()
+_MOMENTS = ("step", "exp_avg", "exp_avg_sq")
+"""What AdamW keeps for each parameter."""
+
 
 def train_model(
-    dataset: Dataset,
-    out: str | Path,
-    *,
-    name: str,
-    exposures: Sequence[float] = (0,),
-    seed: int = 0,
-    options: TrainingOptions | None = None,
-    max_minutes: float | None = None,
-    progress: bool = False,
+    data: Dataset | SampleSet, out: str | Path, options: TrainingOptions = _DEFAULTS, *, progress: bool = False
 ) -> SegmentationModel:
     """Train on the split ``train``, choose weights and threshold on ``validation``, save to ``out``.
 
-    The weights kept are those of the best pixel F1 over the whole validation split, and the threshold is the
-    one that reaches it. A killed run is taken up at its last validation by the same call and ends with the
+    The weights kept are those of the best pixel F1 over the validation split, and the threshold is the
+    one that reaches it. A killed run is taken up at its last checkpoint by the same call and ends with the
     weights of an undisturbed one; a finished model is loaded, not trained again.
 
     Parameters
     ----------
-    dataset
+    data
         Splits hold whole inspections, so no instance is in two of them.
     out
         Folder of the model; ``checkpoint/`` in it while training.
-    name
-        The model's name, which predictions are filed under.
-    exposures
-        Exposure stack that the network takes; ``(0,)`` is the plain image.
-    seed
-        At least 0.
     options
-        Further options.
-    max_minutes
-        Ends the training at the last validation that fits, all runs of it counted. The result then depends on
-        the machine's speed.
+        How it is trained.
     progress
         Show a progress bar.
 
     Raises
     ------
     InputError
-        If the data set cannot be trained on, or ``out`` holds a model or checkpoint of other options or data,
-        or the loss is no longer finite.
+        If the data cannot be trained on, or ``out`` cannot name the model or holds a model or checkpoint of other
+        options or data, or the loss is no longer finite.
     MissingExtraError
         If torch or the like is not installed.
     """
-    checked_name(name)
-    require_torch()
-    wanted = options or TrainingOptions()
-    stack = checked_exposures(exposures)
-    training = read_split(dataset, "train", progress=progress)
-    validation = read_split(dataset, "validation", progress=progress)
-    _check_images(dataset, training, validation, wanted)
-    request = {
-        "name": name,
-        "exposures": stack,
-        "seed": seed,
-        "options": dataclasses.asdict(wanted),
-        "data": {"train": identity_of(training), "validation": identity_of(validation)},
-    }
-    request = json.loads(json.dumps(request))  # As it will be read back: tuples become lists.
     folder = Path(out)
+    options = _named(options, folder)
+    require_torch()
+    samples = samples_of(data) if isinstance(data, Dataset) else data
+    training = read_split(samples, "train", progress=progress)
+    validation = read_split(samples, "validation", progress=progress)
+    _check_images(samples.root, training, validation, options)
+    # Without what decides when it stops and starts again.
+    request: Request = options.model_dump(mode="json", exclude={"max_minutes", "checkpoint_every"})
+    request |= {"training data": identity_of(training), "validation data": identity_of(validation)}
     if (folder / CARD_NAME).is_file():
-        _check_same(folder, read_json(folder / CARD_NAME).get("training", {}).get("request"), request)
+        _check_same(folder, read_card(folder).request, request)
         log.info("%s is finished already", folder)
     else:
-        with _repeatable(wanted.num_threads):
-            run = _Run(training, validation, exposures=stack, seed=seed, options=wanted)
-            run.take_up(folder, request)
-            run.train(folder, request, max_minutes=max_minutes, progress=progress)
-            run.finish(folder, request, dataset, name=name)
+        with _repeatable(options.threads):
+            run = _Run(training, validation, folder, request, options)
+            run.take_up()
+            run.train(progress=progress)
+            run.finish(samples)
     remove_checkpoint(folder / "checkpoint")
     return load_model(folder)
 
@@ -124,38 +111,31 @@ class _Run:
         self,
         training: Sequence[LabelledImage],
         validation: Sequence[LabelledImage],
-        *,
-        exposures: tuple[float, ...],
-        seed: int,
+        folder: Path,
+        request: Request,
         options: TrainingOptions,
     ) -> None:
         import torch
 
         self._training, self._validation = training, validation
-        self._exposures, self._options = exposures, options
-        self._sampler = CropSampler(training, options.crops, seed=seed)
-        self._network = build_network(options.architecture, len(exposures), seed=seed)
+        self._folder, self._request, self._options = folder, request, options
+        self._sampler = CropSampler(training, options, seed=options.seed)
+        self._network = build_network(options, len(options.exposures), seed=options.seed)
         self._optimiser = torch.optim.AdamW(
             self._network.parameters(), lr=options.learning_rate, weight_decay=options.weight_decay
         )
         self._best: dict[str, torch.Tensor] = {}
-        self._values: dict[str, Any] = {
-            "step": 0,
-            "best_step": 0,
-            "best_f1": 0.0,
-            "seconds": 0.0,
-            "history": [],
-        }
+        self._done = Progress()
 
-    def take_up(self, folder: Path, request: dict[str, Any]) -> None:
+    def take_up(self) -> None:
         """Continue from the folder's checkpoint if there is one."""
         import torch
 
-        checkpoint = read_checkpoint(folder / "checkpoint")
+        checkpoint = read_checkpoint(self._folder / "checkpoint")
         if checkpoint is None:
             return
-        tensors, values = checkpoint
-        _check_same(folder, values.pop("request"), request)
+        tensors, state = checkpoint
+        _check_same(self._folder, state.request, self._request)
         parts: dict[str, dict[str, torch.Tensor]] = {"network": {}, "best": {}, "optimiser": {}}
         for key, tensor in tensors.items():
             part, _, rest = key.partition("/")
@@ -163,138 +143,128 @@ class _Run:
         self._network.load_state_dict(parts["network"], strict=True)
         self._best = parts["best"]
         for key, parameter in self._network.named_parameters():
-            self._optimiser.state[parameter] = {
-                "step": parts["optimiser"][f"{key}/step"],
-                **{
-                    moment: torch.empty_like(parameter).copy_(parts["optimiser"][f"{key}/{moment}"]).detach()
-                    for moment in ("exp_avg", "exp_avg_sq")
-                },
-            }
-        self._values = values
-        log.info("%s: taken up at step %d", folder, values["step"])
+            if f"{key}/step" not in parts["optimiser"]:
+                continue  # Some encoders have layers that a network of this depth does not use.
+            step, *moments = (parts["optimiser"][f"{key}/{part}"] for part in _MOMENTS)
+            # In the parameter's own memory format, on which the last bits depend.
+            laid = [torch.empty_like(parameter).copy_(moment).detach() for moment in moments]
+            self._optimiser.state[parameter] = dict(zip(_MOMENTS, (step, *laid), strict=True))
+        self._done = state.progress
+        log.info("%s: taken up at step %d", self._folder, self._done.step)
 
-    def train(self, folder: Path, request: dict[str, Any], *, max_minutes: float | None, progress: bool) -> None:
-        """Take the remaining steps, with a checkpoint after each validation."""
-        options = self._options
-        num_steps, before = options.num_steps, self._values["seconds"]
-        start = last = time.perf_counter()
-        losses: list[float] = []
-        with tqdm(
-            total=num_steps, initial=self._values["step"], desc="train", unit="step", disable=not progress
-        ) as bar:
-            while self._values["step"] < num_steps:
-                losses.append(self._take_step(self._values["step"]))
-                self._values["step"] += 1
+    def train(self, *, progress: bool) -> None:
+        """Take the remaining steps, with a checkpoint now and then and after each validation."""
+        options, done = self._options, self._done
+        last = time.perf_counter()
+        start = last - done.seconds
+        with tqdm(total=options.steps, initial=done.step, desc="train", unit="step", disable=not progress) as bar:
+            while self._done.step < options.steps:
+                step = self._done.step + 1
+                self._note(losses=(*self._done.losses, self._take_step(step - 1)), step=step)
                 bar.update()
-                if self._values["step"] % options.validate_every and self._values["step"] < num_steps:
-                    continue
-                self._validate(float(np.mean(losses)))
-                losses.clear()
-                bar.set_postfix(f1=f"{self._values['history'][-1]['f1']:.3f}")
+                validated = step % options.validate_every == 0 or step == options.steps
+                if validated:
+                    self._validate()
+                    bar.set_postfix(f1=f"{self._done.history[-1].f1:.3f}")
                 now = time.perf_counter()
-                self._values["seconds"] = before + now - start
-                self._write(folder, request)
-                if max_minutes is not None and self._values["seconds"] + now - last > 60.0 * max_minutes:
-                    log.info("stopped at step %d by the time limit", self._values["step"])
+                self._note(seconds=now - start)
+                if validated or step % options.checkpoint_every == 0:
+                    self._write()
+                if validated and options.max_minutes and self._done.seconds + now - last > 60.0 * options.max_minutes:
+                    log.info("stopped at step %d by the time limit", step)
                     break
-                last = now
+                last = now if validated else last
 
-    def finish(self, folder: Path, request: dict[str, Any], dataset: Dataset, *, name: str) -> None:
+    def finish(self, samples: SampleSet) -> None:
         """Save the best weights as they are stored, with the threshold that fits them."""
         chosen = None
         if self._best:
             self._network.load_state_dict(self._best, strict=True)
             self._network.load_state_dict(half_precision(self._network), strict=True)
-            chosen = self._best_threshold()
+            chosen = self._best_threshold(self._validation)
+        done, options = self._done, self._options
         if chosen is None:
             raise InputError(
-                folder,
-                "the model found no defect in the validation split",
-                expected="a best F1 above 0",
-                found=f"0 after {self._values['step']} steps",
-                remedy="remove the folder and train with more steps or another learning rate",
-            )
+                self._folder, "the model found no defect in the validation split", expected="a best F1 above 0",
+                found=f"0 after {done.step} steps",
+                remedy="remove the folder and train with more --steps or another --learning-rate",
+            )  # fmt: skip
         threshold, f1 = chosen
-        figures = {key: self._values[key] for key in ("best_step", "seconds", "history")}
-        figures |= {"steps": self._values["step"], "validation_f1": f1}
-        card = {
-            "training": {"request": request, "figures": figures},
-            "dataset": {
-                "folder": dataset.root.resolve().name,
-                "train_images": len(self._training),
-                "validation_images": len(self._validation),
-                "made": dataset.made,
-            },
-            "versions": versions(),
-        }
-        model = SegmentationModel(
-            name=name,
-            exposures=self._exposures,
+        card = ModelCard(
+            name=str(options.name),
+            architecture=Architecture(**options.model_dump(include=set(Architecture.model_fields))),
+            exposures=options.exposures,
             threshold=threshold,
-            architecture=self._options.architecture,
-            network=self._network.eval(),
-            weights_sha256="",
-            card=card,
+            weights=write_weights(self._folder, self._network),
+            request=self._request,
+            figures=TrainingFigures(
+                steps=done.step, best_step=done.best_step, validation_f1=f1, seconds=done.seconds, history=done.history
+            ),
+            data=TrainingData(
+                folder=samples.root.resolve().name,
+                train_images=len(self._training),
+                validation_images=len(self._validation),
+                made=samples.made,
+            ),
+            versions=versions(),
         )
-        save_model(folder, model)
+        write_card(self._folder, card)
+
+    def _note(self, **values: object) -> None:
+        self._done = self._done.model_copy(update=values)
 
     def _take_step(self, step: int) -> float:
         import torch
 
         options = self._options
         crops = [self._sampler.sample(step, index) for index in range(options.batch)]
-        stack = np.stack([network_range(exposure_stack(grey, self._exposures)) for grey, _, _ in crops])
-        mask = np.stack([defective for _, defective, _ in crops])[:, None].astype(np.float32)
         for group in self._optimiser.param_groups:
             group["lr"] = learning_rate_at(step, options)
         self._network.train()
         self._optimiser.zero_grad()
-        logits = self._network(torch.from_numpy(stack))
-        loss = _loss(logits, torch.from_numpy(mask), options)
+        stack = np.stack([network_range(exposure_stack(grey, options.exposures)) for grey, _, _ in crops])
+        mask = np.stack([defective for _, defective, _ in crops])[:, None].astype(np.float32)
+        loss = _loss(self._network(torch.from_numpy(stack)), torch.from_numpy(mask), options)
         value = float(loss.detach())
         if not math.isfinite(value):
             names = sorted({self._training[image_idx].name for _, _, image_idx in crops})
             raise InputError(
-                "training",
-                f"the loss of step {step} is not finite",
-                expected="a number",
+                "training", f"the loss of step {step} is not finite", expected="a number",
                 found=f"{value} on crops of {', '.join(names)}",
-                remedy="lower the learning rate, or look at these images",
-            )
+                remedy="lower --learning-rate, or look at these images",
+            )  # fmt: skip
         loss.backward()
         self._optimiser.step()
         return value
 
-    def _best_threshold(self) -> tuple[float, float] | None:
-        """Threshold of the best F1 over the validation split, and that F1."""
+    def _best_threshold(self, images: Sequence[LabelledImage]) -> tuple[float, float] | None:
+        """Threshold of the best F1 over images, and that F1."""
         self._network.eval()
         histogram = ScoreHistogram()
-        for image in self._validation:
-            probability = probability_map(
-                self._network,
-                image.levels / np.float32(255.0),
-                exposures=self._exposures,
-                stride_px=self._options.architecture.stride_px,
-            )
+        for image in images:
+            probability = probability_map(self._network, image.grey, self._options.exposures, self._options.stride_px)
             histogram.add(probability, image.defective)
         return histogram.best()
 
-    def _validate(self, loss: float) -> None:
-        threshold, f1 = self._best_threshold() or (None, 0.0)
-        step = self._values["step"]
-        self._values["history"].append({"step": step, "loss": loss, "f1": f1, "threshold": threshold})
-        log.info("step %d: loss %.4f, validation F1 %.4f", step, loss, f1)
-        if f1 > self._values["best_f1"]:
-            self._values |= {"best_f1": f1, "best_step": step}
+    def _validate(self) -> None:
+        num = math.ceil(self._options.validation_share * len(self._validation))
+        places = np.linspace(0, len(self._validation) - 1, num).astype(int)
+        threshold, f1 = self._best_threshold([self._validation[i] for i in places]) or (None, 0.0)
+        done = self._done
+        entry = Validation(step=done.step, loss=float(np.mean(done.losses)), f1=f1, threshold=threshold)
+        self._note(history=(*done.history, entry), losses=())
+        log.info("step %d: loss %.4f, validation F1 %.4f", entry.step, entry.loss, f1)
+        if f1 > done.best_f1:
+            self._note(best_f1=f1, best_step=done.step)
             self._best = {key: tensor.detach().clone() for key, tensor in self._network.state_dict().items()}
 
-    def _write(self, folder: Path, request: dict[str, Any]) -> None:
+    def _write(self) -> None:
         tensors = {f"network/{key}": tensor for key, tensor in self._network.state_dict().items()}
         tensors |= {f"best/{key}": tensor for key, tensor in self._best.items()}
         for key, parameter in self._network.named_parameters():
-            state = self._optimiser.state[parameter]
-            tensors |= {f"optimiser/{key}/{part}": state[part] for part in ("step", "exp_avg", "exp_avg_sq")}
-        write_checkpoint(folder / "checkpoint", tensors, {**self._values, "request": request})
+            state = self._optimiser.state.get(parameter, {})
+            tensors |= {f"optimiser/{key}/{part}": tensor for part, tensor in state.items()}
+        write_checkpoint(self._folder / "checkpoint", tensors, self._request, self._done)
 
 
 def _loss(logits: torch.Tensor, mask: torch.Tensor, options: TrainingOptions) -> torch.Tensor:
@@ -325,48 +295,43 @@ def _repeatable(num_threads: int) -> Iterator[None]:
         torch.use_deterministic_algorithms(deterministic)
 
 
+def _named(options: TrainingOptions, folder: Path) -> TrainingOptions:
+    """The options with the name of the model, which is that of its folder if they have none."""
+    try:
+        return TrainingOptions(**{**options.model_dump(), "name": options.name or folder.resolve().name})
+    except InputError:
+        raise InputError(
+            folder, "the folder's name cannot name a model", expected="letters, digits, '_', '.' or '-', at most 64",
+            found=repr(folder.resolve().name), remedy="choose another folder or give --name",
+        ) from None  # fmt: skip
+
+
 def _check_images(
-    dataset: Dataset,
-    training: Sequence[LabelledImage],
-    validation: Sequence[LabelledImage],
-    options: TrainingOptions,
+    root: Path, training: Sequence[LabelledImage], validation: Sequence[LabelledImage], options: TrainingOptions
 ) -> None:
     """Raise InputError if one cannot train on these images or choose a threshold on them."""
     for split, images in (("train", training), ("validation", validation)):
         if not any(image.defective.any() for image in images):
             raise InputError(
-                dataset.root,
-                f"the split {split!r} has no defective pixel",
+                root, f"the split {split!r} has no defective pixel",
                 expected="masks with defects, without which there is no threshold to choose",
-                found=f"{len(images)} images without",
-                remedy="synthesize more defective inspections",
-            )
+                found=f"{len(images)} images without", remedy="synthesize more defective inspections",
+            )  # fmt: skip
     smallest = min(training, key=lambda image: min(image.levels.shape))
-    if min(smallest.levels.shape) < options.crops.crop_px:
+    height, width = smallest.levels.shape
+    if min(height, width) < options.crop_px:
         raise InputError(
-            f"{dataset.root}/{smallest.name}",
-            "smaller than a training crop",
-            expected=f"at least {options.crops.crop_px} x {options.crops.crop_px} pixels",
-            found=f"{smallest.levels.shape[1]} x {smallest.levels.shape[0]}",
-            remedy="choose a smaller crop_px",
-        )
+            f"{root}/{smallest.name}", "smaller than a training crop",
+            expected=f"at least {options.crop_px} x {options.crop_px} pixels", found=f"{width} x {height}",
+            remedy="train with a smaller --crop-px, at least 32",
+        )  # fmt: skip
 
 
-def _check_same(folder: Path, present: Any, request: dict[str, Any]) -> None:
+def _check_same(folder: Path, present: Request, wanted: Request) -> None:
     """Raise InputError if the folder's model or checkpoint was asked for otherwise."""
-    known = present if isinstance(present, dict) else {}
-    keys = [key for key in request if known.get(key) != request[key]]
-    if not keys:
-        return
-    if keys[0] == "options" and isinstance(known.get("options"), dict):
-        changed = [k for k, v in request["options"].items() if known["options"].get(k) != v] or keys
-        differs, old, new = changed[0], known["options"].get(changed[0]), request["options"].get(changed[0])
-    else:
-        differs, old, new = keys[0], known.get(keys[0]), request[keys[0]]
-    raise InputError(
-        folder,
-        f"holds a model or checkpoint of another {differs}",
-        expected=str(new),
-        found=str(old),
-        remedy="choose another folder, or remove this one to train anew",
-    )
+    for key, value in wanted.items():
+        if present.get(key) != value:
+            raise InputError(
+                folder, f"holds a model or checkpoint of another {key}", expected=str(value),
+                found=str(present.get(key)), remedy="choose another folder, or remove this one to train anew",
+            )  # fmt: skip

@@ -6,7 +6,7 @@ import dataclasses
 import json
 import logging
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from importlib import metadata
@@ -18,109 +18,59 @@ from tqdm import tqdm
 
 from viewcov.inspection.arrays import Floats
 from viewcov.inspection.errors import InputError
-from viewcov.inspection.files import read_json, sha256_of, write_grey, write_json, write_levels, write_table
+from viewcov.inspection.files import read_json, sha256_of, write_grey, write_levels, write_table
 from viewcov.inspection.folder import Dataset, InspectionFolder, Split, read_dataset, write_dataset
-from viewcov.inspection.lay import FaceLay, Process, face_lays
+from viewcov.inspection.lay import FaceLay, face_lays
 from viewcov.inspection.mesh.part import Part
 from viewcov.inspection.plan import InspectionPlan, write_plan
+from viewcov.inspection.planted import PlantedDefect, TruthFile, write_truth
+from viewcov.inspection.records import Record
 from viewcov.inspection.viewpoint import Viewpoint
 from viewcov.synthesis.defects import Defect, DefectRanges, sample_defects
 from viewcov.synthesis.imprint import Imprint, imprint, refined_for
-from viewcov.synthesis.render import Sensor, label_image, open_scene, render_view
-from viewcov.synthesis.scene import renderer_name
+from viewcov.synthesis.options import SynthesisOptions
+from viewcov.synthesis.render import label_image, open_scene, render_view
+from viewcov.synthesis.scene import InspectionScene, renderer_name
 from viewcov.synthesis.textures import Finish, sample_finish
 
 log = logging.getLogger(__name__)
 
-TRUTH_SCHEMA = "viewcov-truth/1"
 SPLITS: tuple[Split, ...] = get_args(Split)
 
 _MAX_PLANTINGS = 5
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SynthesisOptions:
-    """What a data set depends on besides the plan."""
+class Made(Record):
+    """How a data set is made: everything that its bytes depend on."""
 
-    num_defective: int = 1
-    """Instances with defects."""
+    by: str
+    """Command and version."""
 
-    num_good: int = 0
-    """Instances without."""
+    renderer: str
+    """Name, version and variant."""
 
-    num_defects: tuple[int, int] = (10, 20)
-    """Fewest and most defects on a defective instance."""
+    part_sha256: str
+    """Of the part's file."""
 
-    seed: int = 0
-    """The same seed gives the same bytes."""
+    rig: dict[str, Any]
+    """The rig, as its file has it."""
 
-    num_samples: int = 16
-    """Light paths per pixel."""
+    viewpoints_sha256: str
+    """Of ids and poses."""
 
-    splits: tuple[float, float, float] | Split = (0.7, 0.1, 0.2)
-    """Shares of instances for training, validation and test, or the one split that all belong to."""
+    options: SynthesisOptions
+    """What was asked for."""
 
-    sizes: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    """Fields of ``DefectRanges`` that replace those derived from the rig and part."""
-
-    processes: Mapping[int, Process] = dataclasses.field(default_factory=dict)
-    """CAD face numbers and how they were machined, where the shape does not tell."""
-
-    jitter_mm: float = 0.0
-    """Standard deviation of the camera's position about the planned one, along each axis."""
-
-    jitter_deg: float = 0.0
-    """Standard deviation of the camera's rotation about the planned one, about each axis."""
-
-    exposure: float = 1.0
-    """Factor on the light for all images; 1 is the exposure that the rig's radiance is given for."""
-
-    sensor: Sensor = Sensor()  # noqa: RUF009 - frozen
-    """Noise of the camera."""
-
-    def __post_init__(self) -> None:
-        low, high = self.num_defects
-        for name, ok, expected in (
-            ("num_defective", self.num_defective >= 0, "at least 0"),
-            ("num_good", self.num_good >= 0, "at least 0"),
-            ("num_defects", 1 <= low <= high, "two counts from 1, the lower first"),
-            ("num_samples", self.num_samples >= 1, "at least 1"),
-            ("seed", self.seed >= 0, "at least 0"),
-            ("splits", _valid_splits(self.splits), f"three shares that add up to 1, or one of {SPLITS}"),
-            ("jitter_mm", 0 <= self.jitter_mm < np.inf, "at least 0"),
-            ("jitter_deg", 0 <= self.jitter_deg < np.inf, "at least 0"),
-            ("exposure", 0 < self.exposure < np.inf, "a positive factor"),
-        ):
-            if not ok:
-                raise InputError(
-                    name,
-                    "out of range",
-                    expected=expected,
-                    found=repr(getattr(self, name)),
-                    remedy="correct it",
-                )
-        if self.num_defective + self.num_good == 0:
-            raise InputError(
-                "num_defective and num_good",
-                "nothing to make",
-                expected="at least one instance",
-                found="0 and 0",
-                remedy="ask for one",
-            )
-
-    def names(self) -> list[str]:
-        """Names of the instances, good ones first."""
-        good = [f"good-{number:03d}" for number in range(1, self.num_good + 1)]
-        return good + [f"defective-{number:03d}" for number in range(1, self.num_defective + 1)]
+    defect_ranges: DefectRanges
+    """What the defects' sizes were drawn from."""
 
 
 def synthesize(
     plan: InspectionPlan,
-    root: str | Path,
+    out: str | Path,
+    options: SynthesisOptions | None = None,
     *,
-    jobs: int = 1,
     progress: bool = False,
-    **options: Any,
 ) -> Dataset:
     """Render inspections of instances of the plan's part and write them as a data set.
 
@@ -132,43 +82,61 @@ def synthesize(
     ----------
     plan
         Part, rig and viewpoints.
-    root
+    out
         Folder of the data set.
-    jobs
-        Accepted for the sake of uniform callers; the renderer uses all cores by itself.
+    options
+        How many instances, with what defects, finish, poses and sensor; the defaults if not given. The renderer
+        uses all cores by itself.
     progress
         Whether to show a progress bar over all images.
-    options
-        Fields of ``SynthesisOptions``: num_defective, num_good, num_defects, seed, num_samples, splits, ...
 
     Raises
     ------
     InputError
-        If an option is out of range, the plan has no viewpoints, the defects do not fit on the part, or the
-        folder holds a data set made otherwise.
+        If the plan has no viewpoints, the defects do not fit on the part, or the folder holds a data set made
+        otherwise.
     MissingExtraError
         If the renderer is not installed.
     """
-    chosen = SynthesisOptions(**options)
+    chosen = options or SynthesisOptions()
     if not plan.viewpoints:
         raise InputError(
             "plan", "no viewpoints", expected="at least one", found="none", remedy="plan with 'viewcov plan'"
         )
     part = plan.load_part()
-    ranges = DefectRanges.for_part(part, plan.requirements, **chosen.sizes)
-    folder = Path(root)
+    asked = {name: getattr(chosen, name) for name in DefectRanges.model_fields}
+    ranges = DefectRanges.for_part(part, plan.requirements, **asked)
+    folder = Path(out)
     made = _made(plan, chosen, ranges)
     dataset = Dataset(root=folder, splits=_splits(chosen), made=made)
     _refuse_other(folder / "dataset.json", made)
     write_dataset(dataset)
-    lays = face_lays(part, processes=chosen.processes)
+    lays = face_lays(part, processes={int(face): process for face, process in chosen.processes.items()})
+    work = _Work(plan=plan, part=part, lays=lays, ranges=ranges, options=chosen)
     total = len(dataset.splits) * len(plan.viewpoints)
     with tqdm(total=total, unit="image", desc="synthesize", disable=not progress) as bar:
         for name in dataset.splits:
-            _make_instance(
-                InspectionFolder(folder / name), plan, part, lays, ranges, chosen, done=partial(bar.update, 1)
-            )
+            _make_instance(InspectionFolder(folder / name), work, done=partial(bar.update, 1))
     return read_dataset(folder)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Work:
+    """What all instances are made from."""
+
+    plan: InspectionPlan
+    part: Part
+    lays: tuple[FaceLay, ...]
+    ranges: DefectRanges
+    options: SynthesisOptions
+
+    @property
+    def mm_per_px(self) -> float:
+        return self.plan.rig.camera.mm_per_px_at_focus
+
+    def chance(self, *names: str) -> np.random.SeedSequence:
+        """Chance that depends on the seed and the names alone, not on what was made before."""
+        return _chance(self.options.seed, *names)
 
 
 def plant_defects(
@@ -208,18 +176,9 @@ def plant_defects(
     )
 
 
-def _make_instance(
-    folder: InspectionFolder,
-    plan: InspectionPlan,
-    part: Part,
-    lays: tuple[FaceLay, ...],
-    ranges: DefectRanges,
-    options: SynthesisOptions,
-    *,
-    done: Any,
-) -> None:
+def _make_instance(folder: InspectionFolder, work: _Work, *, done: Callable[[], object]) -> None:
     """Make the files of one instance that are missing; its plan is written last and stands for the whole."""
-    views = [(view.id, *_view_paths(folder, view.id)) for view in plan.viewpoints]
+    views = [(view.id, *_view_paths(folder, view.id)) for view in work.plan.viewpoints]
     todo = {view_id for view_id, *paths in views if not all(path.is_file() for path in paths)}
     singles = (folder.truth_path, folder.truth_samples_path, folder.plan_path)
     if not todo and all(path.is_file() for path in singles):
@@ -227,27 +186,32 @@ def _make_instance(
             done()
         return
     log.info("%s: %d of %d images to make", folder.name, len(todo), len(views))
-    mm_per_px = plan.rig.camera.mm_per_px_at_focus
-    rng = _rng(options.seed, folder.name, "defects")
-    low, high = options.num_defects
+    options, rig = work.options, work.plan.rig
+    rng = np.random.default_rng(work.chance(folder.name, "defects"))
+    low, high = options.defects
     number = int(rng.integers(low, high + 1)) if folder.name.startswith("defective") else 0
-    made, rejected = plant_defects(part, lays, ranges, number, rng, mm_per_px=mm_per_px)
-    finish = sample_finish(_rng(options.seed, folder.name, "finish"), mm_per_px=mm_per_px)
+    made, rejected = plant_defects(work.part, work.lays, work.ranges, number, rng, mm_per_px=work.mm_per_px)
+    rng = np.random.default_rng(work.chance(folder.name, "finish"))
+    finish = sample_finish(rng, rig.material, options.finish, mm_per_px=work.mm_per_px)
     _write_truth(folder, made, finish, rejected, options.seed)
-    carried_out = _jittered(plan, options, folder.name)
-    scene = open_scene(made, lays, finish, plan.rig, num_samples=options.num_samples) if todo else None
+    carried_out = _jittered(work, folder.name)
+    detail = {"num_samples": options.samples, "path_depth": options.bounces + 1}
+    scene = open_scene(made, work.lays, finish, rig, **detail) if todo else None
     for view in carried_out.viewpoints:
         if scene is not None and view.id in todo:
-            labels = label_image(made, plan.rig.camera, view, fixture=plan.rig.fixture)
-            seed = int(_entropy(options.seed, folder.name, view.id).generate_state(1)[0])
-            image = render_view(
-                scene, view.world_from_camera, seed=seed, exposure=options.exposure, sensor=options.sensor
-            )
-            write_levels(folder.label_path(view.id), labels)
-            write_levels(folder.mask_path(view.id), np.where(labels > 0, 255, 0).astype(np.uint8))
-            write_grey(folder.image_path(view.id), image)
+            _write_view(folder, view, scene, made, work)
         done()
     write_plan(folder.plan_path, carried_out)
+
+
+def _write_view(folder: InspectionFolder, view: Viewpoint, scene: InspectionScene, made: Imprint, work: _Work) -> None:
+    options, rig = work.options, work.plan.rig
+    labels = label_image(made, rig.camera, view, fixture=rig.fixture)
+    seed = int(work.chance(folder.name, view.id).generate_state(1)[0])
+    image = render_view(scene, view.world_from_camera, seed=seed, exposure=options.exposure, sensor=options.sensor)
+    write_levels(folder.label_path(view.id), labels)
+    write_levels(folder.mask_path(view.id), np.where(labels > 0, 255, 0).astype(np.uint8))
+    write_grey(folder.image_path(view.id), image, bits=options.bits)
 
 
 def _view_paths(folder: InspectionFolder, view_id: str) -> tuple[Path, Path, Path]:
@@ -255,96 +219,67 @@ def _view_paths(folder: InspectionFolder, view_id: str) -> tuple[Path, Path, Pat
 
 
 def _write_truth(folder: InspectionFolder, made: Imprint, finish: Finish, rejected: dict[str, int], seed: int) -> None:
-    areas = made.defect_areas_mm2()
-    records = [
-        {
-            "id": defect.id,
-            "kind": defect.kind,
-            "center_mm": defect.center_mm.tolist(),
-            "normal": defect.normal.tolist(),
-            "size_mm": defect.size_mm,
-            "depth_mm": defect.depth_mm,
-            "width_mm": defect.width_mm,
-            "area_mm2": float(area),
-            "part_face": defect.part_face,
-            "cad_face": defect.cad_face,
-            "rim": defect.rim,
-            "path_mm": defect.path_mm.round(4).tolist(),
-            "parameters": defect.parameters,
-        }
-        for defect, area in zip(made.defects, areas, strict=True)
-    ]
+    defects = tuple(
+        PlantedDefect(
+            id=defect.id,
+            kind=defect.kind,
+            center_mm=defect.center_mm.tolist(),
+            normal=defect.normal.tolist(),
+            size_mm=defect.size_mm,
+            depth_mm=defect.depth_mm,
+            width_mm=defect.width_mm,
+            area_mm2=float(area),
+            part_face=defect.part_face,
+            cad_face=defect.cad_face,
+            rim=defect.rim,
+            path_mm=defect.path_mm.round(4).tolist(),
+            parameters=defect.parameters,
+        )
+        for defect, area in zip(made.defects, made.defect_areas_mm2(), strict=True)
+    )
     write_table(folder.truth_samples_path, made.truth_samples())
-    write_json(
-        folder.truth_path,
-        {
-            "schema_version": TRUTH_SCHEMA,
-            "defects": records,
-            "rejected_sites": rejected,
-            "seed": seed,
-            "texture": finish.to_dict(),
-        },
+    write_truth(
+        folder,
+        TruthFile(defects=defects, rejected_sites=rejected, seed=seed, texture=finish.model_dump(mode="json")),
     )
 
 
-def _jittered(plan: InspectionPlan, options: SynthesisOptions, name: str) -> InspectionPlan:
+def _jittered(work: _Work, name: str) -> InspectionPlan:
     """The plan as carried out on one instance: its poses are the true ones of the images."""
-    made = dict(plan.made)
-    made["synthesis"] = {
-        "instance": name,
-        "seed": options.seed,
-        "jitter_mm": options.jitter_mm,
-        "jitter_deg": options.jitter_deg,
-    }
-    views = plan.viewpoints
+    options = work.options
+    said = options.model_dump(include={"seed", "jitter_mm", "jitter_deg"})
+    made = work.plan.made | {"synthesis": {"instance": name} | said}
+    views = work.plan.viewpoints
     if options.jitter_mm > 0 or options.jitter_deg > 0:
+        motions = [_small_motion(options, work.chance(name, "jitter", view.id)) for view in views]
         views = tuple(
-            Viewpoint(
-                id=view.id,
-                world_from_camera=view.world_from_camera
-                @ _small_motion(options, _rng(options.seed, name, "jitter", view.id)),
-            )
-            for view in views
+            Viewpoint(id=view.id, world_from_camera=view.world_from_camera @ motion)
+            for view, motion in zip(views, motions, strict=True)
         )
-    return dataclasses.replace(plan, viewpoints=views, made=made)
+    return dataclasses.replace(work.plan, viewpoints=views, made=made)
 
 
-def _small_motion(options: SynthesisOptions, rng: np.random.Generator) -> Floats:
+def _small_motion(options: SynthesisOptions, chance: np.random.SeedSequence) -> Floats:
     """``planned_from_true`` camera, shape (4, 4)."""
     from scipy.spatial.transform import Rotation
 
-    motion = np.eye(4)
+    rng, motion = np.random.default_rng(chance), np.eye(4)
     motion[:3, :3] = Rotation.from_rotvec(np.deg2rad(options.jitter_deg) * rng.standard_normal(3)).as_matrix()
     motion[:3, 3] = options.jitter_mm * rng.standard_normal(3)
     return motion
 
 
-def _entropy(seed: int, *names: str) -> np.random.SeedSequence:
-    """Chance that depends on the seed and the names alone, not on what was made before."""
+def _chance(seed: int, *names: str) -> np.random.SeedSequence:
     return np.random.SeedSequence([seed, int(sha256_of("/".join(names).encode())[:16], 16)])
-
-
-def _rng(seed: int, *names: str) -> np.random.Generator:
-    return np.random.default_rng(_entropy(seed, *names))
-
-
-def _valid_splits(splits: object) -> bool:
-    if isinstance(splits, str):
-        return splits in SPLITS
-    if not isinstance(splits, (tuple, list)) or len(splits) != len(SPLITS):
-        return False
-    return all(share >= 0 for share in splits) and bool(np.isclose(sum(splits), 1.0))
 
 
 def _splits(options: SynthesisOptions) -> dict[str, Split]:
     """Split of each instance; good and defective ones are shared out alike, which ones is up to chance."""
-    if isinstance(options.splits, str):
-        return dict.fromkeys(options.names(), options.splits)
     split_of: dict[str, Split] = {}
     for kind in ("good", "defective"):
         names = [name for name in options.names() if name.startswith(kind)]
-        counts = _shared_out(len(names), options.splits)
-        order = _rng(options.seed, kind, "splits").permutation(len(names))
+        counts = _shared_out(len(names), options.split)
+        order = np.random.default_rng(_chance(options.seed, kind, "splits")).permutation(len(names))
         belongs = np.repeat(np.arange(len(SPLITS)), counts)[np.argsort(order)]
         split_of |= {name: SPLITS[which] for name, which in zip(names, belongs, strict=True)}
     return split_of
@@ -360,18 +295,18 @@ def _shared_out(number: int, shares: tuple[float, float, float]) -> list[int]:
 
 
 def _made(plan: InspectionPlan, options: SynthesisOptions, ranges: DefectRanges) -> dict[str, Any]:
-    """How the data set is made, as plain JSON values: everything that its bytes depend on."""
+    """How the data set is made, as plain JSON values."""
     poses = [[view.id, view.world_from_camera.tolist()] for view in plan.viewpoints]
-    made = {
-        "by": f"viewcov {metadata.version('viewcov')} synthesize",
-        "renderer": renderer_name(),
-        "part_sha256": plan.part.sha256,
-        "rig": plan.rig.to_dict(),
-        "viewpoints_sha256": sha256_of(json.dumps(poses).encode()),
-        "options": dataclasses.asdict(options),
-        "defect_ranges": dataclasses.asdict(ranges),
-    }
-    return json.loads(json.dumps(made))
+    made = Made(
+        by=f"viewcov {metadata.version('viewcov')} synthesize",
+        renderer=renderer_name(),
+        part_sha256=plan.part.sha256,
+        rig=plan.rig.to_dict(),
+        viewpoints_sha256=sha256_of(json.dumps(poses).encode()),
+        options=options,
+        defect_ranges=ranges,
+    )
+    return made.model_dump(mode="json")
 
 
 def _refuse_other(path: Path, made: dict[str, Any]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -13,10 +13,11 @@ from viewcov.inspection.arrays import Floats, Ints, locked_floats
 from viewcov.inspection.errors import InputError
 from viewcov.inspection.mesh.normals import cad_corner_normals, unit
 from viewcov.inspection.mesh.part import Part, triangle_areas
+from viewcov.inspection.planted import DefectKind
+from viewcov.inspection.records import Record, Share
 from viewcov.inspection.rig.requirements import Requirements
+from viewcov.synthesis.options import Range
 from viewcov.synthesis.walks import Walk, Walker
-
-Kind = Literal["dent", "scratch"]
 
 LABELLED_DEPTH = 0.05
 """Share of its depth that the surface must have sunk to count as part of a defect."""
@@ -27,6 +28,7 @@ _SCRATCH_LABELLED = float(np.sqrt(1.0 - LABELLED_DEPTH))
 RIM_REACH = 1.35
 """Outer end of the raised rim, in outer radii (dent) or half widths (scratch)."""
 
+_TORN, _BURNISHED = (1.66, 2.21), (0.29, 0.44)
 _MAX_REJECTED_IN_A_ROW = 500
 _HEADINGS_PER_SITE = 6
 
@@ -38,7 +40,7 @@ class Defect:
     id: int
     """Number from 1, the same in label images and truth files."""
 
-    kind: Kind
+    kind: DefectKind
     """``dent``: a round hollow; ``scratch``: a groove along a path."""
 
     center_mm: Floats
@@ -82,6 +84,11 @@ class Defect:
             put(self, name, locked_floats(getattr(self, name), name=name, shape=(None, 3)))
 
     @property
+    def roughness(self) -> float:
+        """Roughness of a scratch's groove, by that of the surface around it."""
+        return float(self.parameters.get("roughness", 1.0))
+
+    @property
     def outer_mm(self) -> float:
         """Distance from the path at which the hollow ends; slightly more than half the labelled width."""
         return 0.5 * self.width_mm / (_DENT_LABELLED if self.kind == "dent" else _SCRATCH_LABELLED)
@@ -99,48 +106,36 @@ class Defect:
         return center, radius + self.reach_mm
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DefectRanges:
+class DefectRanges(Record):
     """Lowest and highest value of each size; sizes are drawn log-uniformly between them."""
 
-    dent_radius_mm: tuple[float, float]
+    dent_radius_mm: Range
     """Radius of the labelled part of a dent."""
 
-    dent_depth: tuple[float, float] = (0.03, 0.15)
+    dent_depth: Range = (0.03, 0.15)
     """Depth of a dent by its radius."""
 
-    scratch_length_mm: tuple[float, float]
+    scratch_length_mm: Range
     """Length along the path."""
 
-    scratch_width_mm: tuple[float, float]
+    scratch_width_mm: Range
     """Width of the groove."""
 
-    scratch_depth: tuple[float, float] = (0.06, 0.25)
+    scratch_depth: Range = (0.06, 0.25)
     """Depth of a groove by its width."""
 
-    scratch_share: float = 0.5
+    scratch_share: Share = 0.5
     """Chance that a defect is a scratch."""
 
-    def __post_init__(self) -> None:
-        for name in (
-            "dent_radius_mm",
-            "dent_depth",
-            "scratch_length_mm",
-            "scratch_width_mm",
-            "scratch_depth",
-        ):
-            low, high = getattr(self, name)
-            if not 0 < low <= high < np.inf:
-                raise ValueError(f"{name} must be two positive numbers, the lower first, got ({low}, {high})")
-        if not 0 <= self.scratch_share <= 1:
-            raise ValueError(f"scratch_share must lie in [0, 1], got {self.scratch_share}")
+    torn_share: Share = 0.5
+    """Chance that a scratch is torn, rougher than the surface around it, and not burnished."""
 
     @classmethod
-    def for_part(cls, part: Part, requirements: Requirements, **changes: Any) -> DefectRanges:
+    def for_part(cls, part: Part, requirements: Requirements, **asked: Any) -> DefectRanges:
         """Sizes that the required sampling just resolves (3 to 4 pixels) up to five times that.
 
         At 0.25 mm/px: dents of 0.5 to 2.5 mm radius, scratches of 4 to 20 mm by 0.3 to 0.8 mm. No defect is
-        larger than a fair share of the part. ``changes`` replace fields.
+        larger than a fair share of the part. What is ``asked`` for, and is not None, replaces fields.
         """
         pixel, extent = requirements.coarsest_mm_per_px, part.largest_extent_mm
 
@@ -148,12 +143,12 @@ class DefectRanges:
             top = share * extent
             return min(low, top), min(high, top)
 
-        ranges = cls(
-            dent_radius_mm=within(2.0 * pixel, 10.0 * pixel, 0.05),
-            scratch_length_mm=within(16.0 * pixel, 80.0 * pixel, 0.3),
-            scratch_width_mm=within(1.2 * pixel, 3.2 * pixel, 0.01),
-        )
-        return replace(ranges, **changes)
+        derived = {
+            "dent_radius_mm": within(2.0 * pixel, 10.0 * pixel, 0.05),
+            "scratch_length_mm": within(16.0 * pixel, 80.0 * pixel, 0.3),
+            "scratch_width_mm": within(1.2 * pixel, 3.2 * pixel, 0.01),
+        }
+        return cls(**derived | {name: value for name, value in asked.items() if value is not None})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -328,8 +323,18 @@ def _scratch(
         width_mm=width,
         depth_mm=depth,
         rim=rim,
-        parameters={"drawn_length_mm": length, "heading": heading.tolist(), **bend},
+        parameters={
+            "drawn_length_mm": length,
+            "heading": heading.tolist(),
+            "roughness": _groove_roughness(ranges, rng.spawn(1)[0]),
+            **bend,
+        },
     )
+
+
+def _groove_roughness(ranges: DefectRanges, rng: np.random.Generator) -> float:
+    """By that of the surface around: a torn groove is rougher, a burnished one smoother."""
+    return float(rng.uniform(*(_TORN if rng.random() < ranges.torn_share else _BURNISHED)))
 
 
 def _path(walker: Walker, site: _Site, heading: Floats, length: float, width: float, bend: dict[str, float]) -> Walk:

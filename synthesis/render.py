@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from viewcov.inspection.arrays import Floats, Floats32
-from viewcov.inspection.lay import PROCESSES, FaceLay, lay_coordinates
+from viewcov.inspection.lay import FaceLay, lay_coordinates
 from viewcov.inspection.mesh.normals import cad_corner_normals, unit
 from viewcov.inspection.mesh.part import Part, triangle_areas, triangle_normals
 from viewcov.inspection.poses import tangents
@@ -18,6 +18,7 @@ from viewcov.inspection.rig.material import Material
 from viewcov.inspection.rig.rig import Rig
 from viewcov.inspection.viewpoint import Viewpoint
 from viewcov.synthesis.imprint import Imprint, refined_for
+from viewcov.synthesis.options import Sensor
 from viewcov.synthesis.scene import PATH_DEPTH, InspectionScene, SceneSurface
 from viewcov.synthesis.textures import Finish, Texture, height_tile
 
@@ -28,40 +29,29 @@ _TABLE_REACH = 4.0
 """Half the side of the piece of table that is rendered, in extents of the part and focus distances together."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sensor:
-    """Noise of a camera's sensor."""
-
-    full_well: float = 10_000.0
-    """Electrons at full scale: the shot noise at a level L is sqrt(L / full_well)."""
-
-    read_noise: float = 8.0
-    """Standard deviation of the read-out, in electrons."""
-
-    def read_out(self, image: Floats32, rng: np.random.Generator) -> Floats32:
-        """A noise-free image (1.0 = full scale) as read out: noisy and clipped to [0, 1]."""
-        electrons = np.clip(image, 0.0, 1.5).astype(np.float64) * self.full_well
-        noise = rng.standard_normal(image.shape) * np.sqrt(electrons + self.read_noise**2)
-        return np.clip((electrons + noise) / self.full_well, 0.0, 1.0).astype(np.float32)
-
-
 def open_scene(
-    imprint: Imprint, lays: tuple[FaceLay, ...], finish: Finish, rig: Rig, *, num_samples: int = 16
+    imprint: Imprint,
+    lays: tuple[FaceLay, ...],
+    finish: Finish,
+    rig: Rig,
+    *,
+    num_samples: int = 16,
+    path_depth: int = PATH_DEPTH,
 ) -> InspectionScene:
     """The imprinted part with its machining textures, on its fixture, loaded for rendering many views.
 
-    Each process is a mesh of its own. The grooves of a scratch are another without texture, because a scratch
+    Each process is a mesh of its own. So is the groove of each scratch, without texture, because a scratch
     destroys it; a dent bends it.
     """
     cad = imprint.cad_face_idx
-    process = np.array([PROCESSES.index(lay.process) for lay in lays])[cad]
+    process = np.array([lay.process for lay in lays])[cad]
     kinds = np.array([False] + [defect.kind == "scratch" for defect in imprint.defects])
     torn = kinds[imprint.defect_id]
     corners, flat = imprint.vertices_mm[imprint.mesh.faces], imprint.mesh.corners_mm
     uv_mm = lay_coordinates(lays, cad, flat)
     surfaces = []
-    for number, texture in enumerate(finish.textures):
-        rows = np.flatnonzero((process == number) & ~torn)
+    for texture in finish.textures:
+        rows = np.flatnonzero((process == texture.process) & ~torn)
         if not rows.size:
             continue
         # Each CAD face shows another place of the tile, and those of rotation whole tiles around.
@@ -81,21 +71,20 @@ def open_scene(
                 height_mm=height_tile(texture),
             )
         )
-    rows = np.flatnonzero(torn)
-    if rows.size:
-        alpha = finish.scratch_roughness
-        smooth = replace(rig.material, roughness_along=alpha, roughness_across=alpha)
-        surfaces.append(
-            SceneSurface(
-                name="scratches",
-                corners_mm=corners[rows],
-                normals=imprint.corner_normals[rows],
-                uv=uv_mm[rows],
-                material=smooth,
+    for defect in imprint.defects:
+        rows = np.flatnonzero(torn & (imprint.defect_id == defect.id))
+        if rows.size:
+            surfaces.append(
+                SceneSurface(
+                    name=f"scratch-{defect.id}",
+                    corners_mm=corners[rows],
+                    normals=imprint.corner_normals[rows],
+                    uv=uv_mm[rows],
+                    material=rig.material.evenly_rough(defect.roughness),
+                )
             )
-        )
     surfaces += fixture_surfaces(rig, imprint.vertices_mm)
-    return InspectionScene(surfaces, rig.camera, rig.ring_light, num_samples=num_samples)
+    return InspectionScene(surfaces, rig.camera, rig.ring_light, num_samples=num_samples, path_depth=path_depth)
 
 
 def open_smooth_scene(
@@ -105,9 +94,8 @@ def open_smooth_scene(
     mesh = refined_for(part, (), mm_per_px=rig.camera.mm_per_px_at_focus, lays=lays)
     cad = part.cad_face_idx[mesh.part_face]
     normals, uv = unit(mesh.at_corners(cad_corner_normals(part))), lay_coordinates(lays, cad, mesh.corners_mm)
-    is_plain = np.array([lay.process == "plain" for lay in lays])[cad]
-    alpha = rig.material.roughness_plain
-    plain = replace(rig.material, roughness_along=alpha, roughness_across=alpha)
+    is_plain = np.array([lay.course == "none" for lay in lays])[cad]
+    plain = rig.material.evenly_rough()
     surfaces = [
         SceneSurface(name=name, corners_mm=mesh.corners_mm[rows], normals=normals[rows], uv=uv[rows], material=material)
         for name, rows, material in (("machined", ~is_plain, rig.material), ("plain", is_plain, plain))
@@ -181,7 +169,14 @@ def render_view(
     """
     # The radiance is rendered once whatever the exposure: that keeps stacks and twins free of new noise.
     light = scene.render(world_from_camera, seed=seed) * np.float32(exposure)
-    return (sensor or Sensor()).read_out(light, np.random.default_rng(seed))
+    return read_out(light, sensor or Sensor(), np.random.default_rng(seed))
+
+
+def read_out(image: Floats32, sensor: Sensor, rng: np.random.Generator) -> Floats32:
+    """A noise-free image (1.0 = full scale) as a sensor reads it out: noisy and clipped to [0, 1]."""
+    electrons = np.clip(image, 0.0, 1.5).astype(np.float64) * sensor.full_well
+    noise = rng.standard_normal(image.shape) * np.sqrt(electrons + sensor.read_noise**2)
+    return np.clip((electrons + noise) / sensor.full_well, 0.0, 1.0).astype(np.float32)
 
 
 def label_image(

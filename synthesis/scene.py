@@ -18,8 +18,8 @@ from viewcov.inspection.arrays import Floats, Floats32, Ints
 from viewcov.inspection.errors import InputError, MissingExtraError
 from viewcov.inspection.poses import transform_points
 from viewcov.inspection.rig.camera import Camera
+from viewcov.inspection.rig.light import AMBIENT_SHARE, Light
 from viewcov.inspection.rig.material import Material
-from viewcov.inspection.rig.ringlight import AMBIENT_SHARE, RingLight
 
 log = logging.getLogger(__name__)
 
@@ -27,9 +27,8 @@ VARIANTS = ("llvm_ad_mono", "scalar_rgb")
 """Tried in this order; the second needs no LLVM and is three times slower."""
 
 PATH_DEPTH = 4
-"""Edges of the longest path of light: from the ring by way of three places of the surface to the camera."""
+"""Edges of the longest path of light: from the light by way of three places of the surface to the camera."""
 
-_RING_SEGMENTS = 64
 _MAX_OVERSCAN = 4.0
 _BOUNDS_REACH = 10.0
 
@@ -107,16 +106,16 @@ def renderer_name() -> str:
 
 
 class InspectionScene:
-    """A part under a ring light that moves with the camera.
+    """A part under a light that moves with the camera.
 
-    The geometry is loaded once; a view moves only the sensor and the ring, so that the compiled kernel and
+    The geometry is loaded once; a view moves only the sensor and the light, so that the compiled kernel and
     the part's acceleration structure serve all views.
 
     Parameters
     ----------
     surfaces
         The part, in the world frame.
-    camera, ring_light
+    camera, light
         The rig. A camera without distortion and with a central principal point is rendered as it is, through
         a thin lens; others through a wider central one whose image is resampled along the true rays.
     num_samples
@@ -134,7 +133,7 @@ class InspectionScene:
         self,
         surfaces: Sequence[SceneSurface],
         camera: Camera,
-        ring_light: RingLight,
+        light: Light,
         *,
         num_samples: int,
         path_depth: int = PATH_DEPTH,
@@ -147,16 +146,18 @@ class InspectionScene:
         # Single precision: the part's middle is the scene's origin.
         points = np.concatenate([s.corners_mm.reshape(-1, 3) for s in surfaces])
         self._origin = 0.5 * (points.min(axis=0) + points.max(axis=0))
-        self._ring_mm, ring_faces = ring_mesh(ring_light)
         shapes = {s.name: _part_mesh(mi, s, self._origin) for s in surfaces}
-        shapes["ring"] = _mesh(
-            mi,
-            "ring",
-            self._ring_mm,
-            ring_faces,
-            mesh_bsdf=mi.load_dict({"type": "diffuse", "reflectance": 0.0}),
-            mesh_emitter=mi.load_dict({"type": "area", "radiance": float(ring_light.radiance)}),
-        )
+        self._light_mm, faces, weights = _lambertian(light).mesh()
+        self._lights = {f"light-{number}": weight for number, weight in enumerate(np.unique(weights))}
+        for name, weight in self._lights.items():
+            shapes[name] = _mesh(
+                mi,
+                name,
+                self._light_mm,
+                faces[weights == weight],
+                mesh_bsdf=mi.load_dict({"type": "diffuse", "reflectance": 0.0}),
+                mesh_emitter=mi.load_dict({"type": "area", "radiance": float(weight * light.radiance)}),
+            )
         reach = _BOUNDS_REACH * (camera.focus_distance_mm + float(np.ptp(points, axis=0).max()))
         shapes["bounds"] = _bounds(mi, reach)
         self._scene = mi.load_dict(
@@ -164,13 +165,13 @@ class InspectionScene:
                 "type": "scene",
                 # The light itself is never in the picture, only what it shines on.
                 "integrator": {"type": "path", "max_depth": path_depth, "hide_emitters": True},
-                "ambient": {"type": "constant", "radiance": AMBIENT_SHARE * float(ring_light.radiance)},
+                "ambient": {"type": "constant", "radiance": AMBIENT_SHARE * float(light.radiance)},
                 "sensor": self._sensor(),
                 **shapes,
             }
         )
         self._params = mi.traverse(self._scene)
-        self._params.keep(["sensor.to_world", "ring.vertex_positions"])
+        self._params.keep(["sensor.to_world", *(f"{name}.vertex_positions" for name in self._lights)])
 
     def render(self, world_from_camera: Floats, *, seed: int) -> Floats32:
         """Image of one view, shape (height, width), in units of the camera's full scale.
@@ -186,7 +187,8 @@ class InspectionScene:
     def _place(self, scene_from_camera: Floats) -> None:
         to_world = _mitsuba().ScalarTransform4f((scene_from_camera @ _OPENCV_FROM_MITSUBA).tolist())
         self._params["sensor.to_world"] = to_world
-        self._params["ring.vertex_positions"] = _flat(transform_points(scene_from_camera, self._ring_mm))
+        for name in self._lights:
+            self._params[f"{name}.vertex_positions"] = _flat(transform_points(scene_from_camera, self._light_mm))
         self._params.update()
 
     def _sensor(self) -> dict[str, Any]:
@@ -225,45 +227,14 @@ class InspectionScene:
         return map_coordinates(image, at, order=1, mode="nearest").astype(np.float32)
 
 
-def ring_mesh(ring_light: RingLight) -> tuple[Floats, Ints]:
-    """Vertices, shape (N, 3), in the camera frame, and faces, shape (F, 3), of the emitter, facing +z.
-
-    A diffuse ring is an annulus; LEDs are discs as wide as the ring or as their spacing allows.
-
-    Raises
-    ------
-    InputError
-        If the LEDs' lobe is not a Lambertian one.
-    """
-    angle = 2.0 * np.pi * np.arange(_RING_SEGMENTS) / _RING_SEGMENTS
-    circle = np.column_stack([np.cos(angle), np.sin(angle), np.zeros_like(angle)])
-    number = np.arange(_RING_SEGMENTS)
-    after = (number + 1) % _RING_SEGMENTS
-    height = np.array([0.0, 0.0, ring_light.offset_mm])
-    if ring_light.kind == "diffuse":
-        inner, outer = number, number + _RING_SEGMENTS
-        vertices = np.concatenate([ring_light.inner_radius_mm * circle, ring_light.outer_radius_mm * circle])
-        faces = np.concatenate(
-            [
-                np.column_stack([inner, outer, after + _RING_SEGMENTS]),
-                np.column_stack([inner, after + _RING_SEGMENTS, after]),
-            ]
-        )
-        return vertices + height, faces
-    if ring_light.led_exponent != 1.0:
+def _lambertian(light: Light) -> Light:
+    exponents = light.emitters(1).exponent
+    if (exponents != 1.0).any():
         raise InputError(
-            "ring_light.led_exponent",
-            "the renderer has Lambertian LEDs only",
-            expected="1",
-            found=str(ring_light.led_exponent),
-            remedy="set it to 1 or use a diffuse ring",
-        )
-    centers = ring_light.emitters_mm(ring_light.led_count)
-    disc = np.concatenate([np.zeros((1, 3)), ring_light.led_radius_mm * circle])
-    fan = np.column_stack([np.zeros_like(number), number + 1, after + 1])
-    vertices = (centers[:, None] + disc[None]).reshape(-1, 3)
-    faces = (len(disc) * np.arange(len(centers))[:, None, None] + fan[None]).reshape(-1, 3)
-    return vertices, faces
+            "ring_light", "the renderer has Lambertian emitters only", expected="led_exponent 1",
+            found=f"{exponents.max():g}", remedy="set it to 1 or use a diffuse ring",
+        )  # fmt: skip
+    return light
 
 
 def _is_central(camera: Camera) -> bool:
@@ -361,7 +332,7 @@ def _mesh(
 
 
 def _bounds(mi: Any, reach_mm: float) -> Any:
-    """Two specks at opposite corners of a cube that holds every place of the ring.
+    """Two specks at opposite corners of a cube that holds every place of the light.
 
     Mitsuba's ambient light takes the size of the scene from before the last move, so that an image would
     depend on the view rendered before; with these the size is always the same.

@@ -6,35 +6,32 @@ texture is the coarser waviness, so its pitch follows the rig's sampling.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any
-
 import numpy as np
 
 from viewcov.inspection.arrays import Floats32
-from viewcov.inspection.lay import PROCESSES, Process
+from viewcov.inspection.lay import PROCESSES
+from viewcov.inspection.records import Record
+from viewcov.inspection.rig.material import Material
+from viewcov.synthesis.options import FinishRanges
 
 _ROWS = 1024
-# Around a hole only a short tile closes without being squeezed.
-_COLUMNS: dict[Process, int] = {"turned": 512, "drilled": 256, "milled": 1024, "plain": 1024}
 _COLUMNS_PER_STREAK = 24
 _ROWS_PER_PITCH = 10
 _FINEST_PITCH_MM = 0.22
 _TYPICAL_AMPLITUDE_MM = 0.0045
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Texture:
+class Texture(Record):
     """The finish of all faces of one process."""
 
-    process: Process
-    """Which faces have it."""
+    process: str
+    """Which faces have it, one of ``lay.PROCESSES``."""
 
     pitch_mm: float
-    """Distance between grooves; for ``plain``, the grain."""
+    """Distance between grooves, or the grain."""
 
     amplitude_mm: float
-    """Height of the grooves from bottom to crest; for ``plain``, twice the grain's standard deviation."""
+    """Height of the grooves from bottom to crest, or twice the grain's standard deviation."""
 
     streak_mm: float
     """Length along the lay over which a groove keeps its depth."""
@@ -49,6 +46,11 @@ class Texture:
     """Of the height tile."""
 
     @property
+    def grooved(self) -> bool:
+        """Whether there are grooves; else there is grain."""
+        return PROCESSES[self.process].grooved
+
+    @property
     def row_mm(self) -> float:
         """Spacing of the tile's rows (across the lay)."""
         return self.pitch_mm / _ROWS_PER_PITCH
@@ -56,75 +58,73 @@ class Texture:
     @property
     def column_mm(self) -> float:
         """Spacing of the tile's columns (along the lay)."""
-        return self.streak_mm / _COLUMNS_PER_STREAK if self.process != "plain" else self.row_mm
+        return self.streak_mm / _COLUMNS_PER_STREAK if self.grooved else self.row_mm
 
     @property
     def tile_mm(self) -> tuple[float, float]:
         """Size of the tile along and across the lay, after which it repeats."""
-        return _COLUMNS[self.process] * self.column_mm, _ROWS * self.row_mm
+        return PROCESSES[self.process].columns * self.column_mm, _ROWS * self.row_mm
 
     def tile_around_mm(self, circumference_mm: float) -> float:
         """Length of the tile along the lay that closes around a face of rotation without a seam."""
         return circumference_mm / max(1, round(circumference_mm / self.tile_mm[0]))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finish:
-    """The finish of one instance: a texture for each process, and what a scratch looks like."""
+class Finish(Record):
+    """The finish of one instance: a texture for each process."""
 
     textures: tuple[Texture, ...]
     """In the order of ``lay.PROCESSES``."""
 
-    scratch_roughness: float
-    """GGX alpha in scratches; below the part's own for a burnished groove, above for a torn one."""
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values for ``truth.json``."""
-        return asdict(self)
-
-
-def sample_finish(rng: np.random.Generator, *, mm_per_px: float) -> Finish:
-    """A plausible finish of a machined aluminium part, different for each draw.
+def sample_finish(
+    rng: np.random.Generator, material: Material, ranges: FinishRanges | None = None, *, mm_per_px: float
+) -> Finish:
+    """A plausible finish of a machined part, different for each draw; the mean roughness is the material's.
 
     Parameters
     ----------
     rng
         Source of chance.
+    material
+        The part's.
+    ranges
+        How far it may lie off; the default ranges if not given.
     mm_per_px
-        Sampling of the surface; the visible pitch is about two to six pixels, at least 0.22 mm.
+        Sampling of the surface, which the visible pitch follows, at least 0.22 mm.
     """
+    ranges = ranges or FinishRanges()
+    spread = ranges.roughness_spread
     textures = []
-    for process in PROCESSES:
-        coarse = {"turned": 1.0, "drilled": 0.8, "milled": 1.5, "plain": 0.8}[process]
-        pitch = max(_FINEST_PITCH_MM, coarse * mm_per_px * rng.uniform(2.0, 4.5))
+    for name, process in PROCESSES.items():
+        pitch = max(_FINEST_PITCH_MM, process.coarseness * mm_per_px * rng.uniform(*ranges.pitch_px))
         # Equal slopes look alike: the height grows with the pitch.
-        slope = rng.uniform(0.8, 2.8) * _TYPICAL_AMPLITUDE_MM / _FINEST_PITCH_MM
-        along = rng.uniform(0.18, 0.28)
-        across = along * rng.uniform(1.2, 1.6)
-        if process == "plain":
-            along = across = rng.uniform(0.25, 0.35)
+        slope = rng.uniform(*ranges.slope) * _TYPICAL_AMPLITUDE_MM / _FINEST_PITCH_MM
+        rougher = rng.uniform(1.0 - spread, 1.0 + spread)
+        across = rougher * rng.uniform(1.0 - 0.5 * spread, 1.0 + 0.5 * spread)
+        metal = material.as_rough_as(rougher * material.roughness_along, across * material.roughness_across)
+        if not process.grooved:
+            metal = material.evenly_rough(rougher)
         textures.append(
             Texture(
-                process=process,
+                process=name,
                 pitch_mm=float(pitch),
                 amplitude_mm=float(slope * pitch),
-                streak_mm=float(pitch * rng.uniform(10.0, 30.0) * (0.25 if process == "drilled" else 1.0)),
-                roughness_along=float(along),
-                roughness_across=float(across),
+                streak_mm=float(pitch * rng.uniform(10.0, 30.0) * process.streak),
+                roughness_along=metal.roughness_along,
+                roughness_across=metal.roughness_across,
                 seed=int(rng.integers(2**31)),
             )
         )
-    shiny = rng.random() < 0.5
-    scratch = rng.uniform(0.08, 0.12) if shiny else rng.uniform(0.45, 0.6)
-    return Finish(textures=tuple(textures), scratch_roughness=float(scratch))
+    return Finish(textures=tuple(textures))
 
 
 def height_tile(texture: Texture) -> Floats32:
     """Heights in mm, shape (rows across, columns along), that tile without a seam."""
     rng = np.random.default_rng(texture.seed)
-    shape = (_ROWS, _COLUMNS[texture.process])
+    shape = (_ROWS, PROCESSES[texture.process].columns)
     long = float(_COLUMNS_PER_STREAK)
-    if texture.process == "plain":
+    if not texture.grooved:
         grain = _noise(rng, shape, 0.35 * _ROWS_PER_PITCH, 0.35 * _ROWS_PER_PITCH)
         return (0.5 * texture.amplitude_mm * grain).astype(np.float32)
     grooves = _ROWS // _ROWS_PER_PITCH

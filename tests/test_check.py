@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import dataclasses
+import re
+from importlib import resources
 from pathlib import Path
 
 import numpy as np
@@ -30,13 +32,12 @@ def box(size_mm: float) -> Part:
     )
 
 
-def inspection(root: Path, *, num_views: int = 3, seed: int = 0) -> InspectionFolder:
+def inspection(root: Path, *, num_views: int = 3, seed: int = 0, part: str = "builtin:clutch-half") -> InspectionFolder:
     folder = InspectionFolder(root)
     views = tuple(Viewpoint.looking_at([250, k, 0], [0, k, 0], id=f"v{k}") for k in range(num_views))
-    part = load_part("builtin:clutch-half")
     write_plan(
         folder.plan_path,
-        InspectionPlan(part=part.source, rig=RIG, requirements=RIG.requirements, viewpoints=views),
+        InspectionPlan(part=load_part(part).source, rig=RIG, requirements=RIG.requirements, viewpoints=views),
     )
     rng = np.random.default_rng(seed)
     for view in views:
@@ -155,6 +156,57 @@ def test_an_image_in_two_splits_is_a_leak(tmp_path: Path) -> None:
     data = InspectionFolder(tmp_path / "a").image_path("v0").read_bytes()
     other.image_path("v1").write_bytes(data)
     assert names(tmp_path) == {"split-leak": 1, "empty-split": 1}
+
+
+def test_a_plan_is_not_ok_without_its_part(tmp_path: Path) -> None:
+    stl = tmp_path / "parts" / "box.stl"
+    stl.parent.mkdir()
+    trimesh.creation.box(extents=[60, 20, 30]).export(stl)
+    root = tmp_path / "set"
+    for name in ("a", "b"):
+        inspection(root / name, part=str(stl))
+    write_dataset(Dataset(root=root, splits={"a": "test", "b": "test"}))
+    assert names(root / "a") == {}
+    assert names(root) == {"empty-split": 1}
+    stl.unlink()
+    for path, count in ((root / "a", 1), (root / "a" / "plan.json", 1), (root, 1)):
+        report = check_path(path)
+        assert {found.name: found.count for found in report.findings if found.severity == "error"} == {
+            "unusable-part": count
+        }
+        assert not report.ok
+    assert "copy box.stl into the plan's folder" in check_path(root / "a").findings[0].remedy
+
+
+def test_inspections_of_different_parts_are_told(tmp_path: Path) -> None:
+    stl = tmp_path / "box.stl"
+    trimesh.creation.box(extents=[60, 20, 30]).export(stl)
+    for seed, name in enumerate("abc"):
+        inspection(tmp_path / name, seed=seed, part=str(stl) if name == "b" else "builtin:clutch-half")
+    write_dataset(Dataset(root=tmp_path, splits=dict.fromkeys("abc", "test")))  # type: ignore[arg-type]
+    assert names(tmp_path) == {"several-parts": 1, "empty-split": 1}
+    assert check_path(tmp_path).findings[0].remedy.startswith("b: of another part than the first")
+
+
+def test_a_rig_is_told_with_what_its_camera_sees(tmp_path: Path) -> None:
+    report = check_path("paper-quarter")
+    camera = RIG.camera
+    assert report.figures is not None
+    assert report.figures.mm_per_px == pytest.approx(camera.mm_per_px_at_focus)
+    assert report.figures.field_of_view_mm[0] == pytest.approx(camera.width_px * camera.mm_per_px_at_focus)
+    sharp = camera.depth_of_field_mm(RIG.requirements.max_blur_px)
+    assert (report.figures.sharp_from_mm, report.figures.sharp_to_mm) == sharp
+    assert f"{camera.mm_per_px_at_focus:.4f} mm/px" in report.text
+    assert report.model_dump(mode="json")["figures"]["focus_distance_mm"] == camera.focus_distance_mm
+    toml = (resources.files("viewcov.inspection.rig") / "rigs" / "paper.toml").read_text("utf-8")
+    blurred = tmp_path / "blurred.toml"
+    blurred.write_text(re.sub(r"(?m)^f_number = .*", "f_number = 90", toml))
+    report = check_path(blurred)
+    assert [found.name for found in report.findings] == ["nowhere-sharp"]
+    assert "sharp          nowhere" in report.text
+    endless = tmp_path / "endless.toml"
+    endless.write_text(re.sub(r"(?m)^max_blur_px = .*", "max_blur_px = 1e6", toml))
+    assert re.search(r"sharp +from \d+\.\d mm on", check_path(endless).text)
 
 
 @pytest.mark.parametrize("name", ["absent", "absent.xyz", "folder"])

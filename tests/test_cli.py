@@ -10,7 +10,7 @@ import pytest
 import trimesh
 
 from viewcov import cli
-from viewcov.commands.stages import ALL
+from viewcov.commands import ALL
 
 PLAN_KEYS = {
     "part", "elements", "inspected_area_mm2", "coverable_area_mm2", "covered_area_mm2", "coverage", "viewpoints",
@@ -39,6 +39,7 @@ def test_help_of_every_command_names_its_options(capsys: pytest.CaptureFixture[s
         status, out, _ = run(capsys, command.__name__, "--help")
         assert status == 0
         assert f"viewcov {command.__name__}" in out
+        assert f"Example: viewcov {command.__name__}" in out[out.rindex("╯") :]
     for command in ("demo", "plan"):
         _, out, _ = run(capsys, command, "--help")
         for option in ("--out", "--seed", "--jobs", "--json", "--rig", "--units", "--scale-mm", "--views"):
@@ -67,7 +68,18 @@ def test_help_of_every_command_names_its_options(capsys: pytest.CaptureFixture[s
         (["compare", "one"], ["at least two"]),
         (["nonsense"], ["nonsense"]),
         (["plan", "builtin:clutch-half", "--nonsense"], ["--nonsense"]),
-        (["demo", "--instances", "0", "--out", "never"], ["--instances"]),
+        (["demo", "--instances", "0", "--out", "never"], ["--instances", "greater than or equal to 1"]),
+        (["train", "absent", "--out", "m", "--steps", "0"], ["--steps"]),
+        (["cover", "absent", "--model", "plain", "--coverage", "1.5"], ["--coverage", "1.5"]),
+        (["fuse", "absent", "--model", "plain", "--threshold", "nan"], ["--threshold", "finite"]),
+        (["plan", "absent.stl", "--seed", "-1"], ["--seed"]),
+        (["plan", "absent.stl", "--jobs", "0"], ["--jobs"]),
+        (["plan", "absent.stl", "--scale-mm", "-1"], ["--scale-mm"]),
+        (["plan", "absent.stl", "--face-weight", "3=-1"], ["--face-weight", "greater than or equal to 0"]),
+        (["plan", "absent.stl", "--log-file", "."], ["Is a directory"]),
+        (["route", "absent.json", "--out", "o.json", "--time-limit", "-1"], ["--time-limit"]),
+        (["route", "absent.json"], ["--out", "is missing"]),
+        (["fuse", "absent", "--model", "plain", "stack"], ["absent", "no such"]),
     ],
 )
 def test_bad_input_is_one_line_and_status_2(

@@ -163,7 +163,7 @@ def test_no_source_is_overwritten_and_nothing_written_in_the_wrong_place(
         assert "would overwrite its source" in refused(capsys, "convert", source, "--to", "csv", "--out", plan)
     assert plan.read_text() == text
     assert "a folder" in refused(capsys, "convert", plan, "--to", "csv", "--out", folder)
-    assert "cannot write" in refused(capsys, "convert", plan, "--to", "csv", "--out", plan / "poses.csv")
+    assert "cannot be written" in refused(capsys, "convert", plan, "--to", "csv", "--out", plan / "poses.csv")
     assert "a COLMAP model is a folder" in refused(
         capsys, "convert", plan, "--to", "colmap", "--out", folder / "block.stl"
     )

@@ -114,16 +114,14 @@ def test_branch_and_bound_is_right_where_the_relaxation_is_loose(seed: int, shar
     fewest = int(size[covered >= target * (1 - 1e-9)].min())
     # From a cover of all views and no bound, so that both the covers and the proof are the search's own.
     relaxation = CoverRelaxation(problem, num_groups=3)
-    found, bound = prove_cover(
-        problem, np.arange(13), target=target, relaxation=relaxation, num_views=1, budget=Budget()
-    )
+    found, bound = prove_cover(relaxation, np.arange(13), target=target, num_views=1, budget=Budget())
     assert is_cover(problem, found, target=target)
     assert len(found) == fewest == bound
 
 
 def test_the_cases_of_a_split_leave_nothing_out() -> None:
     problem = patchy(30, 200, 2)
-    search = _Search(problem, CoverRelaxation(problem), view_sets(problem), 1.0, 0.5, 5, 0)
+    search = _Search(CoverRelaxation(problem), view_sets(problem), target=1.0, num_views=5, seed=0)
     for limits in ({}, {3: (1.0, 4.0)}):
         for total in (1.0, 1.3, 2.999):
             ranges = [case[3] for case in search._cases(limits, 3, total)]
@@ -199,14 +197,8 @@ def test_a_proof_out_of_time_claims_nothing() -> None:
         relaxation.most(5.0, until=0.0)
     # Time to spare when the search begins, none when its first linear program does.
     with patch.object(relaxation, "most", side_effect=OutOfTimeError):
-        chosen, bound = prove_cover(
-            problem,
-            np.arange(50),
-            target=0.93 * problem.coverable_weight,
-            relaxation=relaxation,
-            num_views=3,
-            budget=Budget(),
-        )
+        target = 0.93 * problem.coverable_weight
+        chosen, bound = prove_cover(relaxation, np.arange(50), target=target, num_views=3, budget=Budget())
     assert (len(chosen), bound) == (50, 3)
 
 

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import dataclasses
-
 import numpy as np
 import pytest
 
@@ -10,6 +8,10 @@ from viewcov.segmentation.images import LabelledImage
 
 # Changes nothing but place, turn and mirror.
 PLAIN = CropOptions(crop_px=32, exposure_jitter=(0.0, 0.0), noise_levels=0.0, blur_share=0.0)
+
+
+def changed(**values: object) -> CropOptions:
+    return CropOptions.model_validate({**PLAIN.model_dump(), **values})
 
 
 def labelled(levels: np.ndarray, *boxes: tuple[int, int, int, int], name: str = "a/b") -> LabelledImage:
@@ -61,7 +63,7 @@ def test_crops_avoid_the_dark_background() -> None:
     # A lit square of 40 in a black image of 400: a blind draw hardly ever meets it.
     levels = np.zeros((400, 400))
     levels[300:340, 40:80] = 120
-    sampler = CropSampler([labelled(levels)], dataclasses.replace(PLAIN, max_draws=2000), seed=0)
+    sampler = CropSampler([labelled(levels)], changed(max_draws=2000), seed=0)
     lit = [np.mean(sampler.sample(0, i)[0] > 10 / 255) for i in range(25)]
     assert min(lit) >= PLAIN.min_lit_share
 
@@ -69,7 +71,7 @@ def test_crops_avoid_the_dark_background() -> None:
 def test_of_too_dark_draws_the_best_lit_is_taken() -> None:
     levels = np.zeros((64, 64))
     levels[:, 40:] = 11  # Just lit, and never enough of it.
-    options = dataclasses.replace(PLAIN, min_lit_share=1.0, max_draws=200)
+    options = changed(min_lit_share=1.0, max_draws=200)
     lit = np.mean(CropSampler([labelled(levels)], options, seed=0).sample(0, 0)[0] > 10 / 255)
     assert lit == pytest.approx(24 / 32)
 
@@ -77,7 +79,7 @@ def test_of_too_dark_draws_the_best_lit_is_taken() -> None:
 @pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
 def test_the_asked_share_of_crops_lies_on_defects(share: float) -> None:
     image = labelled(np.full((600, 600), 100), (300, 300, 2, 2))
-    sampler = CropSampler([image], dataclasses.replace(PLAIN, positive_share=share), seed=3)
+    sampler = CropSampler([image], changed(positive_share=share), seed=3)
     hits = np.mean([sampler.sample(0, i)[1].any() for i in range(300)])
     # A blind crop meets the defect with probability (33 / 569)^2 < 0.4 %; 4 sigma of 300 draws is 0.12.
     assert hits == pytest.approx(share, abs=0.12 if share == 0.5 else 0.02)
@@ -85,7 +87,7 @@ def test_the_asked_share_of_crops_lies_on_defects(share: float) -> None:
 
 def test_a_small_defect_is_drawn_as_often_as_a_large_one() -> None:
     image = labelled(np.full((300, 600), 100), (10, 10, 60, 60), (250, 500, 2, 2))
-    sampler = CropSampler([image], dataclasses.replace(PLAIN, positive_share=1.0), seed=3)
+    sampler = CropSampler([image], changed(positive_share=1.0), seed=3)
     small = np.mean([sampler.sample(0, i)[1].sum() <= 4 for i in range(300)])
     assert small == pytest.approx(0.5, abs=0.12)
 
@@ -93,11 +95,11 @@ def test_a_small_defect_is_drawn_as_often_as_a_large_one() -> None:
 def test_exposure_and_noise_have_the_asked_size() -> None:
     rng = np.random.default_rng(0)
     grey, mask = np.full((64, 64), 0.3, dtype=np.float32), np.zeros((64, 64), dtype=bool)
-    exposure = dataclasses.replace(PLAIN, exposure_jitter=(-0.5, 1.0))
+    exposure = changed(exposure_jitter=(-0.5, 1.0))
     gains = [varied(grey, mask, exposure, rng)[0].mean() / 0.3 for _ in range(300)]
     assert 2**-0.5 <= min(gains) < 0.75
     assert 1.9 < max(gains) <= 2.0 + 1e-6
-    noise = dataclasses.replace(PLAIN, noise_levels=5.0)
+    noise = changed(noise_levels=5.0)
     sigmas = [varied(grey, mask, noise, rng)[0].std() * 255 for _ in range(300)]
     assert max(sigmas) == pytest.approx(5.0, rel=0.1)
     assert min(sigmas) < 0.2
@@ -115,7 +117,7 @@ def test_a_saturated_image_stays_within_zero_and_one() -> None:
 def test_blur_is_the_binomial_kernel() -> None:
     grey = np.zeros((32, 32), dtype=np.float32)
     grey[16, 16] = 1.0
-    blurred, _ = varied(grey, grey > 0, dataclasses.replace(PLAIN, blur_share=1.0), np.random.default_rng(1))
+    blurred, _ = varied(grey, grey > 0, changed(blur_share=1.0), np.random.default_rng(1))
     row, column = np.unravel_index(blurred.argmax(), blurred.shape)
     kernel = np.outer([1, 2, 1], [1, 2, 1]) / 16
     np.testing.assert_allclose(blurred[row - 1 : row + 2, column - 1 : column + 2], kernel)
@@ -128,5 +130,29 @@ def test_too_small_images_and_bad_options_are_refused() -> None:
         CropSampler([], PLAIN, seed=0)
     with pytest.raises(ValueError, match="multiple of 32"):
         CropOptions(crop_px=50)
-    with pytest.raises(ValueError, match="positive_share must lie in"):
+    with pytest.raises(ValueError, match="positive_share"):
         CropOptions(positive_share=1.5)
+
+
+def test_turning_and_mirroring_can_be_switched_off() -> None:
+    image = labelled(addressed(80, 96))
+    options = changed(turned=False, mirror_share=0.0, max_draws=1)
+    sampler = CropSampler([image], options, seed=1)
+    windows = {
+        image.levels[row : row + 32, column : column + 32].tobytes() for row in range(49) for column in range(65)
+    }
+    crops = [np.rint(sampler.sample(0, i)[0] * 255).astype(np.uint8).tobytes() for i in range(40)]
+    assert set(crops) <= windows
+    assert not {np.rint(CropSampler([image], PLAIN, seed=1).sample(0, i)[0] * 255).astype(np.uint8).tobytes()
+                for i in range(40)} <= windows  # fmt: skip
+
+
+@pytest.mark.parametrize(("share", "low", "high"), [(0.0, 16, 17), (1.0, 0, 32)])
+def test_a_defect_lies_in_the_asked_middle_of_a_crop(share: float, low: int, high: int) -> None:
+    image = labelled(np.full((300, 300), 100), (150, 150, 1, 1))
+    options = changed(positive_share=1.0, centre_share=share, turned=False, mirror_share=0.0)
+    sampler = CropSampler([image], options, seed=2)
+    places = np.array([np.argwhere(sampler.sample(0, i)[1])[0] for i in range(200)])
+    assert places.min() >= low - 1
+    assert places.max() <= high
+    assert np.ptp(places) >= (high - low) * 0.9 - 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,11 +20,12 @@ from viewcov.inspection.loading.part_files import load_part
 from viewcov.inspection.plan import InspectionPlan
 from viewcov.inspection.rig.rig import load_rig
 from viewcov.inspection.viewpoint import Viewpoint
-from viewcov.synthesis.dataset import SynthesisOptions, _shared_out, _splits, synthesize
+from viewcov.synthesis.dataset import _shared_out, _splits, synthesize
+from viewcov.synthesis.options import SynthesisOptions
 
 pytest.importorskip("mitsuba", reason="the extra 'render' is not installed")
 
-OPTIONS: dict[str, Any] = {"num_defective": 2, "num_good": 1, "num_defects": (4, 6), "num_samples": 4, "seed": 11}
+OPTIONS = SynthesisOptions(instances=2, good=1, defects=(4, 6), samples=4, seed=11)
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +44,7 @@ def plan() -> InspectionPlan:
 
 @pytest.fixture(scope="module")
 def dataset(plan: InspectionPlan, tmp_path_factory: pytest.TempPathFactory) -> Dataset:
-    return synthesize(plan, tmp_path_factory.mktemp("synthesis") / "set", **OPTIONS)
+    return synthesize(plan, tmp_path_factory.mktemp("synthesis") / "set", OPTIONS)
 
 
 def digests(root: Path) -> dict[str, str]:
@@ -110,7 +112,7 @@ def test_a_disturbed_run_ends_like_an_undisturbed_one(plan: InspectionPlan, data
     kept = first.image_path("view-0").stat().st_mtime_ns
     with pytest.raises(InputError, match="synthesize"):
         read_dataset(dataset.root)
-    again = synthesize(plan, dataset.root, **OPTIONS)
+    again = synthesize(plan, dataset.root, OPTIONS)
     assert again == dataset
     assert digests(dataset.root) == before
     assert first.image_path("view-0").stat().st_mtime_ns == kept, "what is there is not made again"
@@ -119,16 +121,16 @@ def test_a_disturbed_run_ends_like_an_undisturbed_one(plan: InspectionPlan, data
 def test_another_seed_makes_another_set_and_none_is_overwritten(plan: InspectionPlan, dataset: Dataset) -> None:
     before = digests(dataset.root)
     with pytest.raises(InputError, match=r"made with another options\.seed: expected 12, found 11"):
-        synthesize(plan, dataset.root, **(OPTIONS | {"seed": 12}))
+        synthesize(plan, dataset.root, OPTIONS.model_copy(update={"seed": 12}))
     with pytest.raises(InputError, match="viewpoints_sha256"):
-        synthesize(replace(plan, viewpoints=plan.viewpoints[:2]), dataset.root, **OPTIONS)
+        synthesize(replace(plan, viewpoints=plan.viewpoints[:2]), dataset.root, OPTIONS)
     assert digests(dataset.root) == before
 
 
 def test_jittered_poses_are_those_of_the_plan_in_the_folder(plan: InspectionPlan, tmp_path: Path) -> None:
     one_view = replace(plan, viewpoints=plan.viewpoints[:1])
     made = synthesize(
-        one_view, tmp_path, num_good=2, num_defective=0, num_samples=1, jitter_mm=0.5, jitter_deg=0.2, splits="test"
+        one_view, tmp_path, SynthesisOptions(good=2, instances=0, samples=1, jitter_mm=0.5, jitter_deg=0.2)
     )
     assert set(made.splits.values()) == {"test"}
     planned = plan.viewpoints[0].world_from_camera
@@ -143,19 +145,27 @@ def test_jittered_poses_are_those_of_the_plan_in_the_folder(plan: InspectionPlan
 
 
 @pytest.mark.parametrize(
-    ("options", "field"),
+    ("options", "said"),
     [
-        ({"num_defective": 0}, "num_defective and num_good"),
-        ({"num_defects": (5, 2)}, "num_defects"),
-        ({"splits": (0.5, 0.1, 0.1)}, "splits"),
-        ({"splits": "training"}, "splits"),
-        ({"num_samples": 0}, "num_samples"),
-        ({"jitter_mm": -1.0}, "jitter_mm"),
-        ({"exposure": 0.0}, "exposure"),
+        ({"instances": 0}, "the options is not valid: expected at least one instance"),
+        ({"defects": (5, 2)}, "option 'defects' is not valid: expected two numbers, the lower first"),
+        ({"split": (0.5, 0.1, 0.1)}, "expected shares 'split' that add up to 1"),
+        ({"split": "training"}, "option 'split'"),
+        ({"samples": 0}, "option 'samples'"),
+        ({"jitter_mm": -1.0}, "option 'jitter_mm'"),
+        ({"jitter_deg": float("nan")}, "option 'jitter_deg'"),
+        ({"exposure": 0.0}, "option 'exposure'"),
+        ({"bits": 12}, "option 'bits'"),
+        ({"dent_radius_mm": (0.0, 1.0)}, "option 'dent_radius_mm.0'"),
+        ({"processes": {3: "carved"}}, "option 'processes.3'"),
+        ({"processes": {"top": "turned"}}, "CAD face numbers, not 'top'"),
+        ({"finish": {"roughness_spread": 1.0}}, "option 'finish.roughness_spread'"),
+        ({"sensor": {"full_well": 0}}, "option 'sensor.full_well'"),
+        ({"jobs": 2}, "option 'jobs' is not valid: expected no such name"),
     ],
 )
-def test_options_out_of_range_are_named(options: dict[str, Any], field: str) -> None:
-    with pytest.raises(InputError, match=f"^{field}: "):
+def test_options_out_of_range_are_named(options: dict[str, Any], said: str) -> None:
+    with pytest.raises(InputError, match=re.escape(said)):
         SynthesisOptions(**options)
 
 
@@ -166,21 +176,21 @@ def test_a_plan_without_viewpoints_is_refused(plan: InspectionPlan, tmp_path: Pa
 
 
 def test_splits_are_shares_of_instances_of_each_kind() -> None:
-    options = SynthesisOptions(num_defective=20, num_good=20, seed=3, splits=(0.7, 0.1, 0.2))
+    options = SynthesisOptions(instances=20, good=20, seed=3, split=(0.7, 0.1, 0.2))
     splits = _splits(options)
     assert list(splits) == options.names()
     for kind in ("good", "defective"):
         of_kind = [split for name, split in splits.items() if name.startswith(kind)]
         assert [of_kind.count(split) for split in ("train", "validation", "test")] == [14, 2, 4]
     assert splits == _splits(options)
-    assert splits != _splits(replace(options, seed=4))
+    assert splits != _splits(options.model_copy(update={"seed": 4}))
     for number in range(30):
         assert sum(_shared_out(number, (0.7, 0.1, 0.2))) == number
 
 
 def test_an_instance_does_not_depend_on_the_others(plan: InspectionPlan, dataset: Dataset, tmp_path: Path) -> None:
     one_view = replace(plan, viewpoints=plan.viewpoints[1:2])
-    alone = synthesize(one_view, tmp_path, **(OPTIONS | {"num_good": 0, "num_defective": 1}))
+    alone = synthesize(one_view, tmp_path, OPTIONS.model_copy(update={"good": 0, "instances": 1}))
     folder, other = alone.inspections()[0], InspectionFolder(dataset.root / "defective-001")
     assert folder.truth_path.read_bytes() == other.truth_path.read_bytes()
     assert folder.image_path("view-1").read_bytes() == other.image_path("view-1").read_bytes()

@@ -187,3 +187,14 @@ def test_a_turning_walk_is_an_arc() -> None:
     )
     np.testing.assert_allclose(walk.points_mm[-1], start, atol=1e-6)
     assert np.ptp(walk.points_mm[:, 1]) == pytest.approx(6.0, rel=0.01)
+
+
+def test_each_scratch_is_torn_or_burnished_by_its_own_chance() -> None:
+    part = box((60.0, 40.0, 30.0))
+    for share in (0.0, 0.25, 1.0):
+        ranges = RANGES.model_copy(update={"scratch_share": 1.0, "torn_share": share})
+        draws = [sample_defects(part, ranges, 4, np.random.default_rng(seed)).defects for seed in range(25)]
+        torn = np.array([[defect.roughness > 1.0 for defect in defects] for defects in draws])
+        # Four deviations of the share among 100.
+        assert abs(torn.mean() - share) <= 4 * np.sqrt(share * (1 - share) / 100)
+        assert (torn.any(axis=1) & ~torn.all(axis=1)).any() == (0.0 < share < 1.0)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -12,23 +10,26 @@ from scipy import optimize, stats
 
 from viewcov.coverage.effective.effective import (
     DetectionTrials,
+    Resampling,
     detection_trials,
     effective_coverage,
     false_alarms,
     paired_difference,
 )
+from viewcov.coverage.effective.evidence import Showing
 from viewcov.coverage.effective.intervals import bootstrap_interval, clopper_pearson
 from viewcov.coverage.effective.matching import DefectMatch
 from viewcov.coverage.effective.pod import (
     BELOW,
-    COVERED,
+    REACHED,
     UNSEEN,
-    ElementCovariates,
     fit_logistic,
     fit_pod,
+    pod_by_size,
     pod_map,
 )
-from viewcov.coverage.effective.truth import PlantedDefect, SurfaceTruth
+from viewcov.coverage.effective.truth import SurfaceTruth
+from viewcov.inspection.planted import PlantedDefect
 
 
 def trials_of(
@@ -68,7 +69,7 @@ def truth_of(centers: list[int], num_elements: int = 10) -> SurfaceTruth:
         PlantedDefect(
             id=k,
             kind="scratch",
-            center_mm=np.zeros(3),
+            center_mm=(0.0, 0.0, 0.0),
             size_mm=float(k),
             depth_mm=0.1,
             width_mm=0.4,
@@ -90,15 +91,15 @@ def truth_of(centers: list[int], num_elements: int = 10) -> SurfaceTruth:
 def test_the_estimate_by_hand() -> None:
     seen = np.array([True] * 8 + [False] * 2)
     found = np.array([True] * 6 + [False] * 2 + [True, False])
-    result = effective_coverage(trials_of({"a": found}, seen=seen), "a", seen_area_mm2=90.0, inspected_area_mm2=100.0)
-    assert result.coverage == pytest.approx(0.9 * 6 / 8)
+    result = effective_coverage(trials_of({"a": found}, seen=seen), "a", 0.9)
+    assert result.effective_coverage == pytest.approx(0.9 * 6 / 8)
     assert (result.num_defects, result.num_seen, result.num_found, result.num_found_unseen) == (10, 8, 6, 1)
-    assert 0 <= result.interval.low < result.coverage < result.interval.high <= 0.9
+    assert 0 <= result.interval.low < result.effective_coverage < result.interval.high <= 0.9
     expected = stats.binomtest(6, 8).proportion_ci(method="exact")
     assert result.clopper_pearson.low == pytest.approx(0.9 * expected.low)
     assert result.clopper_pearson.high == pytest.approx(0.9 * expected.high)
-    assert type(result.coverage) is float
-    json.dumps(result.to_json(), allow_nan=False)
+    assert type(result.effective_coverage) is float
+    assert type(result).model_validate_json(result.model_dump_json()) == result
 
 
 def test_the_estimate_is_unbiased_for_area_uniform_sites() -> None:
@@ -112,10 +113,8 @@ def test_the_estimate_is_unbiased_for_area_uniform_sites() -> None:
         element = rng.choice(400, 40, p=area / area.sum())
         found = rng.random(40) < pod[element]
         trials = trials_of({"a": found}, seen=seen[element], inspection=np.repeat(np.arange(8), 5))
-        result = effective_coverage(
-            trials, "a", seen_area_mm2=area[seen].sum(), inspected_area_mm2=area.sum(), num_bootstrap=1
-        )
-        estimates.append(result.coverage)
+        result = effective_coverage(trials, "a", area[seen].sum() / area.sum(), resampling=Resampling(num_bootstrap=1))
+        estimates.append(result.effective_coverage)
     # Within four standard errors of the mean of the estimates.
     error = np.std(estimates) / np.sqrt(len(estimates))
     assert np.mean(estimates) == pytest.approx(true_coverage, abs=4 * error)
@@ -190,7 +189,7 @@ def test_clusters_that_differ_widen_the_interval() -> None:
 def test_all_found_is_no_certainty(found: bool, bound: float) -> None:
     # 29 of 29: 90 % at one-sided 95 % confidence, the demonstration of non-destructive testing.
     trials = trials_of({"a": np.full(29, found)}, inspection=np.arange(29) // 5)
-    result = effective_coverage(trials, "a", seen_area_mm2=1.0, inspected_area_mm2=1.0, confidence=0.9)
+    result = effective_coverage(trials, "a", 1.0, resampling=Resampling(confidence=0.9))
     assert result.interval == result.clopper_pearson
     assert (result.interval.low if found else result.interval.high) == pytest.approx(bound, abs=1e-4)
 
@@ -198,13 +197,13 @@ def test_all_found_is_no_certainty(found: bool, bound: float) -> None:
 def test_same_seed_same_interval_and_order_is_irrelevant_to_the_estimate() -> None:
     rng = np.random.default_rng(0)
     found, inspection = rng.random(40) < 0.7, np.repeat(np.arange(8), 5)
-    areas = {"seen_area_mm2": 9.0, "inspected_area_mm2": 10.0}
-    one = effective_coverage(trials_of({"a": found}, inspection=inspection), "a", seed=3, **areas)
-    two = effective_coverage(trials_of({"a": found}, inspection=inspection), "a", seed=3, **areas)
+    how = Resampling(seed=3)
+    one = effective_coverage(trials_of({"a": found}, inspection=inspection), "a", 0.9, resampling=how)
+    two = effective_coverage(trials_of({"a": found}, inspection=inspection), "a", 0.9, resampling=how)
     assert one == two
     order = rng.permutation(40)
-    mixed = effective_coverage(trials_of({"a": found[order]}, inspection=inspection[order]), "a", seed=3, **areas)
-    assert mixed.coverage == one.coverage
+    mixed = effective_coverage(trials_of({"a": found[order]}, inspection=inspection[order]), "a", 0.9, resampling=how)
+    assert mixed.effective_coverage == one.effective_coverage
     assert mixed.interval.low == pytest.approx(one.interval.low, abs=0.03)
 
 
@@ -212,14 +211,14 @@ def test_paired_difference_by_hand() -> None:
     with_stack = np.array([1, 1, 1, 1, 1, 1, 0, 0, 1, 1], dtype=bool)
     without = np.array([1, 0, 0, 0, 0, 0, 0, 1, 1, 1], dtype=bool)
     trials = trials_of({"stack": with_stack, "plain": without}, inspection=np.arange(10) // 2)
-    result = paired_difference(trials, "stack", "plain", seen_area_mm2=80.0, inspected_area_mm2=100.0)
+    result = paired_difference(trials, "stack", "plain", 0.8)
     assert result.difference == pytest.approx(0.8 * (8 - 4) / 10)
-    assert (result.only_variant, result.only_minus, result.num_pairs) == (5, 1, 10)
+    assert (result.only_model, result.only_minus, result.num_pairs) == (5, 1, 10)
     assert result.p_value == pytest.approx(2 * stats.binom.cdf(1, 6, 0.5))
     assert result.interval.low < result.difference < result.interval.high
-    back = paired_difference(trials, "plain", "stack", seen_area_mm2=80.0, inspected_area_mm2=100.0)
+    back = paired_difference(trials, "plain", "stack", 0.8)
     assert back.difference == -result.difference
-    json.dumps(result.to_json(), allow_nan=False)
+    assert type(result).model_validate_json(result.model_dump_json()) == result
 
 
 def test_pairing_is_sharper_than_comparing_two_intervals() -> None:
@@ -227,9 +226,8 @@ def test_pairing_is_sharper_than_comparing_two_intervals() -> None:
     hard = rng.random(120)
     first, second = hard < 0.75, hard < 0.65
     trials = trials_of({"a": first, "b": second}, inspection=np.repeat(np.arange(12), 10))
-    areas = {"seen_area_mm2": 1.0, "inspected_area_mm2": 1.0}
-    paired = paired_difference(trials, "a", "b", **areas).interval
-    alone = [effective_coverage(trials, name, **areas).interval for name in "ab"]
+    paired = paired_difference(trials, "a", "b", 1.0).interval
+    alone = [effective_coverage(trials, name, 1.0).interval for name in "ab"]
     assert paired.low > 0
     assert paired.high - paired.low < 0.8 * np.hypot(*(i.high - i.low for i in alone))
 
@@ -237,7 +235,7 @@ def test_pairing_is_sharper_than_comparing_two_intervals() -> None:
 def test_equal_variants_differ_by_nothing_within_a_bound() -> None:
     found = np.arange(30) % 3 > 0
     trials = trials_of({"a": found, "b": found})
-    result = paired_difference(trials, "a", "b", seen_area_mm2=1.0, inspected_area_mm2=1.0)
+    result = paired_difference(trials, "a", "b", 1.0)
     assert (result.difference, result.p_value) == (0.0, 1.0)
     assert result.interval.low == -result.interval.high
     assert result.interval.high == pytest.approx(1 - 0.025 ** (1 / 30))
@@ -249,11 +247,11 @@ def test_trials_join_inspections_in_order() -> None:
         "a": [match_of([True, False]), match_of([]), match_of([True])],
         "b": [match_of([False, False]), match_of([]), match_of([True])],
     }
-    seen = np.arange(10) != 9
+    seen = [np.arange(10) != 4, np.ones(10, dtype=bool), np.arange(10) == 4]
     trials = detection_trials(truths, matches, seen)
     assert len(trials) == 3
     np.testing.assert_array_equal(trials.inspection, [0, 0, 2])
-    np.testing.assert_array_equal(trials.seen, [True, True, False])
+    np.testing.assert_array_equal(trials.seen, [True, False, False])
     np.testing.assert_array_equal(trials.size_mm, [1.0, 2.0, 1.0])
     np.testing.assert_array_equal(trials.found["a"], [True, False, True])
     np.testing.assert_array_equal(trials.found["b"], [False, False, True])
@@ -264,7 +262,7 @@ def test_trials_join_inspections_in_order() -> None:
 def test_nothing_seen_is_refused() -> None:
     trials = trials_of({"a": np.ones(3)}, seen=np.zeros(3, dtype=bool))
     with pytest.raises(ValueError, match="a defect at a seen site"):
-        effective_coverage(trials, "a", seen_area_mm2=1.0, inspected_area_mm2=2.0)
+        effective_coverage(trials, "a", 0.5)
 
 
 def test_false_alarms_per_part_and_area() -> None:
@@ -276,7 +274,7 @@ def test_false_alarms_per_part_and_area() -> None:
     assert result.per_part_interval.low == pytest.approx(0.6187 / 2, abs=1e-4)
     assert result.per_part_interval.high == pytest.approx(8.7673 / 2, abs=1e-4)
     assert false_alarms([match_of([])], inspected_area_mm2=1.0).per_part_interval.low == 0.0
-    json.dumps(result.to_json(), allow_nan=False)
+    assert type(result).model_validate_json(result.model_dump_json()) == result
 
 
 @settings(max_examples=25, deadline=None)
@@ -306,17 +304,18 @@ def test_separable_trials_stay_finite() -> None:
     assert 3 < b[0] < 12
 
 
-def covariates(num: int, rng: np.random.Generator) -> ElementCovariates:
+def covariates(num: int, rng: np.random.Generator) -> Showing:
     seen = rng.random(num) < 0.9
-    return ElementCovariates(
-        mm_per_px=np.where(seen, rng.uniform(0.05, 0.3, num), np.nan),
-        incidence_deg=np.where(seen, rng.uniform(0, 60, num), np.nan),
+    return Showing(
+        mm_per_px=np.where(seen, rng.uniform(0.05, 0.3, num), np.inf),
+        cos_incidence=np.where(seen, np.cos(np.deg2rad(rng.uniform(0, 60, num))), 0.0),
         num_views=np.where(seen, rng.integers(1, 9, num), 0),
     )
 
 
-def true_pod(how: ElementCovariates, size_mm: np.ndarray | float) -> np.ndarray:
-    score = 1.5 * (np.log(size_mm / how.mm_per_px) - np.log(6.0)) + 2.0 * (np.cos(np.deg2rad(how.incidence_deg)) - 0.8)
+def true_pod(how: Showing, size_mm: np.ndarray | float) -> np.ndarray:
+    sampling = np.where(how.seen, how.mm_per_px, np.nan)
+    score = 1.5 * (np.log(size_mm / sampling) - np.log(6.0)) + 2.0 * (how.cos_incidence - 0.8)
     return 1 / (1 + np.exp(-score))
 
 
@@ -327,15 +326,18 @@ def test_the_model_recovers_a_known_probability_of_detection() -> None:
     size = np.exp(rng.uniform(np.log(0.3), np.log(4.0), 3000))
     found = rng.random(3000) < np.nan_to_num(true_pod(how.at(element), size))
     trials = trials_of({"a": found}, seen=how.seen[element], element_idx=element, size_mm=size)
-    model = fit_pod(trials, "a", how)
+    model = fit_pod(trials, "a", how.at(element))
     for reference in (0.5, 1.0, 2.0):
         expected, got = true_pod(how, reference), model.predict(how, reference)
         np.testing.assert_array_equal(np.isnan(got), ~how.seen)
         assert np.nanmean(np.abs(got - expected)) < 0.03
-    at_a90 = model.size_for(how, 0.9)
-    np.testing.assert_allclose(model.predict(how, at_a90)[how.seen], 0.9, atol=1e-4)
-    slope = model.to_json()["slopes"]["log_size_px"]
-    assert abs(slope["value"] / slope["scale"] - 1.5) < 4 * slope["standard_error"] / slope["scale"]
+    area = rng.uniform(0.5, 1.5, 5000)
+    by_size = pod_by_size(model, [how], area, np.geomspace(0.3, 12.0, 40))
+    mean = np.average(model.predict(how, by_size.a90_mm)[how.seen], weights=area[how.seen])
+    assert mean == pytest.approx(0.9, abs=1e-3)
+    assert pod_by_size(model, [how], area, np.array([0.3, 0.4])).a90_mm is None
+    slope = model.figures.slopes["log_size_px"]
+    assert abs(slope.value / slope.scale - 1.5) < 4 * slope.standard_error / slope.scale
 
 
 def test_the_map_has_three_states_that_sum_to_the_inspected_area() -> None:
@@ -345,41 +347,88 @@ def test_the_map_has_three_states_that_sum_to_the_inspected_area() -> None:
     element = rng.integers(0, 300, 200)
     found = rng.random(200) < np.nan_to_num(true_pod(how.at(element), 1.0))
     trials = trials_of({"a": found}, seen=how.seen[element], element_idx=element)
-    result = pod_map(fit_pod(trials, "a", how), how, area, inspected, size_mm=1.0, threshold=0.6)
+    area = np.where(inspected, area, 0.0)
+    fitted = fit_pod(trials, "a", how.at(element))
+    result = pod_map(fitted, [how], area, size_mm=1.0, threshold=0.6)
+    figures = result.figures
     np.testing.assert_array_equal(result.state == UNSEEN, ~how.seen)
-    np.testing.assert_array_equal(result.state == COVERED, np.nan_to_num(result.pod) >= 0.6)
+    np.testing.assert_array_equal(result.state == REACHED, np.nan_to_num(result.pod) >= 0.6)
     assert (result.state == BELOW).any()
-    assert sum(result.area_mm2.values()) == pytest.approx(area[inspected].sum())
-    shares = [share for _, share in result.curve]
+    assert sum(dict(figures.pod_area_mm2).values()) == pytest.approx(area.sum())
+    shares = [share for _, share in figures.curve]
     assert shares == sorted(shares, reverse=True)
-    assert dict(result.curve)[0.6] == pytest.approx(result.area_mm2["covered"] / area[inspected].sum())
+    assert dict(figures.curve)[0.6] == pytest.approx(figures.pod_area_mm2.reached / area.sum())
     # The area under the curve C(p) over all p is the mean probability.
-    dense = pod_map(
-        fit_pod(trials, "a", how),
-        how,
-        area,
-        inspected,
-        size_mm=1.0,
-        curve_at=tuple(np.arange(0.0005, 1, 0.001)),
-    )
+    dense = pod_map(fitted, [how], area, size_mm=1.0, curve_at=tuple(np.arange(0.0005, 1, 0.001))).figures
     assert np.mean([share for _, share in dense.curve]) == pytest.approx(dense.mean_pod, abs=1e-3)
-    json.dumps(result.to_json(), allow_nan=False)
 
 
-def test_light_is_used_where_it_is_known() -> None:
+def test_a_map_over_inspections_with_their_own_poses_is_their_mean() -> None:
     rng = np.random.default_rng(9)
-    how = covariates(300, rng)
-    lit = ElementCovariates(
-        mm_per_px=how.mm_per_px,
-        incidence_deg=how.incidence_deg,
-        num_views=how.num_views,
-        light=np.where(how.seen, rng.uniform(0.01, 1, 300), np.nan),
+    one, two = covariates(300, rng), covariates(300, rng)
+    area, element = rng.uniform(0.5, 1.5, 300), rng.integers(0, 300, 200)
+    found = rng.random(200) < np.nan_to_num(true_pod(one.at(element), 1.0))
+    fitted = fit_pod(trials_of({"a": found}, seen=one.seen[element], element_idx=element), "a", one.at(element))
+    pods = [np.nan_to_num(fitted.predict(how, 1.0)) for how in (one, two)]
+    # The first one's poses were used twice.
+    joint = pod_map(fitted, [one, two, one], area, size_mm=1.0)
+    np.testing.assert_allclose(np.nan_to_num(joint.pod), (2 * pods[0] + pods[1]) / 3, atol=1e-6)
+    np.testing.assert_array_equal(joint.state == UNSEEN, ~(one.seen | two.seen))
+    alone = [pod_map(fitted, [how], area, size_mm=1.0).figures.mean_pod for how in (one, two)]
+    assert joint.figures.mean_pod == pytest.approx((2 * alone[0] + alone[1]) / 3)
+
+
+def random_inspections(
+    rng: np.random.Generator, num: int, most: int, pods: np.ndarray, area: np.ndarray
+) -> tuple[DetectionTrials, np.ndarray]:
+    """Inspections that each see their own random part of a surface, the more the easier; trials and seen shares."""
+    sees = rng.random(num) * 0.6 + 0.3
+    seen = rng.random((num, len(area))) < sees[:, None]
+    planted = rng.integers(1, most + 1, num)
+    inspection = np.repeat(np.arange(num), planted)
+    element = rng.choice(len(area), planted.sum(), p=area / area.sum())
+    at_site = seen[inspection, element]
+    # Those that see more also find more of what they see.
+    found = at_site & (rng.random(len(element)) < np.minimum(pods[element] * sees[inspection] * 1.4, 1.0))
+    trials = trials_of({"a": found}, inspection=inspection, seen=at_site, element_idx=element)
+    return trials, (seen * area).sum(axis=1) / area.sum()
+
+
+def test_the_estimate_holds_where_every_inspection_sees_another_part_of_the_surface() -> None:
+    rng = np.random.default_rng(3)
+    area, pods = rng.uniform(0.2, 2.0, 60), rng.beta(5, 2, 60)
+    # The truth by brute force: mean over the poses of the area-weighted chance of finding what is seen.
+    sees = (np.arange(4000) + 0.5) / 4000 * 0.6 + 0.3
+    truth = np.mean([s * np.average(np.minimum(pods * s * 1.4, 1.0), weights=area) for s in sees])
+    estimates, holds = [], 0
+    for number in range(300):
+        trials, share = random_inspections(rng, 40, 8, pods, area)
+        result = effective_coverage(trials, "a", share, resampling=Resampling(num_bootstrap=400, seed=number))
+        estimates.append(result.effective_coverage)
+        holds += result.interval.low <= truth <= result.interval.high
+    error = np.std(estimates) / np.sqrt(len(estimates))
+    # A ratio of sums is biased by about one part in the number of trials; found share times mean share of one and
+    # the same seen area would be off by 0.02 were it not weighted by what each inspection sees.
+    assert np.mean(estimates) == pytest.approx(truth, abs=4 * error + 0.002)
+    assert 0.90 <= holds / 300 <= 0.99
+
+
+def test_inspections_that_see_the_same_give_the_same_whether_told_once_or_for_each() -> None:
+    rng = np.random.default_rng(5)
+    trials = trials_of({"a": rng.random(40) < 0.6, "b": rng.random(40) < 0.5}, inspection=np.repeat(np.arange(8), 5))
+    assert effective_coverage(trials, "a", 0.8) == effective_coverage(trials, "a", np.full(8, 0.8))
+    assert paired_difference(trials, "a", "b", 0.8) == paired_difference(trials, "a", "b", np.full(8, 0.8))
+
+
+def test_a_tiny_case_by_hand_with_two_poses() -> None:
+    # Inspection 0 sees 80 % and plants 4, 3 of them seen, 2 found; inspection 1 sees 50 % and plants 2, 1 seen, found.
+    trials = trials_of(
+        {"a": np.array([1, 1, 0, 0, 1, 0], dtype=bool), "b": np.zeros(6, dtype=bool)},
+        inspection=np.array([0, 0, 0, 0, 1, 1]),
+        seen=np.array([1, 1, 1, 0, 1, 0], dtype=bool),
     )
-    assert lit.light is not None
-    found = np.nan_to_num(lit.light) > 0.4
-    trials = trials_of({"a": found}, seen=how.seen)
-    model = fit_pod(trials, "a", lit)
-    assert model.names[-1] == "log_light"
-    assert abs(model.coefficients[-1]) == max(abs(model.coefficients[1:]))
-    with pytest.raises(ValueError, match="got none for log_light"):
-        model.predict(how, 1.0)
+    mean = (4 * 0.8 + 2 * 0.5) / 6
+    result = effective_coverage(trials, "a", np.array([0.8, 0.5]))
+    assert result.seen_area_share == pytest.approx(mean)
+    assert result.effective_coverage == pytest.approx(mean * 3 / 4)
+    assert paired_difference(trials, "a", "b", np.array([0.8, 0.5])).difference == pytest.approx(mean * 3 / 4)

@@ -16,10 +16,10 @@ from viewcov.coverage.light.grey_range import fits_view_mode, well_exposed
 from viewcov.inspection.mesh.part import Part, PartSource
 from viewcov.inspection.mesh.surface import Surface, cut_surface
 from viewcov.inspection.rig.fixture import Fixture
+from viewcov.inspection.rig.light import AMBIENT_SHARE
 from viewcov.inspection.rig.material import Material
 from viewcov.inspection.rig.requirements import Requirements
 from viewcov.inspection.rig.rig import load_rig
-from viewcov.inspection.rig.ringlight import AMBIENT_SHARE
 from viewcov.inspection.viewpoint import Viewpoint
 
 RIG = load_rig("paper-quarter")

@@ -126,16 +126,19 @@ def test_a_rig_without_fixture_writes_none() -> None:
     ("fixture", "said"),
     [
         ('meshes = ["none.stl"]', "no such fixture file"),
-        ('meshes = "clamp.stl"', r"fixture\.meshes must be a list"),
-        ("meshes = [3]", r"fixture\.meshes must be a list"),
-        ('mesh = ["clamp.stl"]', r"\[fixture\] has an unknown key: .* found mesh"),
-        ('units = "furlong"', r"fixture\.units must be one of"),
-        ('meshes = ["clamp.stl"]\nsha256 = ["a", "b"]', r"fixture\.sha256 must have one value for each mesh"),
-        ("table_normal = [0, 0, 2]", r"fixture\.table_normal must have length 1"),
-        ("table_normal = [0, 0, 0]", r"fixture\.table_normal must have length 1"),
-        ("table_normal = [0, 1]", r"fixture\.table_normal must be three numbers"),
-        ('table_normal = [0, 0, "1"]', r"fixture\.table_normal must be a finite number"),
-        ("table_height_mm = nan", r"fixture\.table_height_mm must be a finite number"),
+        ('meshes = "clamp.stl"', r"field 'fixture\.meshes' is not valid: expected a valid tuple"),
+        ("meshes = [3]", r"field 'fixture\.meshes\.0' is not valid: expected a valid string"),
+        ('mesh = ["clamp.stl"]', r"field 'fixture\.mesh' is not valid: expected no such name"),
+        ('units = "furlong"', r"field 'fixture\.units' is not valid: .*mm\|cm\|m\|inch"),
+        (
+            'meshes = ["clamp.stl"]\nsha256 = ["a", "b"]',
+            "expected one 'sha256' for each mesh, not 2",
+        ),
+        ("table_normal = [0, 0, 2]", r"field 'fixture\.table_normal' is not valid: expected a vector of length 1"),
+        ("table_normal = [0, 0, 0]", r"field 'fixture\.table_normal' is not valid: expected a vector of length 1"),
+        ("table_normal = [0, 1]", r"field 'fixture\.table_normal\.2' is missing"),
+        ('table_normal = [0, 0, "1"]', r"field 'fixture\.table_normal\.2' is not valid: expected a number"),
+        ("table_height_mm = nan", r"field 'fixture\.table_height_mm' is not valid: expected a finite number"),
     ],
 )
 def test_wrong_fixtures_are_one_line(tmp_path: Path, fixture: str, said: str) -> None:
@@ -326,7 +329,7 @@ def test_predictions_on_a_clamp_are_no_evidence(tmp_path: Path) -> None:
         )
         shape = (RIG.camera.height_px, RIG.camera.width_px)
         write_grey(folder.prediction_path("model", "v1"), np.full(shape, 0.5), bits=16)
-        found[name] = gather_evidence(surface, folder, "model")[0].seen
+        found[name] = gather_evidence(surface, folder, "model").evidence.seen
     # The clamp's lower edges, 35 mm up and 15 mm aside, are seen 15 * 240 / 215 = 16.7 mm aside on the top.
     top = surface.normal[:, 2] > 0.9
     far = np.abs(surface.corners_mm[:, :, 0]).min(axis=1) > 16.8

@@ -83,13 +83,13 @@ def test_inspections_are_found_alone_and_in_a_data_set(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"schema_version": "viewcov-dataset/9"}, "not a data set of this version"),
-        ({"splits": ["a", "b"]}, "entry 'splits' is not valid"),
-        ({"splits": None}, "entry 'splits' is not valid"),
-        ({"splits": {"a": "training"}}, "entry 'a' is not valid: .*'training'"),
-        ({"splits": {"a": ["train"]}}, "entry 'a' is not valid"),
+        ({"schema_version": "viewcov-dataset/9"}, "another kind or version of file"),
+        ({"splits": ["a", "b"]}, "field 'splits' is not valid"),
+        ({"splits": None}, "field 'splits' is not valid"),
+        ({"splits": {"a": "training"}}, "field 'splits.a' is not valid: .*'training'"),
+        ({"splits": {"a": ["train"]}}, "field 'splits.a' is not valid"),
         ({"splits": {"d": "train"}}, "inspection 'd' is missing"),
-        ({"made": "by hand"}, "entry 'made' is not valid"),
+        ({"made": "by hand"}, "field 'made' is not valid"),
     ],
 )
 def test_wrong_data_sets_are_one_line(tmp_path: Path, change: dict[str, Any], said: str) -> None:
@@ -105,7 +105,7 @@ def test_wrong_data_sets_are_one_line(tmp_path: Path, change: dict[str, Any], sa
 @pytest.mark.parametrize("text", ["[]", "3", '"viewcov-dataset/1"'])
 def test_files_that_are_no_data_set_are_one_line(tmp_path: Path, text: str) -> None:
     (tmp_path / "dataset.json").write_text(text)
-    with pytest.raises(InputError, match="not a data set of this version"):
+    with pytest.raises(InputError, match="another kind or version of file"):
         read_dataset(tmp_path)
     with pytest.raises(InputError, match="no such file"):
         read_dataset(tmp_path / "elsewhere")

@@ -17,10 +17,11 @@ from viewcov.coverage.light.grey_range import Exposed, exposure_states, fits_vie
 from viewcov.coverage.light.reflectance import MetalPoints, albedo, reflectance
 from viewcov.inspection.mesh.part import Part, PartSource
 from viewcov.inspection.mesh.surface import Surface, cut_surface
+from viewcov.inspection.rig.light import AMBIENT_SHARE
 from viewcov.inspection.rig.material import Material
 from viewcov.inspection.rig.requirements import Requirements
 from viewcov.inspection.rig.rig import Rig, load_rig
-from viewcov.inspection.rig.ringlight import AMBIENT_SHARE, RingLight
+from viewcov.inspection.rig.ringlight import RingLight
 from viewcov.inspection.viewpoint import Viewpoint
 
 ROOT = Path(__file__).resolve().parents[1]

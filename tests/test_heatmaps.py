@@ -8,7 +8,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import matplotlib as mpl
 import numpy as np
@@ -24,11 +24,14 @@ from viewcov.inspection.rig.rig import load_rig
 from viewcov.inspection.viewpoint import Viewpoint
 from viewcov.viewer import heatmaps, offscreen
 from viewcov.viewer.figures import MAX_BYTES, write_png
-from viewcov.viewer.heatmaps import heatmap, paint_view, panel_size
-from viewcov.viewer.image_sheets import TRUTH, SheetImage, image_sheet
-from viewcov.viewer.markers import marker
+from viewcov.viewer.heatmaps import Look, heatmap, paint_view, panel_size
+from viewcov.viewer.image_sheets import SheetImage, image_sheet
+from viewcov.viewer.layers import Kind, Layer, layer_of
+from viewcov.viewer.markers import Marker
 from viewcov.viewer.offscreen import Direction, View, draw_views
+from viewcov.viewer.palette import TRUTH
 from viewcov.viewer.plan_pictures import plan_picture
+from viewcov.viewer.words import percent
 
 TOP, BOTTOM = Direction("above", (0, 0, 1)), Direction("below", (0, 0, -1))
 CORNER = Direction("corner", (1, -1, 1))
@@ -77,7 +80,8 @@ def test_the_seen_face_has_its_colour_and_the_unseen_ones_are_grey(
 ) -> None:
     values = np.where(box.normal[:, 2] > 0.5, 1.0, np.nan)
     path = tmp_path / "heat.png"
-    heatmap(box, values, path, title="Box", label="value (mm)", limits=(0, 1), views=box_views[:2], size_px=SIZE)
+    layer = Layer(name="value", title="value", unit="mm", limits=(0, 1))
+    heatmap(box, values, layer, path, title="Box", look=Look(views=box_views[:2], size_px=SIZE))
     pixels = _pixels(path)
     high, low = (np.array(mpl.colormaps["viridis"](x)[:3]) * 255 for x in (1.0, 0.0))
     width_px, height_px = panel_size(SIZE, 2)
@@ -173,54 +177,59 @@ def test_shares_in_the_legend_are_by_area_and_leave_out_what_is_not_inspected() 
     values = np.array([np.nan, 1.0, 2.0, np.nan, 2.0])
     area = np.array([1.0, 2.0, 5.0, 100.0, 2.0])
     excluded = np.array([False, False, False, True, False])
-    painted = heatmaps._paint(values, area, excluded, "states", None, None, None)
+    layer = layer_of("state_m")
+    painted = heatmaps._paint(layer.values(values), area, excluded, layer)
     assert [text for text, _ in painted.entries] == [
-        "seen, below threshold\n(20.0 %)",
-        "effectively covered\n(70.0 %)",
-        "unseen (10.0 %)",
+        "shown, but PoD below the level\n(20.0 %)",
+        "PoD at the level or above\n(70.0 %)",
+        "no image shows it\n(10.0 %)",
         "not to be inspected",
     ]
-    np.testing.assert_array_equal(painted.unseen, [True, False, False, False, False])
+    np.testing.assert_array_equal(painted.nothing, [True, False, False, False, False])
 
 
 @pytest.mark.parametrize(("share", "text"), [(0.0, "0 %"), (1.0, "100 %"), (0.0004, "0.04 %"), (0.99997, "99.997 %")])
 def test_a_little_is_never_rounded_to_nothing(share: float, text: str) -> None:
-    assert heatmaps._percent(share) == text
+    assert percent(share) == text
+
+
+TWO = Layer(name="two", title="two", kind="category", categories=("a", "b"))
 
 
 @pytest.mark.parametrize(
-    ("values", "options", "match"),
+    ("values", "layer", "look", "match"),
     [
-        (np.zeros(3), {}, "must have shape"),
-        (None, {"excluded": np.zeros(2, dtype=bool)}, "excluded must have shape"),
-        (None, {"kind": "categories"}, "categories must be given"),
-        (3.0, {"kind": "states"}, "states must be 0, 1, 2 or NaN"),
-        (2.0, {"kind": "categories", "categories": ["a", "b"]}, "whole numbers from 0 to 1"),
-        (None, {"views": ()}, "views must not be empty"),
+        (np.zeros(3), Layer(name="x", title="x"), {}, "must have shape"),
+        (None, Layer(name="x", title="x"), {"excluded": np.zeros(2, dtype=bool)}, "excluded must have shape"),
+        (None, Layer(name="x", title="x", kind="category"), {}, "colours must be one a category"),
+        (None, TWO.model_copy(update={"colours": ("#ff0000",)}), {}, "colours must be one a category"),
+        (3.0, layer_of("state_plain"), {}, "whole numbers from 0 to 2"),
+        (2.0, TWO, {}, "whole numbers from 0 to 1"),
+        (0.5, TWO, {}, "whole numbers from 0 to 1"),
+        (None, Layer(name="x", title="x"), {"views": ()}, "views must not be empty"),
     ],
 )
 def test_what_does_not_fit_is_refused(
-    box: Surface, tmp_path: Path, values: Any, options: dict[str, Any], match: str
+    box: Surface, tmp_path: Path, values: Any, layer: Layer, look: dict[str, Any], match: str
 ) -> None:
     if values is None or np.isscalar(values):
         values = np.full(box.num_elements, 0.0 if values is None else values)
     with pytest.raises(ValueError, match=match):
-        heatmap(box, values, tmp_path / "no.png", title="", label="", size_px=SIZE, **options)
+        heatmap(box, values, layer, tmp_path / "no.png", look=Look(**{"size_px": SIZE, **look}))
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("kind", ["continuous", "difference", "count", "states", "categories"])
+@pytest.mark.parametrize("kind", get_args(Kind))
 def test_every_kind_is_drawn_even_with_nothing_seen(
-    box: Surface, box_views: tuple[View, ...], tmp_path: Path, kind: heatmaps.Kind
+    box: Surface, box_views: tuple[View, ...], tmp_path: Path, kind: Kind
 ) -> None:
-    names = ["one", "two"] if kind == "categories" else None
+    names = ("one", "two") if kind == "category" else ()
+    layer = Layer(name="n", title="n", kind=kind, categories=names)
     for k, values in enumerate((np.full(box.num_elements, np.nan), np.ones(box.num_elements))):
         path = tmp_path / f"{k}.png"
-        where = [marker([0, 0, 10], "1"), marker([0, 0, 0], "2")]
-        heatmap(
-            box, values, path, title="A title with $ and ünïcode", label="n", kind=kind, categories=names,
-            views=box_views[:2], markers=where, size_px=SIZE,
-        )  # fmt: skip
+        where = [Marker(point_mm=np.array(place), label="1") for place in ([0.0, 0, 10], [0.0, 0, 0])]
+        look = Look(views=box_views[:2], markers=where, size_px=SIZE)
+        heatmap(box, values, layer, path, title="A title with $ and ünïcode", look=look)
         assert _share_of(_pixels(path), (255, 255, 255), 0) < 0.9
 
 
@@ -238,10 +247,11 @@ def test_the_graphics_library_stays_out_of_the_calling_process(tmp_path: Path) -
     # Importing torchvision after an off-screen drawing in the same process is a segmentation fault.
     code = (
         "import sys, numpy as np\n"
-        "from viewcov.viewer.heatmaps import heatmap\n"
+        "from viewcov.viewer.heatmaps import Look, heatmap\n"
+        "from viewcov.viewer.layers import layer_of\n"
         "from viewcov.viewer.vtp import SurfaceFile\n"
         "mesh = SurfaceFile(np.eye(3), np.array([[0, 1, 2]]), {'cad_face_idx': np.zeros(1, np.int32)}, {})\n"
-        f"heatmap(mesh, [1.0], {str(tmp_path / 'a.png')!r}, title='', label='', size_px=(100, 50))\n"
+        f"heatmap(mesh, [1.0], layer_of('a'), {str(tmp_path / 'a.png')!r}, look=Look(size_px=(100, 50)))\n"
         "sys.exit(any(name.split('.')[0] in ('pyvista', 'vtkmodules') for name in sys.modules))\n"
     )
     child = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=False)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import trimesh
 
-from viewcov.coverage.light.lighting import posed_ring, ring_irradiance, ring_terms
+from viewcov.coverage.light.lighting import irradiance_of, light_terms, posed_light
 from viewcov.coverage.rays.raycasting import RayCaster
 from viewcov.inspection.poses import look_at
 from viewcov.inspection.rig.camera import Camera
@@ -72,22 +72,22 @@ def frontal_irradiance(rig: Rig, distance_mm: float, *, num_emitters: int) -> fl
     caster = RayCaster(np.asarray(mesh.vertices), np.asarray(mesh.faces))
     world_from_camera = look_at([3.0, -2.0, 1.0 + distance_mm], [3.0, -2.0, 1.0])
     point, normal = np.array([[3.0, -2.0, 1.0]]), np.array([[0.0, 0.0, 1.0]])
-    ring = posed_ring(rig, world_from_camera, num_emitters=num_emitters)
-    return float(ring_irradiance(caster, ring, point, normal)[0])
+    ring = posed_light(rig, world_from_camera, num_emitters=num_emitters)
+    return float(irradiance_of(caster, ring, point, normal)[0])
 
 
 def test_an_element_that_turns_away_from_the_ring_gets_nothing() -> None:
     mesh = plate()
     caster = RayCaster(np.asarray(mesh.vertices), np.asarray(mesh.faces))
-    ring = posed_ring(RIG, look_at([0, 0, 200], [0, 0, 0]))
+    ring = posed_light(RIG, look_at([0, 0, 200], [0, 0, 0]))
     points, normals = np.array([[0, 0, -1.0]]), np.array([[0, 0, -1.0]])
-    assert ring_irradiance(caster, ring, points, normals) == 0.0
+    assert irradiance_of(caster, ring, points, normals) == 0.0
     # The ring sends nothing backwards either.
     points, normals = np.array([[0, 0, 1.0]]), np.array([[0, 0, 1.0]])
     for exponent in (0.0, 1.0, 3.0):
         led = dataclasses.replace(RING, kind="led", led_exponent=exponent)
-        away = posed_ring(dataclasses.replace(RIG, ring_light=led), look_at([0, 0, 200], [0, 0, 400]))
-        assert ring_irradiance(caster, away, points, normals) == 0.0
+        away = posed_light(dataclasses.replace(RIG, ring_light=led), look_at([0, 0, 200], [0, 0, 400]))
+        assert irradiance_of(caster, away, points, normals) == 0.0
 
 
 def test_half_a_ring_in_shadow_is_half_the_light() -> None:
@@ -97,12 +97,12 @@ def test_half_a_ring_in_shadow_is_half_the_light() -> None:
     mesh = trimesh.util.concatenate([wall, floor])
     caster = RayCaster(np.asarray(mesh.vertices), np.asarray(mesh.faces))
     points, normals = np.array([[0.05, 0.0, 0.0]]), np.array([[0.0, 0.0, 1.0]])
-    ring = posed_ring(RIG, look_at([0.05, 0, 250], [0.05, 0, 0], roll_deg=1.0), num_emitters=400)
-    light = ring_irradiance(caster, ring, points, normals)
+    ring = posed_light(RIG, look_at([0.05, 0, 250], [0.05, 0, 0], roll_deg=1.0), num_emitters=400)
+    light = irradiance_of(caster, ring, points, normals)
     assert light[0] == pytest.approx(0.5, abs=0.01)
     # Rays to x < -0.075 at height 250 meet the wall below its top at height 100. Those emitters give nothing,
     # the others an equal share, more by (250^2 + 60^2)^2 / (250^2 + 40^2)^2 = 1.065 on the inner circle.
-    terms = ring_terms(caster, ring, points, normals)[:, 0]
+    terms = light_terms(caster, ring, points, normals)[:, 0]
     np.testing.assert_array_equal(terms == 0.0, ring.emitters_mm[:, 0] < -0.075)
     np.testing.assert_allclose(terms[terms > 0], 1 / 400, rtol=0.04)
 
@@ -110,11 +110,11 @@ def test_half_a_ring_in_shadow_is_half_the_light() -> None:
 def test_enough_light_ends_the_sum_and_changes_no_decision() -> None:
     mesh = hole(12.0, 30.0).subdivide()
     caster = RayCaster(np.asarray(mesh.vertices), np.asarray(mesh.faces))
-    ring = posed_ring(RIG, look_at([30, 20, 280], [0, 0, 30]))
+    ring = posed_light(RIG, look_at([30, 20, 280], [0, 0, 30]))
     arrays = np.asarray(mesh.triangles_center), np.asarray(mesh.face_normals)
-    full = ring_irradiance(caster, ring, *arrays)
-    cut = ring_irradiance(caster, ring, *arrays, enough=0.3)
-    np.testing.assert_array_equal(ring_terms(caster, ring, *arrays).sum(axis=0), full)
+    full = irradiance_of(caster, ring, *arrays)
+    cut = irradiance_of(caster, ring, *arrays, enough=0.3)
+    np.testing.assert_array_equal(light_terms(caster, ring, *arrays).sum(axis=0), full)
     np.testing.assert_array_equal(cut >= 0.3, full >= 0.3)
     np.testing.assert_array_equal(cut[full < 0.3], full[full < 0.3])
     assert cut.sum() < 0.9 * full.sum()
@@ -140,12 +140,12 @@ def test_the_floor_of_a_blind_hole_sees_its_part_of_a_thin_ring(depth_mm: float)
     rig = dataclasses.replace(RIG, ring_light=ring_light)
     mesh = hole(a, depth_mm)
     caster = RayCaster(np.asarray(mesh.vertices), np.asarray(mesh.faces))
-    ring = posed_ring(rig, look_at([0, 0, 10 + h], [0, 0, 10]), num_emitters=num)
+    ring = posed_light(rig, look_at([0, 0, 10 + h], [0, 0, 10]), num_emitters=num)
     p = np.array([1e-6, 1.0, 2.5, 4.0, 6.0, 7.5])
     turned = np.deg2rad(17.0)  # Off the corners of the polygons that stand for circles.
     points = np.column_stack([p * np.cos(turned), p * np.sin(turned), np.full(len(p), 10.0)])
     normals = np.tile([0.0, 0.0, 1.0], (len(p), 1))
-    terms = ring_terms(caster, ring, points, normals)
+    terms = light_terms(caster, ring, points, normals)
 
     s = depth_mm / h
     limit = (a**2 - (1 - s) ** 2 * p**2 - s**2 * big_r**2) / (2 * s * (1 - s) * p * big_r)
@@ -160,4 +160,4 @@ def test_the_floor_of_a_blind_hole_sees_its_part_of_a_thin_ring(depth_mm: float)
     square = h**2 + big_r**2 + p**2 - 2 * p * big_r * np.cos(angle)[:, None]
     seen = np.cos(angle)[:, None] <= limit
     expected = ((h**2 + big_r**2) ** 2 / square**2 * seen).mean(axis=0)
-    np.testing.assert_allclose(ring_irradiance(caster, ring, points, normals), expected, atol=0.013)
+    np.testing.assert_allclose(irradiance_of(caster, ring, points, normals), expected, atol=0.013)

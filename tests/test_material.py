@@ -26,7 +26,7 @@ from viewcov.inspection.rig.rig import load_rig, rig_from_dict
     ],
 )
 def test_impossible_materials_are_refused_by_the_name_of_the_field(field: str, value: object) -> None:
-    with pytest.raises(ValueError, match=rf"material\.{field} must"):
+    with pytest.raises(ValueError, match=rf"\b{field}\b"):
         Material(**{field: value})  # type: ignore[arg-type]
 
 
@@ -46,7 +46,7 @@ def test_the_rig_says_what_the_part_is_made_of(tmp_path: Path) -> None:
     steel = rig_from_dict(table, where="here", name="")
     assert steel.material == Material(eta=2.9, k=3.1, roughness_across=0.5)
     table["material"] = {"roughness": 0.5}
-    with pytest.raises(InputError, match=r"\[material\] has an unknown key: .* found roughness"):
+    with pytest.raises(InputError, match=r"field \'material\.roughness\' is not valid: expected no such name"):
         rig_from_dict(table, where="here", name="")
 
 

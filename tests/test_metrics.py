@@ -1,8 +1,6 @@
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -14,25 +12,24 @@ from viewcov.inspection.files import write_grey, write_levels
 from viewcov.inspection.folder import Dataset, InspectionFolder, write_dataset
 from viewcov.inspection.mesh.part import PartSource
 from viewcov.inspection.plan import InspectionPlan, write_plan
+from viewcov.inspection.records import read_record, write_record
 from viewcov.inspection.rig.rig import load_rig
 from viewcov.inspection.viewpoint import Viewpoint
 from viewcov.segmentation import metrics
-from viewcov.segmentation.metrics import NUM_BINS, PixelCounts, ScoreHistogram, image_findings
-from viewcov.segmentation.models import Architecture, SegmentationModel
+from viewcov.segmentation.cards import Architecture, ModelCard, Weights
+from viewcov.segmentation.metrics import NUM_BINS, PixelFigures, ScoreHistogram, image_findings
+from viewcov.segmentation.models import SegmentationModel
+from viewcov.segmentation.options import TestOptions
 
 
 class _NoNetwork:
     """Stands where a network would: predict_image is replaced in these tests."""
 
 
-MODEL = SegmentationModel(
-    name="fake",
-    exposures=(0,),
-    threshold=0.5,
-    architecture=Architecture(),
-    network=_NoNetwork(),  # type: ignore[arg-type]
-    weights_sha256="0" * 64,
+CARD = ModelCard(
+    name="fake", exposures=(0,), threshold=0.5, architecture=Architecture(), weights=Weights(sha256="0" * 64)
 )
+MODEL = SegmentationModel(card=CARD, network=_NoNetwork())  # type: ignore[arg-type]
 
 
 def brute_force_f1(probability: np.ndarray, defective: np.ndarray, threshold: float) -> float:
@@ -61,7 +58,6 @@ def test_the_curve_is_that_of_counting_pixel_by_pixel(pixels: list[tuple[float, 
     for bin_idx in BINS:
         expected = brute_force_f1(probability, defective, bin_idx / NUM_BINS)
         np.testing.assert_allclose(curve[bin_idx - 1], expected)
-        np.testing.assert_allclose(histogram.counts(bin_idx).f1 or 0.0, np.nan_to_num(expected))
     best = histogram.best()
     if best is not None:
         threshold, f1 = best
@@ -79,7 +75,7 @@ def test_sums_over_images_are_those_of_one_large_image() -> None:
         many.add(*image)
     one.add(np.concatenate([p for p, _ in images]), np.concatenate([d for _, d in images]))
     np.testing.assert_array_equal(one.f1_curve(), many.f1_curve())
-    assert one.counts(300) == many.counts(300)
+    assert one.best() == many.best()
 
 
 def test_of_equally_good_thresholds_the_middle_one_is_taken() -> None:
@@ -91,13 +87,13 @@ def test_of_equally_good_thresholds_the_middle_one_is_taken() -> None:
 
 
 def test_ratios_without_a_denominator_are_none() -> None:
-    nothing = PixelCounts(true_positive=0, false_positive=0, false_negative=0, true_negative=9)
+    nothing = PixelFigures.of(np.array([0, 0, 0, 9]))
     assert (nothing.precision, nothing.recall, nothing.f1, nothing.iou) == (None, None, None, None)
-    missed = PixelCounts(true_positive=0, false_positive=0, false_negative=3, true_negative=9)
+    missed = PixelFigures.of(np.array([0, 0, 3, 9]))
     assert (missed.precision, missed.recall, missed.f1, missed.iou) == (None, 0.0, 0.0, 0.0)
-    false = PixelCounts(true_positive=0, false_positive=2, false_negative=0, true_negative=9)
+    false = PixelFigures.of(np.array([0, 2, 0, 9]))
     assert (false.precision, false.recall, false.f1, false.iou) == (0.0, None, 0.0, 0.0)
-    some = PixelCounts(true_positive=3, false_positive=1, false_negative=2, true_negative=9)
+    some = PixelFigures.of(np.array([3, 1, 2, 9]))
     assert (some.precision, some.recall, some.f1, some.iou) == (3 / 4, 3 / 5, 6 / 9, 3 / 6)
 
 
@@ -169,9 +165,11 @@ def test_the_figures_of_a_split_counted_by_hand(tmp_path: Path, monkeypatch: pyt
     dataset = Dataset(root=tmp_path, splits={"a": "test"})
     write_dataset(dataset)
     # The images hold the scores themselves, up to eight bits; 128/255 stands for 0.5.
-    monkeypatch.setattr(metrics, "predict_image", lambda model, image: np.asarray(image, dtype=np.float32))
-    figures: dict[str, Any] = metrics.test_model(MODEL, dataset)
-    assert json.loads(json.dumps(figures)) == figures
+    monkeypatch.setattr(metrics, "predict_image", lambda model, image, options: np.asarray(image, dtype=np.float32))
+    measured = metrics.test_model(MODEL, dataset)
+    write_record(tmp_path / "figures.json", measured)
+    assert read_record(tmp_path / "figures.json", metrics.SegmentationFigures) == measured
+    figures = measured.model_dump(mode="json")
     assert (figures["images"], figures["inspections"], figures["split"]) == (3, 1, "test")
     pixels = figures["pixels"]
     names = ("true_positive", "false_positive", "false_negative", "true_negative")
@@ -200,8 +198,8 @@ def test_without_label_images_the_components_of_the_mask_are_the_defects(
     write_inspection(folder, [mask], numbered=False)
     write_grey(folder.image_path("v0"), np.where(mask > 0, 1.0, 0.0))
     dataset = Dataset(root=tmp_path, splits={"a": "validation"})
-    monkeypatch.setattr(metrics, "predict_image", lambda model, image: np.asarray(image, dtype=np.float32))
-    figures = metrics.test_model(MODEL, dataset, "validation")
+    monkeypatch.setattr(metrics, "predict_image", lambda model, image, options: np.asarray(image, dtype=np.float32))
+    figures = metrics.test_model(MODEL, dataset, TestOptions(split="validation")).model_dump(mode="json")
     assert figures["defects"] == {"count": 2, "found": 2, "recall": 1.0}
     assert figures["instances"] == {"count": 0, "found": 0, "recall": None}
     with pytest.raises(InputError, match="split 'test' has no images"):
@@ -213,6 +211,6 @@ def test_a_label_image_of_another_size_is_named(tmp_path: Path, monkeypatch: pyt
     write_inspection(folder, [np.zeros((8, 8), dtype=np.uint16)])
     write_grey(folder.image_path("v0"), np.zeros((8, 8)))
     write_levels(folder.label_path("v0"), np.zeros((8, 9), dtype=np.uint16))
-    monkeypatch.setattr(metrics, "predict_image", lambda model, image: np.asarray(image, dtype=np.float32))
-    with pytest.raises(InputError, match=r"labels/v0\.png: not as large as its image"):
+    monkeypatch.setattr(metrics, "predict_image", lambda model, image, options: np.asarray(image, dtype=np.float32))
+    with pytest.raises(InputError, match=r"labels/v0\.png: not as large as what it belongs to"):
         metrics.test_model(MODEL, Dataset(root=tmp_path, splits={"a": "test"}))

@@ -25,6 +25,7 @@ PARTS: dict[str, tuple[tuple[float, float, float], set[str]]] = {
     "machined-block-127mm.step": ((127, 63.5, 34.92), set()),
     "machined-block-127mm-inch.stl": ((5, 2.5, 1.375), set()),
     "anc101-block-426mm.stp": ((426.3, 201.5, 190.5), set()),
+    "nist-ctc-01-plate.stp": ((800, 450, 150), {"degenerate-faces"}),
     "nist-ctc-05-hub.stp": ((527.1, 558.8, 482.6), {"degenerate-faces"}),
     "nist-ctc-02-housing.stp": ((680, 860, 400), {"degenerate-faces", "cracks"}),
     "nist-ftc-06-cover.stp": ((304.8, 97.79, 247.6), {"degenerate-faces"}),

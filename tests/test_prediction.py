@@ -14,12 +14,12 @@ from viewcov.inspection.mesh.part import PartSource
 from viewcov.inspection.plan import InspectionPlan, write_plan
 from viewcov.inspection.rig.rig import load_rig
 from viewcov.inspection.viewpoint import Viewpoint
-from viewcov.segmentation.models import Architecture, SegmentationModel, build_network
+from viewcov.segmentation.cards import Architecture, ModelCard, Weights
+from viewcov.segmentation.models import SegmentationModel, build_network
+from viewcov.segmentation.options import PredictionOptions
 from viewcov.segmentation.prediction import predict_image, predict_inspection
 
-TINY = Architecture(
-    encoder_depth=2, decoder_channels=(16, 8), encoder_options={"channels": [8, 16, 16, 16], "stem_width": 8}
-)
+TINY = Architecture(depth=2, decoder_channels=(16, 8), encoder_channels=(8, 16, 16, 16))
 
 
 def make_model(*, exposures: tuple[float, ...] = (0,), seed: int = 0, sha256: str = "1" * 64) -> SegmentationModel:
@@ -30,19 +30,14 @@ def make_model(*, exposures: tuple[float, ...] = (0,), seed: int = 0, sha256: st
         # A new network gives nearly the same probability everywhere: spread it.
         network.segmentation_head[0].bias.zero_()
         network.segmentation_head[0].weight.mul_(20.0)
-    return SegmentationModel(
-        name="tiny",
-        exposures=exposures,
-        threshold=0.5,
-        architecture=TINY,
-        network=network,
-        weights_sha256=sha256,
-    )
+    card = ModelCard(name="tiny", exposures=exposures, threshold=0.5, architecture=TINY, weights=Weights(sha256=sha256))
+    return SegmentationModel(card=card, network=network)
 
 
 def make_inspection(root: Path, num_views: int = 3) -> InspectionFolder:
     folder = InspectionFolder(root)
     rig = load_rig("paper-quarter")
+    rig = dataclasses.replace(rig, camera=dataclasses.replace(rig.camera, width_px=70, height_px=50))
     views = tuple(Viewpoint.looking_at([0, 0, 100 + i], [0, 0, 0], id=f"v{i}") for i in range(num_views))
     source = PartSource(path="builtin:clutch-half", sha256="0" * 64)
     plan = InspectionPlan(part=source, rig=rig, requirements=rig.requirements, viewpoints=views)
@@ -84,10 +79,10 @@ def test_tiles_agree_with_the_whole_image() -> None:
     model = make_model()
     image = np.random.default_rng(0).random((150, 203))
     whole = predict_image(model, image)
-    tiled = predict_image(model, image, tile_px=64, margin_px=48)
+    tiled = predict_image(model, image, PredictionOptions(tile_px=64, margin_px=64))
     np.testing.assert_allclose(tiled, whole, atol=1e-5)
     # Without surroundings the seams show: the margin is what makes them agree.
-    bare = predict_image(model, image, tile_px=64, margin_px=0)
+    bare = predict_image(model, image, PredictionOptions(tile_px=64, margin_px=0))
     assert np.abs(bare - whole).max() > 1e-3
 
 
@@ -144,7 +139,8 @@ def test_predictions_by_other_weights_are_replaced(tmp_path: Path) -> None:
     assert predict_inspection(other, folder) == 3
     assert folder.prediction_path("tiny", "v0").read_bytes() != before
     # A new threshold needs no new predictions, and a card that cannot be read vouches for none.
-    assert predict_inspection(dataclasses.replace(other, threshold=0.25), folder) == 0
+    changed = dataclasses.replace(other, card=other.card.model_copy(update={"threshold": 0.25}))
+    assert predict_inspection(changed, folder) == 0
     card = tmp_path / "predictions" / "tiny" / "model.json"
     assert json.loads(card.read_text())["threshold"] == 0.25
     card.write_text("{")
@@ -162,8 +158,18 @@ def test_a_run_broken_off_between_weights_leaves_no_mixture(tmp_path: Path, monk
     assert not list((tmp_path / "predictions" / "tiny").glob("*.png"))
 
 
-def test_a_missing_image_is_named(tmp_path: Path) -> None:
+def test_a_missing_or_misfit_image_is_named_before_anything_is_touched(tmp_path: Path) -> None:
     folder = make_inspection(tmp_path)
+    predict_inspection(make_model(), folder)
+    before = {path: path.read_bytes() for path in (tmp_path / "predictions").rglob("*.*")}
+    other = make_model(seed=1, sha256="2" * 64)
+    write_grey(folder.image_path("v2"), np.zeros((50, 71)))
+    with pytest.raises(InputError, match=r"images/v2\.png: not as large .* 70 x 50 pixels as the camera"):
+        predict_inspection(other, folder)
+    folder.image_path("v1").write_text("no image")
+    with pytest.raises(InputError, match=r"images/v1\.png: cannot read the image"):
+        predict_inspection(other, folder)
     folder.image_path("v1").unlink()
     with pytest.raises(InputError, match=r"images/v1\.png: no such image"):
-        predict_inspection(make_model(), folder)
+        predict_inspection(other, folder)
+    assert {path: path.read_bytes() for path in (tmp_path / "predictions").rglob("*.*")} == before

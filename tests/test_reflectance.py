@@ -17,6 +17,7 @@ from viewcov.coverage.light.reflectance import (
     reflectance,
     sampled_reflection,
 )
+from viewcov.inspection.rig.light import Emitters
 from viewcov.inspection.rig.material import Material
 from viewcov.inspection.rig.ringlight import RingLight
 
@@ -178,7 +179,8 @@ def test_grey_is_the_sum_over_the_light(ring: RingLight, material: Material) -> 
         return np.stack([(v * axis).sum(axis=1) for axis in (tangents, across, normals)], axis=1)
 
     alpha = np.tile([material.roughness_along, material.roughness_across], (80, 1))
-    for place, emitter, area in zip(samples.points_mm, samples.emitter_idx, samples.area_mm2, strict=True):
+    each = samples.emitters
+    for place, emitter, area in zip(each.points_mm, samples.emitter_idx, each.area_mm2, strict=True):
         arm = pose[:3, :3] @ place + pose[:3, 3] - points
         distance = np.linalg.norm(arm, axis=1)
         light = local(arm)
@@ -262,10 +264,10 @@ def test_samples_are_dense_enough_for_the_highlight(alpha: float) -> None:
     area = np.full(len(dense), RING.area_mm2 / len(dense))
     exact = replace(
         chosen,
-        points_mm=dense,
+        emitters=Emitters.forward(dense, area),
+        alike=(np.arange(len(dense)),),
         num_emitters=1,
         emitter_idx=np.zeros(len(dense), dtype=np.int64),
-        area_mm2=area,
         spacing_mm=np.sqrt(area[0]),
     )
     found, expected = grey(chosen, 12), grey(exact, 1)
@@ -280,11 +282,11 @@ def test_every_sample_shares_the_shadow_of_the_nearest_emitter() -> None:
         samples = light_samples(ring, fine, num_emitters=12, distance_mm=250.0)
         emitters = ring.emitters_mm(12)
         assert samples.num_emitters == len(emitters)
-        assert len(samples.points_mm) > 20 * len(emitters) / 2
-        gap = np.linalg.norm(samples.points_mm[:, None] - emitters, axis=2)
+        assert len(samples.emitters.points_mm) > 20 * len(emitters) / 2
+        gap = np.linalg.norm(samples.emitters.points_mm[:, None] - emitters, axis=2)
         np.testing.assert_array_equal(samples.emitter_idx, gap.argmin(axis=1))
-        assert samples.area_mm2.sum() == pytest.approx(ring.emitting_area_mm2)
-        assert samples.area_mm2.max() <= samples.spacing_mm**2 * (1 + 1e-9)
+        assert samples.emitters.area_mm2.sum() == pytest.approx(ring.emitting_area_mm2)
+        assert samples.emitters.area_mm2.max() <= samples.spacing_mm**2 * (1 + 1e-9)
         # None of the emitters stands for much more of the light than another.
-        shares = np.bincount(samples.emitter_idx, weights=samples.area_mm2, minlength=len(emitters))
+        shares = np.bincount(samples.emitter_idx, weights=samples.emitters.area_mm2, minlength=len(emitters))
         assert shares.max() < 1.5 * shares.min()

@@ -22,14 +22,14 @@ from viewcov.inspection.rig.ringlight import RingLight
 from viewcov.inspection.viewpoint import Viewpoint
 from viewcov.synthesis.defects import Defect
 from viewcov.synthesis.imprint import imprint, refined_for
-from viewcov.synthesis.render import Sensor, label_image, open_scene, render_view
+from viewcov.synthesis.options import Sensor
+from viewcov.synthesis.render import label_image, open_scene, read_out, render_view
 from viewcov.synthesis.scene import (
     VARIANTS,
     InspectionScene,
     SceneSurface,
     renderer_name,
     renderer_variant,
-    ring_mesh,
 )
 from viewcov.synthesis.textures import sample_finish
 
@@ -133,7 +133,7 @@ def test_images_do_not_depend_on_what_was_rendered_before() -> None:
     camera = small_camera()
     views = [Viewpoint.looking_at([0.0, 20.0 * k, 250.0], [0, 0, 0], id=f"v{k}") for k in range(3)]
     part = box_part()
-    lays, finish = face_lays(part), sample_finish(np.random.default_rng(0), mm_per_px=0.5)
+    lays, finish = face_lays(part), sample_finish(np.random.default_rng(0), METAL, mm_per_px=0.5)
     made = imprint(part, (), refined_for(part, (), mm_per_px=0.5, lays=lays))
 
     def images(order: list[int]) -> dict[int, np.ndarray]:
@@ -149,7 +149,7 @@ def test_images_do_not_depend_on_what_was_rendered_before() -> None:
 
 def test_twin_without_displacement_is_the_same_image_and_dents_change_it_where_they_are() -> None:
     part, camera = box_part(), small_camera()
-    lays, finish = face_lays(part), sample_finish(np.random.default_rng(1), mm_per_px=0.5)
+    lays, finish = face_lays(part), sample_finish(np.random.default_rng(1), METAL, mm_per_px=0.5)
     defects = (dent(1, (8.0, -5.0, 5.0), (0, 0, 1)),)
     mesh = refined_for(part, defects, mm_per_px=0.5, lays=lays)
     view = Viewpoint.looking_at([0.0, 0.0, 255.0], [0, 0, 5.0], id="v")
@@ -210,7 +210,7 @@ def test_a_clamp_hides_the_part_and_its_defects_and_the_table_lies_behind(tmp_pa
     toward /= -toward[..., 2:]
     aside = np.abs((view.center_mm + (255.0 - 26.0) * toward)[..., :2] - (12.0, 6.0)).max(axis=-1)
     x_mm, y_mm = np.moveaxis((view.center_mm + 250.0 * toward)[..., :2], -1, 0)
-    lays, finish = face_lays(part), sample_finish(np.random.default_rng(1), mm_per_px=0.5)
+    lays, finish = face_lays(part), sample_finish(np.random.default_rng(1), METAL, mm_per_px=0.5)
     bare, held = (
         open_scene(made, lays, finish, replace(rig_with(camera), fixture=some), num_samples=16).render(
             view.world_from_camera, seed=1
@@ -298,28 +298,29 @@ def test_light_is_in_units_of_full_scale() -> None:
 def test_sensor_noise_is_shot_and_read_noise() -> None:
     sensor = Sensor(full_well=10_000.0, read_noise=8.0)
     for level in (0.1, 0.5):
-        read = sensor.read_out(np.full((400, 400), level, dtype=np.float32), np.random.default_rng(0))
+        read = read_out(np.full((400, 400), level, dtype=np.float32), sensor, np.random.default_rng(0))
         sigma = np.sqrt(level * 10_000 + 64) / 10_000
         assert read.mean() == pytest.approx(level, abs=4 * sigma / 400)
         assert read.std() == pytest.approx(sigma, rel=0.01)
-    dark = sensor.read_out(np.zeros((100, 100), dtype=np.float32), np.random.default_rng(0))
+    dark = read_out(np.zeros((100, 100), dtype=np.float32), sensor, np.random.default_rng(0))
     assert dark.min() == 0.0
-    assert sensor.read_out(np.full((10, 10), 3.0, dtype=np.float32), np.random.default_rng(0)).max() <= 1.0
+    assert read_out(np.full((10, 10), 3.0, dtype=np.float32), sensor, np.random.default_rng(0)).max() <= 1.0
 
 
 def test_ring_mesh_faces_the_part_and_has_the_rings_area() -> None:
     ring = RingLight(inner_radius_mm=40.0, outer_radius_mm=60.0, offset_mm=-3.0)
-    vertices, faces = ring_mesh(ring)
+    vertices, faces, weights = ring.mesh()
+    np.testing.assert_array_equal(weights, np.ones(len(faces)))
     np.testing.assert_allclose(triangle_normals(vertices[faces]), np.broadcast_to([0, 0, 1], (len(faces), 3)))
     # A polygon of 64 sides lacks 0.16 % of the disc.
     assert triangle_areas(vertices[faces]).sum() == pytest.approx(ring.area_mm2, rel=2e-3)
     assert (vertices[:, 2] == -3.0).all()
     leds = replace(ring, kind="led", led_count=12)
-    vertices, faces = ring_mesh(leds)
+    vertices, faces, _ = leds.mesh()
     np.testing.assert_allclose(triangle_normals(vertices[faces]), np.broadcast_to([0, 0, 1], (len(faces), 3)))
     assert triangle_areas(vertices[faces]).sum() == pytest.approx(12 * np.pi * 10.0**2, rel=2e-3)
     with pytest.raises(InputError, match="Lambertian"):
-        ring_mesh(replace(leds, led_exponent=4.0))
+        InspectionScene([plate((0, 0, 250.0), 5.0)], small_camera(), replace(leds, led_exponent=4.0), num_samples=1)
 
 
 def test_strong_distortion_is_refused() -> None:

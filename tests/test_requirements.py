@@ -36,7 +36,7 @@ from viewcov.inspection.rig.requirements import Requirements
     ],
 )
 def test_impossible_requirements_are_refused_by_the_name_of_the_field(field: str, value: object) -> None:
-    with pytest.raises(ValueError, match=rf"requirements\.{field} must"):
+    with pytest.raises(ValueError, match=rf"\b{field}\b"):
         Requirements(**{field: value})  # type: ignore[arg-type]
 
 
@@ -56,7 +56,7 @@ def test_grey_is_not_limited_unless_asked_for() -> None:
     assert not Requirements().limits_grey
     assert Requirements(min_grey=0.02).limits_grey
     assert Requirements(max_grey=0.98).limits_grey
-    with pytest.raises(ValueError, match=r"requirements\.max_grey must be a finite number above 0\.5, got 0\.4"):
+    with pytest.raises(ValueError, match=r"max_grey above min_grey = 0\.5, not 0\.4"):
         Requirements(min_grey=0.5, max_grey=0.4)
     # TOML and JSON have lists; whole stops are stops.
     assert Requirements(exposures=[0, 1]).exposures == (0.0, 1.0)  # type: ignore[arg-type]

@@ -69,24 +69,24 @@ def test_a_written_rig_loads(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        (VALID + "led_cuont = 12", r"\[ring_light\] has an unknown key: .* found led_cuont"),
-        (VALID + "[lens]\nx = 1", "unknown table: .* found lens"),
-        (VALID.replace("[camera]", "[body]\n[camara]"), "unknown table: .* found camara"),
-        (VALID.split("[ring_light]")[0], r"table missing: expected \[ring_light\]"),
-        ("", r"table missing: expected \[camera\], found tables none"),
-        ("camera = 3\n[ring_light]", r"\[camera\] is not a table"),
-        (VALID.replace("width_px = 640", "width_px = 4"), r"camera\.width_px must"),
-        (VALID.replace("width_px = 640", "width_px = inf"), r"camera\.width_px must"),
-        (VALID.replace("width_px = 640", "width_px = 1979-05-27"), r"camera\.width_px must"),
-        (VALID.replace("width_px = 640", "width_px = [640, 480]"), r"camera\.width_px must"),
-        (VALID.replace("width_px = 640", ""), r"\[camera\] is not valid: .*width_px"),
-        (VALID.replace("focal_length_mm = 16.0", 'focal_length_mm = "16"'), r"camera\.focal_length_mm must"),
-        (VALID.replace("f_number = 4.0", "f_number = nan"), r"camera\.f_number must"),
-        (VALID.replace("[-0.1, 0.01, 0, 0, 0]", "[[1], 2, 3, 4, 5]"), r"camera\.distortion must"),
-        (VALID.replace('"led"', "[1]"), r"ring_light\.kind must"),
-        (VALID + "[body]\nradius_mm = -1.0", r"body\.radius_mm must"),
-        (VALID + "[body]\nclearance_mm = nan", r"body\.clearance_mm must"),
-        (VALID + "[requirements]\nmax_incidence_deg = 95", r"requirements\.max_incidence_deg must"),
+        (VALID + "led_cuont = 12", r"field 'ring_light\.led_cuont' is not valid: expected no such name"),
+        (VALID + "[lens]\nx = 1", "field 'lens' is not valid: expected no such name"),
+        (VALID.replace("[camera]", "[body]\n[camara]"), r"field 'camera' is missing.*\(and 1 more\)"),
+        (VALID.split("[ring_light]")[0], "field 'ring_light' is missing"),
+        ("", "field 'camera' is missing"),
+        ("camera = 3\n[ring_light]", "field 'camera' is not valid"),
+        (VALID.replace("width_px = 640", "width_px = 4"), r"field 'camera\.width_px"),
+        (VALID.replace("width_px = 640", "width_px = inf"), r"field 'camera\.width_px"),
+        (VALID.replace("width_px = 640", "width_px = 1979-05-27"), r"field 'camera\.width_px"),
+        (VALID.replace("width_px = 640", "width_px = [640, 480]"), r"field 'camera\.width_px"),
+        (VALID.replace("width_px = 640", ""), r"field 'camera\.width_px' is missing"),
+        (VALID.replace("focal_length_mm = 16.0", 'focal_length_mm = "16"'), r"field 'camera\.focal_length_mm"),
+        (VALID.replace("f_number = 4.0", "f_number = nan"), r"field 'camera\.f_number"),
+        (VALID.replace("[-0.1, 0.01, 0, 0, 0]", "[[1], 2, 3, 4, 5]"), r"field 'camera\.distortion"),
+        (VALID.replace('"led"', "[1]"), r"field 'ring_light\.kind"),
+        (VALID + "[body]\nradius_mm = -1.0", r"field 'body\.radius_mm"),
+        (VALID + "[body]\nclearance_mm = nan", r"field 'body\.clearance_mm"),
+        (VALID + "[requirements]\nmax_incidence_deg = 95", r"field 'requirements\.max_incidence_deg"),
         ("[camera\nwidth", "not a TOML file"),
         ("\x00\x01", "not a TOML file"),
     ],
@@ -111,7 +111,7 @@ def test_files_that_are_no_text_or_not_there(tmp_path: Path) -> None:
 def test_nested_tables_in_place_of_values() -> None:
     table: dict[str, Any] = tomllib.loads(VALID)
     table["camera"]["f_number"] = {"value": 4}
-    with pytest.raises(InputError, match=r"camera\.f_number must"):
+    with pytest.raises(InputError, match=r"field 'camera\.f_number"):
         rig_from_dict(table, where="plan.json", name="rig")
 
 

@@ -73,5 +73,5 @@ def test_area() -> None:
     ],
 )
 def test_impossible_lights_are_refused_by_the_name_of_the_field(field: str, value: object) -> None:
-    with pytest.raises(ValueError, match=rf"ring_light\.{field} must"):
+    with pytest.raises(ValueError, match=rf"\b{field}\b"):
         replace(RING, **{field: value})  # type: ignore[arg-type]

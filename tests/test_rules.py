@@ -7,15 +7,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from viewcov.coverage.effective.evidence import CLAMP, RELIABILITY, Evidence
+from viewcov.coverage.effective.evidence import Evidence
 from viewcov.coverage.effective.rules import (
+    CLAMP,
+    RELIABILITY,
     RULES,
-    fuse,
-    fuse_dempster_shafer,
+    Sum,
+    Sums,
     fuse_log_odds,
-    fuse_max,
-    fuse_mean,
-    fuse_noisy_or,
+    fusion_rule,
 )
 
 views = st.lists(st.tuples(st.floats(0.0, 1.0), st.floats(0.01, 1.0)), min_size=1, max_size=12)
@@ -36,7 +36,7 @@ def logit(p: float) -> float:
 @given(views)
 def test_unseen_is_nan_and_seen_is_a_probability(says: list[tuple[float, float]]) -> None:
     for rule in RULES:
-        fused = fuse(evidence_of(says), rule)
+        fused = evidence_of(says).fused(rule)
         assert fused.dtype == np.float32
         assert np.isnan(fused[0])
         assert 0.0 <= fused[1] <= 1.0
@@ -44,26 +44,27 @@ def test_unseen_is_nan_and_seen_is_a_probability(says: list[tuple[float, float]]
 
 def test_a_view_without_weight_says_nothing() -> None:
     for rule in RULES:
-        assert np.isnan(fuse(evidence_of([(0.9, 0.0)]), rule)).all()
+        assert np.isnan(evidence_of([(0.9, 0.0)]).fused(rule)).all()
 
 
 @given(views)
 def test_max_mean_and_noisy_or_by_their_definitions(says: list[tuple[float, float]]) -> None:
     p, w = np.array(says).T
     evidence = evidence_of(says)
-    assert fuse_max(evidence)[1] == pytest.approx((w * p).max(), rel=1e-6)
-    assert fuse_mean(evidence)[1] == pytest.approx((w * p).sum() / w.sum(), rel=1e-6)
-    assert fuse_noisy_or(evidence)[1] == pytest.approx(1 - np.prod(1 - np.minimum(w * p, 1 - CLAMP)), abs=1e-6)
+    assert evidence.fused("max")[1] == pytest.approx((w * p).max(), rel=1e-6)
+    assert evidence.fused("mean")[1] == pytest.approx((w * p).sum() / w.sum(), rel=1e-6)
+    assert evidence.fused("noisy_or")[1] == pytest.approx(1 - np.prod(1 - np.minimum(w * p, 1 - CLAMP)), abs=1e-6)
 
 
 @given(st.floats(CLAMP, 1 - CLAMP))
 def test_log_odds_of_one_view_give_back_its_probability(p: float) -> None:
-    assert fuse_log_odds(evidence_of([(p, 1.0)]))[1] == pytest.approx(p, abs=1e-6)
+    assert evidence_of([(p, 1.0)]).fused("log_odds")[1] == pytest.approx(p, abs=1e-6)
 
 
 @given(st.lists(st.floats(0.05, 0.95), min_size=1, max_size=6), st.floats(0.02, 0.98), st.floats(0.1, 0.9))
 def test_log_odds_of_independent_views_are_bayes_rule(ps: list[float], prior: float, train_prior: float) -> None:
-    fused = fuse_log_odds(evidence_of([(p, 1.0) for p in ps]), prior=prior, train_prior=train_prior, dependence=0.0)
+    sums = evidence_of([(p, 1.0) for p in ps]).sums
+    fused = fuse_log_odds(sums, train_prior, prior=prior, dependence=0.0)
     defect, clean = prior, 1 - prior
     for p in ps:  # A calibrated p stands for likelihoods p / train_prior and (1 - p) / (1 - train_prior).
         defect *= p / train_prior
@@ -73,17 +74,17 @@ def test_log_odds_of_independent_views_are_bayes_rule(ps: list[float], prior: fl
 
 
 def test_fully_dependent_views_count_as_one() -> None:
-    evidence = evidence_of([(0.8, 1.0)] * 20)
-    assert fuse_log_odds(evidence, dependence=1.0)[1] == pytest.approx(0.8, abs=1e-6)
+    sums = evidence_of([(0.8, 1.0)] * 20).sums
+    assert fuse_log_odds(sums, dependence=1.0)[1] == pytest.approx(0.8, abs=1e-6)
     # At 0.3, 20 alike views count as 20 / (1 + 19 * 0.3) = 2.985.
     expected = 1 / (1 + np.exp(-20 / 6.7 * logit(0.8)))
-    assert fuse_log_odds(evidence, prior=0.5, train_prior=0.5, dependence=0.3)[1] == pytest.approx(expected, abs=1e-6)
+    assert fuse_log_odds(sums, 0.5, dependence=0.3)[1] == pytest.approx(expected, abs=1e-6)
 
 
 def test_a_defect_hidden_from_most_views_survives_in_max_but_not_in_mean() -> None:
     evidence = evidence_of([(0.9, 1.0)] + [(0.05, 1.0)] * 9)
-    assert fuse_max(evidence)[1] == pytest.approx(0.9)
-    assert fuse_mean(evidence)[1] == pytest.approx(0.135, abs=1e-6)
+    assert evidence.fused("max")[1] == pytest.approx(0.9)
+    assert evidence.fused("mean")[1] == pytest.approx(0.135, abs=1e-6)
 
 
 def dempster(first: dict[str, float], second: dict[str, float]) -> dict[str, float]:
@@ -107,36 +108,36 @@ def test_dempster_shafer_equals_the_rule_applied_view_by_view(says: list[tuple[f
     for p, w in says:
         r = RELIABILITY * w
         fused = dempster(fused, {"d": r * p, "c": r * (1 - p), "dc": 1 - r})
-    assert fuse_dempster_shafer(evidence_of(says))[1] == pytest.approx(fused["d"], abs=1e-6)
+    assert evidence_of(says).fused("dempster_shafer")[1] == pytest.approx(fused["d"], abs=1e-6)
 
 
 def test_dempster_shafer_does_not_underflow() -> None:
-    assert fuse_dempster_shafer(evidence_of([(1.0, 1.0)] * 1000))[1] == pytest.approx(1.0)
-    assert fuse_dempster_shafer(evidence_of([(0.0, 1.0)] * 1000))[1] == pytest.approx(0.0)
-    assert fuse_dempster_shafer(evidence_of([(0.0, 1.0), (1.0, 1.0)] * 500))[1] == pytest.approx(0.5, abs=1e-3)
+    assert evidence_of([(1.0, 1.0)] * 1000).fused("dempster_shafer")[1] == pytest.approx(1.0)
+    assert evidence_of([(0.0, 1.0)] * 1000).fused("dempster_shafer")[1] == pytest.approx(0.0)
+    assert evidence_of([(0.0, 1.0), (1.0, 1.0)] * 500).fused("dempster_shafer")[1] == pytest.approx(0.5, abs=1e-3)
 
 
 @given(views, st.floats(0.0, 1.0))
 def test_a_more_suspicious_view_never_lowers_a_rule(says: list[tuple[float, float]], p: float) -> None:
     more = [(max(p, says[0][0]), says[0][1]), *says[1:]]
     for rule in RULES:
-        assert fuse(evidence_of(more), rule)[1] >= fuse(evidence_of(says), rule)[1] - 1e-6
+        assert evidence_of(more).fused(rule)[1] >= evidence_of(says).fused(rule)[1] - 1e-6
 
 
 def test_wrong_arguments_are_refused() -> None:
     evidence = evidence_of([(0.5, 1.0)])
     with pytest.raises(ValueError, match="rule must be one of max, mean"):
-        fuse(evidence, "median")  # type: ignore[arg-type]
+        evidence.fused("median")
     with pytest.raises(ValueError, match="prior must lie in"):
-        fuse_log_odds(evidence, prior=0.0)
+        fuse_log_odds(evidence.sums, prior=0.0)
     with pytest.raises(ValueError, match="dependence must lie in"):
-        fuse_log_odds(evidence, dependence=1.5)
+        fuse_log_odds(evidence.sums, dependence=1.5)
 
 
 @pytest.mark.parametrize("base_rate", [0.005, 0.02, 0.3])
 def test_views_that_say_the_base_rate_change_nothing(base_rate: float) -> None:
-    one = fuse(evidence_of([(0.9, 1.0)]), "log_odds", base_rate=base_rate)[1]
-    dependent = fuse(evidence_of([(0.9, 1.0)] + [(base_rate, 1.0)] * 5), "log_odds", base_rate=base_rate)[1]
+    one = evidence_of([(0.9, 1.0)]).fused("log_odds", base_rate=base_rate)[1]
+    dependent = evidence_of([(0.9, 1.0)] + [(base_rate, 1.0)] * 5).fused("log_odds", base_rate=base_rate)[1]
     assert one == pytest.approx(0.9, abs=1e-6)
     # Only the correction for dependence, n / (1 + 0.1 (n - 1)) by n, shrinks the evidence of the one view.
     gain = (logit(0.9) - logit(base_rate)) / 1.5
@@ -147,3 +148,19 @@ def test_base_rate_is_the_weighted_mean_of_what_views_say() -> None:
     evidence = evidence_of([(0.2, 1.0), (0.8, 0.5)])
     assert evidence.base_rate == pytest.approx((0.2 + 0.4) / 1.5)
     assert Evidence.empty(3).base_rate == 0.5
+
+
+def test_a_rule_from_outside_brings_its_own_sums(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("viewcov.coverage.effective.rules.RULES", dict(RULES))
+    before = set(Evidence.empty(1).sums)
+
+    @fusion_rule("least", Sum(name="least_doubt", of=lambda p, w: 1.0 - p, join=np.maximum))
+    def fuse_least(sums: Sums, base_rate: float) -> np.ndarray:
+        return 1.0 - sums["least_doubt"]
+
+    evidence = evidence_of([(0.5, 1.0), (0.25, 0.5), (0.9, 0.1)])
+    assert set(evidence.sums) - before == {"least_doubt"}
+    with pytest.raises(ValueError, match="must be new, got 'least'"):
+        fusion_rule("least")
+    with pytest.raises(ValueError, match="must be new, got 'max_p'"):
+        fusion_rule("other", Sum(name="max_p", of=lambda p, w: p))

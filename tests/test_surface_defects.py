@@ -13,17 +13,20 @@ from hypothesis import strategies as st
 
 from viewcov.coverage.effective.defects import SurfaceDefect, adjacency_of, dilated, find_defects, label_components
 from viewcov.coverage.effective.evidence import EvidenceTable
+from viewcov.coverage.effective.figures import DefectCounts
 from viewcov.coverage.effective.matching import (
-    DefectCounts,
+    THRESHOLDS,
+    best_threshold,
+    fused_f1,
     match_defects,
     match_single_views,
-    pick_single_view_threshold,
-    pick_threshold,
+    single_view_f1,
     view_probability,
 )
-from viewcov.coverage.effective.truth import PlantedDefect, SurfaceTruth, truth_from_samples
+from viewcov.coverage.effective.truth import SurfaceTruth, truth_from_samples
 from viewcov.inspection.mesh.part import Part, PartSource
 from viewcov.inspection.mesh.surface import Surface, cut_surface
+from viewcov.inspection.planted import PlantedDefect
 
 SIDE = 12
 """Cells along each side; cell (row, column) has elements 2 k and 2 k + 1 with k = row * SIDE + column."""
@@ -68,7 +71,7 @@ def truth_of(*defects: list[tuple[int, int]]) -> SurfaceTruth:
         PlantedDefect(
             id=number,
             kind="dent",
-            center_mm=np.array([places[0][1] + 0.5, places[0][0] + 0.5, 0.0]),
+            center_mm=(places[0][1] + 0.5, places[0][0] + 0.5, 0.0),
             size_mm=1.0,
             depth_mm=0.1,
             width_mm=1.0,
@@ -106,13 +109,13 @@ def table_of(views: dict[str, np.ndarray], *, weight: float = 1.0) -> EvidenceTa
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.integers(0, 2**32 - 1), st.floats(0.2, 0.8), st.floats(0.0, 1.0), st.floats(0.0, 4.0))
-def test_components_equal_those_of_networkx(seed: int, low: float, gap: float, min_area: float) -> None:
+@given(st.integers(0, 2**32 - 1), st.floats(0.2, 0.8), st.floats(0.0, 1.0))
+def test_components_equal_those_of_networkx(seed: int, low: float, gap: float) -> None:
     rng = np.random.default_rng(seed)
     p = rng.random(SURFACE.num_elements)
     p[rng.random(len(p)) < 0.1] = np.nan
     high = low + gap * (1 - low)
-    label = label_components(SURFACE, p, high=high, low=low, min_area_mm2=min_area, adjacency=GRAPH)
+    label = label_components(SURFACE, p, high=high, low=low, adjacency=GRAPH)
 
     # By definition: elements that share two corners, brute force.
     corners = [set(face) for face in SURFACE.faces.tolist()]
@@ -120,11 +123,7 @@ def test_components_equal_those_of_networkx(seed: int, low: float, gap: float, m
     graph = nx.Graph()
     graph.add_nodes_from(above)
     graph.add_edges_from((a, b) for a, b in itertools.combinations(above, 2) if len(corners[a] & corners[b]) == 2)
-    expected = {
-        frozenset(component)
-        for component in nx.connected_components(graph)
-        if max(p[list(component)]) >= high and 0.5 * len(component) >= min_area * (1 - 1e-9)
-    }
+    expected = {frozenset(component) for component in nx.connected_components(graph) if max(p[list(component)]) >= high}
     got = {frozenset(np.flatnonzero(label == number).tolist()) for number in range(label.max() + 1)}
     assert got == expected
 
@@ -156,10 +155,10 @@ def test_unseen_elements_connect_nothing() -> None:
     assert len(found(p)) == 1
 
 
-def test_defects_are_numbered_by_evidence_and_small_ones_dropped() -> None:
+def test_defects_are_numbered_by_evidence() -> None:
     p = probability(at=[([(1, 1)], 0.95), ([(5, 5), (5, 6)], 0.8), ([(9, 9)], 0.6)])
     assert [d.max_probability for d in found(p)] == pytest.approx([0.8, 0.95, 0.6])
-    assert [d.id for d in found(p, min_area_mm2=2.0)] == [1]
+    assert [d.id for d in found(p)] == [1, 2, 3]
     assert found(p, high=0.99) == ()
     with pytest.raises(ValueError, match="low must be at most high"):
         found(p, low=0.6)
@@ -173,7 +172,9 @@ def test_supporting_views_are_those_that_show_the_defect_strongest_first() -> No
     views = {"weak": weak, "strong": strong, "blind": blind, "elsewhere": elsewhere, "away": away}
     defects = find_defects(SURFACE, strong, high=0.5, low=0.3, table=table_of(views), adjacency=GRAPH)
     assert [d.views for d in defects] == [("strong", "weak")]
-    json.dumps(defects[0].to_json(), allow_nan=False)
+    figures = defects[0].figures(true=True)
+    assert figures.true
+    assert "element_idx" not in json.loads(figures.model_dump_json())
 
 
 def test_dilation_adds_elements_over_edges_only() -> None:
@@ -196,7 +197,7 @@ def test_one_of_each() -> None:
     np.testing.assert_allclose(match.planted_overlap, [0.75, 0.0])
     assert match.counts == DefectCounts(num_planted=2, num_found=1, num_detections=2, num_true=1)
     assert (match.counts.precision, match.counts.recall, match.counts.f1) == (0.5, 0.5, 0.5)
-    assert match.to_json()["missed_ids"] == [2]
+    assert match.figures.missed_ids == (2,)
 
 
 def test_several_detections_of_one_defect_count_it_once() -> None:
@@ -230,8 +231,7 @@ def test_a_detection_beside_the_defect_is_within_tolerance_and_two_away_is_not()
 def test_figures_without_anything_to_count() -> None:
     clean, nothing = truth_of(), found(np.zeros(SURFACE.num_elements))
     counts = match_defects(nothing, clean, SURFACE, adjacency=GRAPH).counts
-    assert np.isnan([counts.precision, counts.recall, counts.f1]).all()
-    assert counts.to_json()["f1"] is None
+    assert (counts.precision, counts.recall, counts.f1) == (None, None, None)
     alarm = match_defects(found(probability(at=[([(1, 1)], 0.9)])), clean, SURFACE, adjacency=GRAPH).counts
     assert (alarm.precision, alarm.f1) == (0.0, 0.0)
     missed = match_defects(nothing, truth_of([(1, 1)]), SURFACE, adjacency=GRAPH).counts
@@ -289,12 +289,12 @@ def test_single_views_are_measured_by_what_they_see_and_by_all() -> None:
     assert views.in_view[1] == DefectCounts(num_planted=2, num_detections=2)
     assert views.in_view[2] == DefectCounts()
     assert [c.num_planted for c in views.of_all] == [4, 4, 4]
-    figures = views.to_json()
-    assert figures["in_view"]["best"]["view"] == "upper"
-    assert figures["in_view"]["mean"]["f1"] == pytest.approx(0.5)  # "away" has no figure.
+    figures = views.figures
+    assert figures.in_view.best.view == "upper"
+    assert figures.in_view.mean.f1 == pytest.approx(0.5)  # "away" has no figure.
     # Of all planted, "upper" has recall 1/2 and precision 1; the others find nothing.
-    assert figures["of_all"]["mean"]["f1"] == pytest.approx((2 / 3 + 0 + 0) / 3)
-    json.dumps(figures, allow_nan=False)
+    assert figures.of_all.mean.f1 == pytest.approx((2 / 3 + 0 + 0) / 3)
+    assert type(figures).model_validate_json(figures.model_dump_json()) == figures
 
 
 def test_views_without_weight_see_nothing() -> None:
@@ -305,13 +305,16 @@ def test_views_without_weight_see_nothing() -> None:
 def test_the_picked_threshold_parts_defects_from_noise() -> None:
     truth = truth_of([(2, 2), (2, 3)], [(9, 9)])
     p = probability(at=[([(2, 2), (2, 3)], 0.8), ([(9, 9)], 0.75), ([(6, 2)], 0.3), ([(6, 9)], 0.35)])
-    choice = pick_threshold(SURFACE, [p, p], [truth, truth], adjacency=GRAPH)
-    assert 0.35 < choice.high <= 0.75
-    assert choice.low == pytest.approx(choice.high / 2)
-    assert choice.counts.f1 == 1.0
+    curve = fused_f1(SURFACE, [p, p], [truth, truth], adjacency=GRAPH)
+    high = best_threshold([curve])
+    assert 0.35 < high <= 0.75
+    assert max(curve) == 1.0
     # The middle of the equally good thresholds, not the first.
-    good = [t for t, f1 in zip(choice.thresholds, choice.f1, strict=True) if f1 == 1.0]
-    assert choice.high == good[(len(good) - 1) // 2]
-    single = pick_single_view_threshold(SURFACE, [table_of({"a": p})], [truth], adjacency=GRAPH)
-    assert single.high == choice.high
-    json.dumps(choice.to_json(), allow_nan=False)
+    good = [t for t, f1 in zip(THRESHOLDS, curve, strict=True) if f1 == 1.0]
+    assert high == good[(len(good) - 1) // 2]
+    single = single_view_f1(SURFACE, [table_of({"a": p})], [truth], adjacency=GRAPH)
+    assert best_threshold([single]) == high
+    # Over two parts the mean counts: what the other part spoils is not picked.
+    spoilt = np.where(np.array(THRESHOLDS) >= high, 0.0, 1.0)
+    assert best_threshold([curve, spoilt]) == max(t for t in good if t < high) or len(good) > 3
+    assert best_threshold([np.full(len(THRESHOLDS), np.nan)]) == THRESHOLDS[(len(THRESHOLDS) - 1) // 2]

@@ -19,24 +19,28 @@ from viewcov.inspection.rig.camera import Camera
 from viewcov.inspection.rig.rig import load_rig
 from viewcov.inspection.viewpoint import Viewpoint
 from viewcov.segmentation import training
-from viewcov.segmentation.crops import CropOptions
 from viewcov.segmentation.metrics import test_model as model_figures
-from viewcov.segmentation.models import Architecture, load_model
-from viewcov.segmentation.options import TrainingOptions, learning_rate_at
+from viewcov.segmentation.models import load_model
+from viewcov.segmentation.options import TestOptions, TrainingOptions, learning_rate_at
 from viewcov.segmentation.training import train_model
 
-TINY = Architecture(
-    encoder_depth=2, decoder_channels=(16, 8), encoder_options={"channels": [8, 16, 16, 16], "stem_width": 8}
-)
 SHORT = TrainingOptions(
-    num_steps=12,
+    name="tiny",
+    seed=3,
+    steps=12,
     batch=4,
     learning_rate=1e-2,
     validate_every=4,
-    num_threads=1,  # Tiny networks gain nothing from a second one.
-    crops=CropOptions(crop_px=32),
-    architecture=TINY,
+    threads=1,  # Tiny networks gain nothing from a second one.
+    crop_px=32,
+    depth=2,
+    decoder_channels=(16, 8),
+    encoder_channels=(16, 16, 16, 16),
 )
+
+
+def changed(options: TrainingOptions = SHORT, **values: object) -> TrainingOptions:
+    return TrainingOptions(**{**options.model_dump(), **values})
 
 
 def write_discs(folder: InspectionFolder, num_views: int, rng: np.random.Generator, *, num_discs: int) -> None:
@@ -78,7 +82,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
 @pytest.fixture(scope="module")
 def undisturbed(dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("undisturbed")
-    train_model(dataset, out, name="tiny", seed=3, options=SHORT)
+    train_model(dataset, out, SHORT)
     return out
 
 
@@ -88,28 +92,29 @@ def weights_of(folder: Path) -> str:
 
 def test_bright_discs_are_learnt(tmp_path: Path) -> None:
     dataset = make_dataset(tmp_path, num_views=8)
-    options = dataclasses.replace(SHORT, num_steps=120, batch=8, validate_every=40)
-    model = train_model(dataset, tmp_path / "model", name="discs", exposures=(0, 1), seed=1, options=options)
-    figures = model_figures(model, dataset, "test")
-    assert figures["pixels"]["f1"] > 0.8
-    assert figures["defects"]["recall"] > 0.8
-    training_figures = model.card["training"]["figures"]
-    losses = [entry["loss"] for entry in training_figures["history"]]
+    options = changed(name="discs", exposures=(0, 1), seed=1, steps=120, batch=8, validate_every=40)
+    model = train_model(dataset, tmp_path / "model", options)
+    figures = model_figures(model, dataset)
+    assert (figures.pixels.f1 or 0) > 0.8
+    assert (figures.defects.recall or 0) > 0.8
+    training_figures = model.card.figures
+    assert training_figures is not None
+    losses = [entry.loss for entry in training_figures.history]
     assert losses[-1] < losses[0] / 3
     assert 0 < model.threshold < 1
     assert not (tmp_path / "model" / "checkpoint").exists()
     # The threshold in the card is the one of the stored weights, so the figures can be found again.
-    again = model_figures(model, dataset, "validation")
-    assert again["pixels"]["f1"] == pytest.approx(training_figures["validation_f1"], abs=1e-12)
-    assert again["pixels"]["f1_max_threshold"] == model.threshold
+    again = model_figures(model, dataset, TestOptions(split="validation"))
+    assert again.pixels.f1 == pytest.approx(training_figures.validation_f1, abs=1e-12)
+    assert again.pixels.f1_max_threshold == model.threshold
 
 
 def test_the_same_seed_gives_the_same_weights_and_another_seed_others(
     dataset: Dataset, undisturbed: Path, tmp_path: Path
 ) -> None:
-    train_model(dataset, tmp_path / "same", name="tiny", seed=3, options=SHORT)
+    train_model(dataset, tmp_path / "same", SHORT)
     assert weights_of(tmp_path / "same") == weights_of(undisturbed)
-    train_model(dataset, tmp_path / "other", name="tiny", seed=4, options=SHORT)
+    train_model(dataset, tmp_path / "other", changed(seed=4))
     assert weights_of(tmp_path / "other") != weights_of(undisturbed)
 
 
@@ -125,7 +130,7 @@ def test_a_run_broken_off_at_a_checkpoint_ends_with_the_same_weights(
 ) -> None:
     from viewcov.segmentation import checkpoints
 
-    name = "write_json" if after == "tensors" else "write_checkpoint"
+    name = "write_record" if after == "tensors" else "write_checkpoint"
     owner = checkpoints if after == "tensors" else training
     real, calls = getattr(owner, name), []
 
@@ -141,12 +146,14 @@ def test_a_run_broken_off_at_a_checkpoint_ends_with_the_same_weights(
     with monkeypatch.context() as patch:
         patch.setattr(owner, name, broken)
         with pytest.raises(KeyboardInterrupt):
-            train_model(dataset, tmp_path, name="tiny", seed=3, options=SHORT)
+            train_model(dataset, tmp_path, SHORT)
     assert not (tmp_path / "model.json").exists()
-    train_model(dataset, tmp_path, name="tiny", seed=3, options=SHORT)
+    train_model(dataset, tmp_path, SHORT)
     assert weights_of(tmp_path) == weights_of(undisturbed)
-    ours, theirs = (load_model(folder).card["training"] for folder in (tmp_path, undisturbed))
-    assert ours["figures"]["history"] == theirs["figures"]["history"]
+    ours, theirs = (load_model(folder).card.figures for folder in (tmp_path, undisturbed))
+    assert ours is not None
+    assert theirs is not None
+    assert ours.history == theirs.history
 
 
 def test_a_killed_process_is_taken_up_with_the_same_weights(
@@ -165,12 +172,12 @@ def killed(*args, **kwargs):
 training.probability_map = killed
 root = space["Path"]({str(dataset.root)!r})
 dataset = space["Dataset"](root=root, splits={dataset.splits!r}, made={dataset.made!r})
-training.train_model(dataset, {str(tmp_path)!r}, name="tiny", seed=3, options=space["SHORT"])
+training.train_model(dataset, {str(tmp_path)!r}, space["SHORT"])
 """
     run = subprocess.run([sys.executable, "-P", "-c", code], check=False, capture_output=True)
     assert run.returncode == -signal.SIGKILL, run.stderr.decode()
-    assert json.loads((tmp_path / "checkpoint" / "state.json").read_text())["values"]["step"] == 4
-    train_model(dataset, tmp_path, name="tiny", seed=3, options=SHORT)
+    assert json.loads((tmp_path / "checkpoint" / "state.json").read_text())["progress"]["step"] == 4
+    train_model(dataset, tmp_path, SHORT)
     assert weights_of(tmp_path) == weights_of(undisturbed)
 
 
@@ -178,7 +185,7 @@ def test_a_finished_model_is_not_trained_again(
     dataset: Dataset, undisturbed: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(training, "_Run", None)  # Would raise.
-    model = train_model(dataset, undisturbed, name="tiny", seed=3, options=SHORT)
+    model = train_model(dataset, undisturbed, SHORT)
     assert model.weights_sha256 == weights_of(undisturbed)
 
 
@@ -187,13 +194,13 @@ def test_other_options_or_data_do_not_touch_a_finished_model(
 ) -> None:
     before = weights_of(undisturbed)
     with pytest.raises(InputError, match="of another seed: expected 5, found 3; choose another folder"):
-        train_model(dataset, undisturbed, name="tiny", seed=5, options=SHORT)
+        train_model(dataset, undisturbed, changed(seed=5))
     with pytest.raises(InputError, match="of another batch: expected 6, found 4"):
-        train_model(dataset, undisturbed, name="tiny", seed=3, options=dataclasses.replace(SHORT, batch=6))
+        train_model(dataset, undisturbed, changed(batch=6))
     with pytest.raises(InputError, match="of another exposures"):
-        train_model(dataset, undisturbed, name="tiny", exposures=(0, 1), seed=3, options=SHORT)
-    with pytest.raises(InputError, match="of another data"):
-        train_model(make_dataset(tmp_path, num_discs=1), undisturbed, name="tiny", seed=3, options=SHORT)
+        train_model(dataset, undisturbed, changed(exposures=(0, 1)))
+    with pytest.raises(InputError, match="of another training data"):
+        train_model(make_dataset(tmp_path, num_discs=1), undisturbed, SHORT)
     assert weights_of(undisturbed) == before
 
 
@@ -201,59 +208,58 @@ def test_a_broken_checkpoint_is_named(dataset: Dataset, tmp_path: Path, monkeypa
     with monkeypatch.context() as patch:
         patch.setattr(training._Run, "finish", lambda *args, **kwargs: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
-            train_model(dataset, tmp_path, name="tiny", options=SHORT)
+            train_model(dataset, tmp_path, SHORT)
     (tensors,) = (tmp_path / "checkpoint").glob("*.safetensors")
     tensors.write_bytes(tensors.read_bytes()[:-1])
     with pytest.raises(InputError, match="not the tensors of this checkpoint"):
-        train_model(dataset, tmp_path, name="tiny", options=SHORT)
+        train_model(dataset, tmp_path, SHORT)
 
 
 def test_a_loss_that_is_not_finite_names_the_images(dataset: Dataset, tmp_path: Path) -> None:
-    options = dataclasses.replace(SHORT, learning_rate=1e30)
     with pytest.raises(InputError, match=r"not finite: expected a number, found .* crops of .*[ab]/v\d"):
-        train_model(dataset, tmp_path, name="tiny", options=options)
+        train_model(dataset, tmp_path, changed(learning_rate=1e30))
     assert not (tmp_path / "model.json").exists()
 
 
 def test_a_model_that_finds_nothing_gets_no_threshold(
     dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(training, "probability_map", lambda network, image, **options: np.zeros_like(image))
+    monkeypatch.setattr(training, "probability_map", lambda network, image, *_: np.zeros_like(image))
     with pytest.raises(InputError, match="found no defect in the validation split"):
-        train_model(dataset, tmp_path, name="tiny", options=SHORT)
+        train_model(dataset, tmp_path, SHORT)
     assert not (tmp_path / "model.json").exists()
 
 
 def test_the_time_limit_ends_at_a_validation(dataset: Dataset, tmp_path: Path) -> None:
-    model = train_model(dataset, tmp_path, name="tiny", options=SHORT, max_minutes=1e-6)
-    assert model.card["training"]["figures"]["steps"] == 4
+    model = train_model(dataset, tmp_path, changed(max_minutes=1e-6))
+    assert model.card.figures is not None
+    assert model.card.figures.steps == 4
 
 
 def test_without_defects_there_is_no_threshold(dataset: Dataset, tmp_path: Path) -> None:
     good = make_dataset(tmp_path, num_views=1, num_discs=0)
     with pytest.raises(InputError, match="split 'train' has no defective pixel"):
-        train_model(good, tmp_path / "model", name="tiny", options=SHORT)
+        train_model(good, tmp_path / "model", SHORT)
     swapped = dataclasses.replace(dataset, splits={"a": "train"})
     with pytest.raises(InputError, match="split 'validation' has no images"):
-        train_model(swapped, tmp_path / "model", name="tiny", options=SHORT)
+        train_model(swapped, tmp_path / "model", SHORT)
 
 
 def test_unusable_images_are_named(tmp_path: Path) -> None:
     dataset = make_dataset(tmp_path, num_views=1)
-    options = dataclasses.replace(SHORT, crops=CropOptions(crop_px=96))
-    with pytest.raises(InputError, match="smaller than a training crop"):
-        train_model(dataset, tmp_path / "model", name="tiny", options=options)
+    with pytest.raises(InputError, match=r"smaller than a training crop: .* train with a smaller --crop-px"):
+        train_model(dataset, tmp_path / "model", changed(crop_px=96))
     mask = InspectionFolder(tmp_path / "a").mask_path("v0")
     write_levels(mask, np.zeros((64, 60), dtype=np.uint8))
-    with pytest.raises(InputError, match=r"masks/v0\.png: not as large as its image: expected 64 x 64"):
-        train_model(dataset, tmp_path / "model", name="tiny", options=SHORT)
+    with pytest.raises(InputError, match=r"masks/v0\.png: not as large as what it belongs to: expected 64 x 64"):
+        train_model(dataset, tmp_path / "model", SHORT)
     mask.unlink()
     with pytest.raises(InputError, match=r"masks/v0\.png: no such image"):
-        train_model(dataset, tmp_path / "model", name="tiny", options=SHORT)
+        train_model(dataset, tmp_path / "model", SHORT)
 
 
 def test_the_learning_rate_rises_and_falls_to_nothing() -> None:
-    options = dataclasses.replace(SHORT, num_steps=1000, learning_rate=0.01)
+    options = changed(steps=1000, learning_rate=0.01)
     rates = np.array([learning_rate_at(step, options) for step in range(1000)])
     assert rates.argmax() == 200
     assert rates.max() == pytest.approx(0.01)
@@ -268,18 +274,89 @@ def test_losses_are_the_definitions() -> None:
     logits = torch.tensor([[0.3, -1.2], [2.0, 0.1]], dtype=torch.float64)
     mask = torch.tensor([[1.0, 0.0], [1.0, 0.0]], dtype=torch.float64)
     p, y = 1 / (1 + np.exp(-logits.numpy())), mask.numpy()
-    options = dataclasses.replace(SHORT, positive_weight=3.0, dice_weight=0.5)
+    options = changed(positive_weight=3.0, dice_weight=0.5)
     entropy = -(3.0 * y * np.log(p) + (1 - y) * np.log(1 - p)).mean()
     dice = 1 - (2 * (p * y).sum() + 1) / (p.sum() + y.sum() + 1)
     assert float(training._loss(logits, mask, options)) == pytest.approx(entropy + 0.5 * dice, rel=1e-6)
 
 
-def test_senseless_options_are_refused(dataset: Dataset, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="name must be letters"):
-        train_model(dataset, tmp_path, name="a/b", options=SHORT)
-    with pytest.raises(ValueError, match="exposures must be finite and distinct"):
-        train_model(dataset, tmp_path, name="tiny", exposures=(), options=SHORT)
-    with pytest.raises(ValueError, match="batch must be at least 2, got 1"):
-        TrainingOptions(batch=1)
-    with pytest.raises(ValueError, match="learning_rate must be positive"):
-        TrainingOptions(learning_rate=0.0)
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("name", "a/b"),
+        ("exposures", ()),
+        ("exposures", (0, 0)),
+        ("steps", 0),
+        ("batch", 1),
+        ("learning_rate", 0.0),
+        ("learning_rate", float("nan")),
+        ("crop_px", 50),
+        ("positive_share", 1.5),
+        ("exposure_jitter", (1.0, 0.0)),
+        ("max_draws", 0),
+        ("seed", -1),
+        ("encoder", "tu-hf-hub:a/b"),
+        ("decoder_channels", (16, 9999)),
+        ("colour", 1),
+    ],
+)
+def test_senseless_options_are_one_line_that_names_them(name: str, value: object) -> None:
+    with pytest.raises(InputError, match=f"TrainingOptions: option '{name}") as caught:
+        changed(**{name: value})
+    assert "\n" not in str(caught.value)
+
+
+def test_a_model_is_named_after_its_folder_if_that_can_be_a_name(dataset: Dataset, tmp_path: Path) -> None:
+    nameless = changed(name=None, steps=4)
+    with pytest.raises(InputError, match=r"cannot name a model: expected letters.*'my model'; .*--name"):
+        train_model(dataset, tmp_path / "my model", nameless)
+    assert not (tmp_path / "my model").exists()
+    assert train_model(dataset, tmp_path / "mine", nameless).name == "mine"
+    assert train_model(dataset, tmp_path / "my model", changed(name="ours", steps=4)).name == "ours"
+
+
+@pytest.mark.parametrize(
+    "network",
+    [
+        {},
+        # Has layers that no gradient reaches, so the optimiser knows nothing of them.
+        {"encoder": "tu-lcnet_050", "encoder_channels": None},
+    ],
+)
+def test_checkpoints_between_validations_lose_nothing(
+    dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, network: dict[str, object]
+) -> None:
+    real = training._Run._take_step
+
+    def broken(run: training._Run, step: int) -> float:
+        if step == 7:
+            raise KeyboardInterrupt
+        return real(run, step)
+
+    once, often = changed(**network), changed(**network, checkpoint_every=3)
+    with monkeypatch.context() as patch:
+        patch.setattr(training._Run, "_take_step", broken)
+        with pytest.raises(KeyboardInterrupt):
+            train_model(dataset, tmp_path / "broken", often)
+    assert json.loads((tmp_path / "broken" / "checkpoint" / "state.json").read_text())["progress"]["step"] == 6
+    ours = train_model(dataset, tmp_path / "broken", once).card.figures  # How often it is saved may change.
+    theirs = train_model(dataset, tmp_path / "whole", once).card.figures
+    assert weights_of(tmp_path / "broken") == weights_of(tmp_path / "whole")
+    assert ours is not None
+    assert theirs is not None
+    assert ours.history == theirs.history
+
+
+def test_validations_may_look_at_a_share_of_the_images(
+    dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[int] = []
+    real = training._Run._best_threshold
+
+    def counted(run: training._Run, images: list[object]) -> object:
+        seen.append(len(images))
+        return real(run, images)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(training._Run, "_best_threshold", counted)
+    train_model(dataset, tmp_path, changed(validation_share=0.5, steps=8))
+    assert seen == [2, 2, 4]

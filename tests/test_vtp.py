@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 from viewcov.inspection.errors import InputError
 from viewcov.inspection.mesh.part import Part, PartSource
 from viewcov.inspection.mesh.surface import Surface, cut_surface
+from viewcov.viewer import layers
+from viewcov.viewer.layers import Layer, layer_of
 from viewcov.viewer.vtp import SCHEMA, read_vtp, write_vtp
 
 
@@ -39,7 +41,7 @@ NAMES = st.from_regex(r"[A-Za-z][A-Za-z0-9 _.()/%-]{0,20}", fullmatch=True).filt
 COLUMNS = st.dictionaries(
     NAMES, st.sampled_from(DTYPES).flatmap(lambda kind: hnp.arrays(np.dtype(kind), NUM)), max_size=5
 )
-RESERVED = {"schema_version", "units", "part_sha256", "bool_arrays"}
+RESERVED = {"schema_version", "units", "part_sha256", "arrays"}
 TEXTS = st.dictionaries(NAMES.filter(lambda n: n not in RESERVED), st.text(max_size=30), max_size=4)
 
 
@@ -55,7 +57,7 @@ def test_reading_gives_what_was_written_to_the_bit(
 ) -> None:
     path = tmp_path_factory.mktemp("vtp") / "surface.vtp"
     write_vtp(path, SURFACE, arrays, metadata)
-    vertices_mm, faces, found, texts = read_vtp(path)
+    vertices_mm, faces, found, texts, words, main = read_vtp(path)
     _same_bits(vertices_mm, np.asarray(SURFACE.vertices_mm))
     _same_bits(faces, np.asarray(SURFACE.faces))
     assert list(found) == ["cad_face_idx", *arrays]
@@ -64,6 +66,8 @@ def test_reading_gives_what_was_written_to_the_bit(
     _same_bits(found["cad_face_idx"], SURFACE.cad_face_idx)
     added = {"schema_version": SCHEMA, "units": "mm", "part_sha256": "ab" * 32}
     assert texts == {**metadata, **added}
+    assert set(words) == set(found)
+    assert main in found
 
 
 def test_unseen_is_nan_in_both_float_widths(tmp_path: Path) -> None:
@@ -72,6 +76,31 @@ def test_unseen_is_nan_in_both_float_widths(tmp_path: Path) -> None:
     arrays = read_vtp(tmp_path / "a.vtp").arrays
     np.testing.assert_array_equal(np.isnan(arrays["wide"]), np.arange(NUM) % 2 == 1)
     np.testing.assert_array_equal(arrays["narrow"], values.astype(np.float32))
+
+
+def test_a_layer_from_outside_is_one_entry_and_its_words_travel_in_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry = Layer(name="dust_{place}", title="Dust, {place}", unit="g", nothing="not weighed", main=True)
+    monkeypatch.setattr(layers, "LAYERS", [*layers.LAYERS, entry])
+    write_vtp(tmp_path / "a.vtp", SURFACE, {"num_views": np.arange(NUM), "dust_top_side": np.full(NUM, np.nan)})
+    monkeypatch.undo()
+    file = read_vtp(tmp_path / "a.vtp")
+    assert file.main == "dust_top_side"
+    assert file.layer(file.main).label == "Dust, top side (g)"
+    assert file.layer(file.main).text(np.nan) == "not weighed"
+    assert file.layer("num_views").text(0) == "no view inspects it"
+    assert file.layer("num_views").text(3) == "3"
+    assert file.layer("of nobody").title == "of nobody"
+
+
+def test_arrays_of_results_say_what_their_gaps_mean() -> None:
+    assert layer_of("pod_my_model").title == "Probability of detection (PoD), my_model"
+    assert "needs no move" in layer_of("nearest_distance_mm").nothing
+    assert layer_of("state_m").text(2) == "PoD at the level or above"
+    assert layer_of("probability_log_odds").title.endswith("log odds")
+    told = {layer.nothing for layer in layers.LAYERS if layer.kind != "category"}
+    assert told > {"no view inspects it", "no image shows it", "no defect reported"}
 
 
 def test_pyvista_reads_the_file_as_it_reads_any(tmp_path: Path) -> None:
@@ -119,6 +148,12 @@ def test_other_files_are_refused_in_one_line(tmp_path: Path) -> None:
     write_vtp(tmp_path / "whole.vtp", SURFACE, {"a": np.arange(NUM)})
     data = (tmp_path / "whole.vtp").read_bytes()
     (tmp_path / "cut.vtp").write_bytes(data[: len(data) // 2])
-    for name in ("text", "foreign", "cut"):
+    mesh = pyvista.read(tmp_path / "whole.vtp")
+    mesh.cell_data.pop("a")
+    mesh.save(tmp_path / "less.vtp")
+    mesh = pyvista.read(tmp_path / "whole.vtp")
+    mesh.field_data["arrays"] = ["{}"]
+    mesh.save(tmp_path / "card.vtp")
+    for name in ("text", "foreign", "cut", "less", "card"):
         with pytest.raises(InputError, match="not a surface file"):
             read_vtp(tmp_path / f"{name}.vtp")

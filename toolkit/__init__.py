@@ -10,8 +10,13 @@ from importlib.metadata import version as _version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from viewcov.coverage.effective.cover import cover_inspections as cover
+    from viewcov.coverage.effective.fuse import fuse_inspection as fuse
+    from viewcov.coverage.effective.options import CalibrateOptions, CoverOptions, FuseOptions
     from viewcov.coverage.geometric.evaluation import evaluate_viewpoints
+    from viewcov.inspection.check import check_path as check
     from viewcov.inspection.errors import InputError, MissingExtraError, ViewcovError
+    from viewcov.inspection.folder import Dataset, InspectionFolder, joined, open_inspections, read_dataset
     from viewcov.inspection.loading.part_files import load_part
     from viewcov.inspection.mesh.part import Part
     from viewcov.inspection.mesh.surface import Surface, cut_surface
@@ -23,74 +28,87 @@ if TYPE_CHECKING:
     from viewcov.inspection.viewpoint import Viewpoint
     from viewcov.planning.exchange.plans import export_plan, import_viewpoints
     from viewcov.planning.options import PlanningOptions
+    from viewcov.planning.plan_evaluation import evaluate_plan
     from viewcov.planning.planner import plan_views
+    from viewcov.planning.route.reorder import reordered as route
     from viewcov.segmentation.models import load_model
+    from viewcov.segmentation.options import PredictionOptions, TestOptions, TrainingOptions
     from viewcov.segmentation.prediction import predict_inspection
+    from viewcov.segmentation.prediction import predict_inspection as predict
     from viewcov.segmentation.training import train_model
     from viewcov.synthesis.dataset import synthesize
+    from viewcov.synthesis.options import SynthesisOptions
+    from viewcov.viewer.compare import compare
+    from viewcov.viewer.window import show as view
+    from viewcov.workflows.calibrate import calibrate
+    from viewcov.workflows.calibrate import measure_model as test
+    from viewcov.workflows.calibrate import train_and_calibrate as train
+    from viewcov.workflows.convert import ConvertOptions
+    from viewcov.workflows.convert import convert_file as convert
+    from viewcov.workflows.demo import DemoOptions
+    from viewcov.workflows.demo import run_demo as demo
+    from viewcov.workflows.gallery import report_on as report
+
+_MODULES = {
+    "coverage.effective.cover": "cover=cover_inspections",
+    "coverage.effective.fuse": "fuse=fuse_inspection",
+    "coverage.effective.options": "CalibrateOptions CoverOptions FuseOptions",
+    "coverage.geometric.evaluation": "evaluate_viewpoints",
+    "inspection.check": "check=check_path",
+    "inspection.errors": "InputError MissingExtraError ViewcovError",
+    "inspection.folder": "Dataset InspectionFolder joined open_inspections read_dataset",
+    "inspection.loading.part_files": "load_part",
+    "inspection.mesh.part": "Part",
+    "inspection.mesh.surface": "Surface cut_surface",
+    "inspection.plan": "InspectionPlan read_plan write_plan",
+    "inspection.rig.camera": "Camera",
+    "inspection.rig.requirements": "Requirements",
+    "inspection.rig.rig": "Rig load_rig",
+    "inspection.rig.ringlight": "RingLight",
+    "inspection.viewpoint": "Viewpoint",
+    "planning.exchange.plans": "export_plan import_viewpoints",
+    "planning.options": "PlanningOptions",
+    "planning.plan_evaluation": "evaluate_plan",
+    "planning.planner": "plan_views",
+    "planning.route.reorder": "route=reordered",
+    "segmentation.models": "load_model",
+    "segmentation.options": "PredictionOptions TestOptions TrainingOptions",
+    "segmentation.prediction": "predict=predict_inspection predict_inspection",
+    "segmentation.training": "train_model",
+    "synthesis.dataset": "synthesize",
+    "synthesis.options": "SynthesisOptions",
+    "viewer.compare": "compare",
+    "viewer.window": "view=show",
+    "workflows.calibrate": "calibrate test=measure_model train=train_and_calibrate",
+    "workflows.convert": "ConvertOptions convert=convert_file",
+    "workflows.demo": "DemoOptions demo=run_demo",
+    "workflows.gallery": "report=report_on",
+}
+"""The public names in each module, and what they are called there if otherwise."""
 
 _HOME = {
-    "Camera": "inspection.rig.camera",
-    "InputError": "inspection.errors",
-    "InspectionPlan": "inspection.plan",
-    "MissingExtraError": "inspection.errors",
-    "Part": "inspection.mesh.part",
-    "PlanningOptions": "planning.options",
-    "Requirements": "inspection.rig.requirements",
-    "Rig": "inspection.rig.rig",
-    "RingLight": "inspection.rig.ringlight",
-    "Surface": "inspection.mesh.surface",
-    "ViewcovError": "inspection.errors",
-    "Viewpoint": "inspection.viewpoint",
-    "cut_surface": "inspection.mesh.surface",
-    "evaluate_viewpoints": "coverage.geometric.evaluation",
-    "export_plan": "planning.exchange.plans",
-    "import_viewpoints": "planning.exchange.plans",
-    "load_model": "segmentation.models",
-    "load_part": "inspection.loading.part_files",
-    "load_rig": "inspection.rig.rig",
-    "plan_views": "planning.planner",
-    "predict_inspection": "segmentation.prediction",
-    "read_plan": "inspection.plan",
-    "synthesize": "synthesis.dataset",
-    "train_model": "segmentation.training",
-    "write_plan": "inspection.plan",
+    name.partition("=")[0]: (module, name.rpartition("=")[2])
+    for module, names in _MODULES.items()
+    for name in names.split()
 }
 
 __version__ = _version("viewcov")
 __all__ = [
-    "Camera",
-    "InputError",
-    "InspectionPlan",
-    "MissingExtraError",
-    "Part",
-    "PlanningOptions",
-    "Requirements",
-    "Rig",
-    "RingLight",
-    "Surface",
-    "ViewcovError",
-    "Viewpoint",
-    "__version__",
-    "cut_surface",
-    "evaluate_viewpoints",
-    "export_plan",
-    "import_viewpoints",
-    "load_model",
-    "load_part",
-    "load_rig",
-    "plan_views",
-    "predict_inspection",
-    "read_plan",
-    "synthesize",
-    "train_model",
-    "write_plan",
-]
+    "CalibrateOptions", "Camera", "ConvertOptions", "CoverOptions", "Dataset", "DemoOptions", "FuseOptions",
+    "InputError", "InspectionFolder", "InspectionPlan", "MissingExtraError", "Part", "PlanningOptions",
+    "PredictionOptions", "Requirements", "Rig", "RingLight", "Surface", "SynthesisOptions", "TestOptions",
+    "TrainingOptions", "ViewcovError", "Viewpoint", "__version__", "calibrate", "check", "compare", "convert",
+    "cover", "cut_surface", "demo", "evaluate_plan", "evaluate_viewpoints", "export_plan", "fuse",
+    "import_viewpoints", "joined", "load_model", "load_part", "load_rig", "open_inspections", "plan_views",
+    "predict", "predict_inspection", "read_dataset", "read_plan", "report", "route", "synthesize", "test", "train",
+    "train_model", "view", "write_plan",
+]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:
     if name in _HOME:
-        return getattr(importlib.import_module(f"viewcov.{_HOME[name]}"), name)
+        module, there = _HOME[name]
+        return getattr(importlib.import_module(f"viewcov.{module}"), there)
     raise AttributeError(f"module 'viewcov' has no attribute {name!r}")
 
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import logging
+import inspect
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
-from cyclopts import App, CycloptsError
+import pydantic
+from cyclopts import App, CycloptsError, Parameter
 
-from viewcov.commands import stages
+from viewcov.commands import ALL
 from viewcov.inspection.errors import ViewcovError
+from viewcov.options import as_command
+from viewcov.output import complain, listening
 from viewcov.system import missing_libraries, remedy
 
 OK, NOT_MET, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
@@ -22,33 +25,48 @@ app = App(
     help_format="plaintext",
     version_flags=["--version"],
     result_action="return_value",
+    default_parameter=Parameter(consume_multiple=True, negative=()),
 )
-for _command in stages.ALL:
-    app.command(_command)
+app.register_install_completion_command(help="Install the completion of commands and options for this shell.")
+
+
+_NAMES = tuple(each.__name__ for each in ALL)
+
+
+def _add(command: Callable[..., Any]) -> None:
+    text, _, example = inspect.getdoc(command).rpartition("\n\n")  # type: ignore[union-attr]
+    app.command(as_command(command, _NAMES), help=text, help_epilogue=example)
+
+
+for _command in ALL:
+    _add(_command)
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
     """Exit status of one command line; messages go to stderr, results to stdout."""
-    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="viewcov: %(message)s")
-    logging.getLogger("viewcov").setLevel(logging.INFO)
-    try:
-        met = app(arguments, exit_on_error=False, print_error=False)
-    except CycloptsError as error:
-        _complain(" ".join(str(error).split()))
-        return BAD_INPUT
-    except ViewcovError as error:
-        _complain(str(error))
-        return BAD_INPUT
-    except ImportError as error:
-        # A package that is installed but lacks a system library; anything else is a defect of viewcov.
-        libraries = missing_libraries()
-        if not libraries:
-            raise
-        _complain(f"{error}: {remedy(libraries)}")
-        return BAD_INPUT
-    except KeyboardInterrupt:
-        _complain("interrupted; the same command continues where it stopped")
-        return INTERRUPTED
+    with listening():
+        try:
+            met = app(arguments, exit_on_error=False, print_error=False)
+        except CycloptsError as error:
+            complain(_one_line(error))
+            return BAD_INPUT
+        except ViewcovError as error:
+            complain(error)
+            return BAD_INPUT
+        except OSError as error:
+            where = error.filename or "the system"
+            complain(f"{where}: cannot be read or written: {error.strerror or error}; check the path, rights and space")
+            return BAD_INPUT
+        except ImportError as error:
+            # A package that is installed but lacks a system library; anything else is a defect of viewcov.
+            libraries = missing_libraries()
+            if not libraries:
+                raise
+            complain(f"{error}: {remedy(libraries)}")
+            return BAD_INPUT
+        except KeyboardInterrupt:
+            complain("interrupted; the same command continues where it stopped")
+            return INTERRUPTED
     return NOT_MET if met is False else OK
 
 
@@ -60,5 +78,9 @@ def main() -> NoReturn:
     sys.exit(run())
 
 
-def _complain(message: Any) -> None:
-    sys.stderr.write(f"viewcov: {message}\n")
+def _one_line(error: CycloptsError) -> str:
+    """What cyclopts complains about; limits in the words of the type that has them."""
+    text, cause = str(error), error.__cause__
+    if isinstance(cause, pydantic.ValidationError):
+        text = f"{text.partition(str(cause))[0]}{cause.errors()[0]['msg']}"
+    return " ".join(text.split())

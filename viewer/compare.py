@@ -1,197 +1,198 @@
-"""Results side by side."""
+"""Results side by side: the same figures, and on the surface where they differ in meaning."""
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
+from viewcov.inspection.arrays import Floats
 from viewcov.inspection.errors import InputError
-from viewcov.inspection.files import read_json
+from viewcov.inspection.mesh.part import triangle_areas
+from viewcov.inspection.records import Record
+from viewcov.viewer import palette
 from viewcov.viewer.heatmaps import heatmap
+from viewcov.viewer.layers import Layer
+from viewcov.viewer.result_files import ResultFile, find_results
 from viewcov.viewer.vtp import SurfaceFile, read_vtp
 
-log = logging.getLogger(__name__)
-
 Figure = float | int | str | bool | None
+Side = tuple[Layer, ArrayLike]
+"""An array with its words."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Comparison:
-    """The same figures of several results."""
+class Agreement(Record):
+    """Where on the surface two results agree."""
 
-    names: tuple[str, ...]
-    """One a result, unique."""
+    arrays: tuple[str, str]
+    """Compared, of the first and of the last result."""
+
+    area_mm2: dict[str, float]
+    """Area to be inspected by who has it so, in words."""
+
+    picture: str | None
+    """File of the picture, if one was drawn."""
+
+
+class Comparison(Record):
+    """The same figures of several results; what ``compare --json`` prints."""
+
+    results: tuple[str, ...]
+    """Names, one a result, unique."""
 
     figures: dict[str, tuple[Figure, ...]]
-    """Figure, its place in the file joined by dots, to its value in each result; ``None`` = missing."""
+    """Figure, its place in the file joined by dots, to its value in each result; None = missing."""
 
-    picture: Path | None = None
-    """Difference of the surfaces, where one was drawn."""
+    differences: dict[str, tuple[float | None, ...]]
+    """How much each number exceeds that of the first result."""
 
-    def differences(self) -> dict[str, tuple[float | None, ...]]:
-        """How much each number exceeds that of the first result."""
-        return {
-            key: tuple(_minus(value, values[0]) for value in values)
-            for key, values in self.figures.items()
-            if any(_is_number(value) for value in values)
-        }
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        return {
-            "results": list(self.names),
-            "figures": {key: list(values) for key, values in self.figures.items()},
-            "differences": {key: list(values) for key, values in self.differences().items()},
-            "picture": None if self.picture is None else self.picture.as_posix(),
-        }
+    surface: Agreement | None
+    """Of the first result and the last, where they are of the same elements."""
 
 
 def compare(
-    results: Sequence[str | Path], *, picture: str | Path | None = None, array: str | None = None
+    results: Sequence[str | Path], *, picture: str | Path | None = None, arrays: tuple[str, str] | None = None
 ) -> Comparison:
-    """The figures of results side by side, and on request where on the part the last differs from the first.
+    """The figures of results side by side, and where on the part the first and the last differ.
 
     Parameters
     ----------
     results
-        JSON files, or folders with ``summary.json`` or with JSON files under ``results/``.
+        What ``evaluate``, ``cover`` and ``fuse`` wrote, or folders with it. Kinds that not all of them hold are left
+        out.
     picture
-        A PNG of the difference of ``array`` (last minus first), drawn if both results have a ``.vtp`` file of
-        the same elements.
-    array
-        The array that is compared on the surface; by default the first of numbers that both have.
+        A PNG of where the first result and the last agree.
+    arrays
+        What is compared on the surface, of the first and of the last; by default what says most: covered by the
+        plan, found by the model, reported as a defect.
 
     Raises
     ------
     InputError
-        If a result is missing, holds no figures, or a picture is asked for and cannot be drawn.
+        If there are fewer than two results, one is missing or no result, they are of different kinds, or a picture
+        is asked for and cannot be drawn.
     """
     if len(results) < 2:
         raise InputError(
-            "compare",
-            "too few results",
-            expected="at least two",
-            found=str(len(results)),
-            remedy="name another",
+            "compare", "too few results", expected="at least two", found=str(len(results)), remedy="name another"
         )
     paths = [Path(result) for result in results]
-    tables = [dict(_figures(path)) for path in paths]
+    held = [{one.kind: one for one in reversed(find_results(path))} for path in paths]
+    kinds = [kind for kind in reversed(held[0]) if all(kind in other for other in held)]
+    if not kinds:
+        raise InputError(
+            paths[-1], "not the same kind of result", expected=f"like {paths[0]}: {', '.join(held[0])}",
+            found=", ".join(held[-1]), remedy="compare results of the same command",
+        )  # fmt: skip
+    tables = [dict(_figures([own[kind] for kind in kinds])) for own in held]
     keys = list(dict.fromkeys(key for table in tables for key in table))
-    drawn = None
-    if picture is not None:
-        drawn = Path(picture)
-        difference_picture(surface_file(paths[0]), surface_file(paths[-1]), drawn, array=array)
+    figures = {key: tuple(table.get(key) for table in tables) for key in keys}
+    names = _names(paths)
     return Comparison(
-        names=_names(paths),
-        figures={key: tuple(table.get(key) for table in tables) for key in keys},
-        picture=drawn,
+        results=names,
+        figures=figures,
+        differences={
+            key: tuple(_minus(value, values[0]) for value in values)
+            for key, values in figures.items()
+            if any(_is_number(value) for value in values)
+        },
+        surface=_on_surface(held[0][kinds[0]], held[-1][kinds[0]], names, picture, arrays),
     )
 
 
-def compare_results(
-    results: Sequence[str | Path], *, picture: str | Path | None = None, array: str | None = None
-) -> dict[str, Any]:
-    """The comparison as plain values for ``compare --json``; arguments and errors of ``compare``."""
-    return compare(results, picture=picture, array=array).to_json()
+def _on_surface(
+    first: ResultFile, last: ResultFile, names: Sequence[str], picture: str | Path | None,
+    arrays: tuple[str, str] | None,
+) -> Agreement | None:  # fmt: skip
+    """Where two results agree; None where they cannot be compared and nobody asked for it."""
+    wanted = picture is not None or arrays is not None
+    try:
+        before, after = read_vtp(first.vtp), read_vtp(last.vtp)
+        _same_surface(before, after, first.vtp, last.vtp)
+        pair = arrays or _pair(before, after, last.vtp)
+    except InputError:
+        if wanted:
+            raise
+        return None
+    for name, file, where in zip(pair, (before, after), (first.vtp, last.vtp), strict=True):
+        if name not in file.arrays:
+            raise InputError(
+                where, "no such array", expected=f"one of {', '.join(file.arrays)}", found=repr(name),
+                remedy="choose another",
+            )  # fmt: skip
+    sides = [(file.layer(name), file.arrays[name]) for name, file in zip(pair, (before, after), strict=True)]
+    # Two models are told apart by their names, two results of one model by theirs.
+    said = (names[0], names[-1]) if pair[0] == pair[1] else (_model(pair[0]), _model(pair[1]))
+    values, layer = agreement(sides[0], sides[1], said)
+    if picture is not None:
+        heatmap(before, values, layer, picture)
+    area = triangle_areas(before.vertices_mm[before.faces]) * before.inspected
+    areas = {words: float(area[values == k].sum()) for k, words in enumerate(layer.categories)}
+    areas[layer.nothing] = float(area[np.isnan(values)].sum())
+    return Agreement(arrays=pair, area_mm2=areas, picture=None if picture is None else Path(picture).as_posix())
 
 
-def difference_picture(first: str | Path, last: str | Path, path: str | Path, *, array: str | None = None) -> str:
-    """Write a PNG of an array of the last ``.vtp`` file minus that of the first; the array's name.
+def _model(array: str) -> str:
+    """What follows the first underscore: the model of ``state_plain``."""
+    return array.partition("_")[2] or array
 
-    Elements that either of them did not see stay hatched.
 
-    Raises
-    ------
-    InputError
-        If the files have other elements or no such array in common.
+def agreement(first: Side, last: Side, names: tuple[str, str]) -> tuple[Floats, Layer]:
+    """Values per element with the layer that draws them: so by both, by only one, by neither.
+
+    Arrays that no layer calls reached or not are subtracted, last minus first.
     """
-    before, after = read_vtp(first), read_vtp(last)
-    same = np.array_equal(before.faces, after.faces) and np.array_equal(before.vertices_mm, after.vertices_mm)
-    if not same:
+    (layer, _), (a, b) = first, names
+    one, other = first[0].values(first[1]), last[0].values(last[1])
+    nothing = np.isnan(one) & np.isnan(other)
+    if layer.reached is None or last[0].reached is None:
+        return other - one, Layer(
+            name="difference", title=f"{layer.title}: {b} minus {a}", unit=layer.unit, kind="difference",
+            nothing=layer.nothing,
+        )  # fmt: skip
+    with np.errstate(invalid="ignore"):
+        values = np.where(one >= layer.reached, 0.0, 2.0) + np.where(other >= last[0].reached, 0.0, 1.0)
+    if layer.kind == "category":
+        values[nothing] = np.nan
+    verb = layer.verb
+    return values, Layer(
+        name="agreement", title=f"{verb.capitalize()}: {a} and {b}", kind="category", nothing=layer.nothing,
+        categories=(f"{verb} by both", f"{verb} only by {a}", f"{verb} only by {b}", f"{verb} by neither"),
+        colours=(palette.BOTH, palette.ONLY_FIRST, palette.ONLY_LAST, palette.NEITHER),
+    )  # fmt: skip
+
+
+def _same_surface(before: SurfaceFile, after: SurfaceFile, first: Path, last: Path) -> None:
+    if not (np.array_equal(before.faces, after.faces) and np.array_equal(before.vertices_mm, after.vertices_mm)):
         raise InputError(
-            last,
-            "not the same surface",
-            expected=f"the {len(before.faces):,} elements of {first}",
+            last, "not the same surface", expected=f"the {len(before.faces):,} elements of {first}",
             found=f"{len(after.faces):,} elements" if len(before.faces) != len(after.faces) else "others",
             remedy="evaluate both with the same part, rig and element size",
-        )
-    name = _common_array(before, after, array, last)
-    values = after.arrays[name].astype(np.float64) - before.arrays[name].astype(np.float64)
-    heatmap(
-        before,
-        values,
-        path,
-        title=f"{name}: {Path(last).stem} minus {Path(first).stem}",
-        label=f"difference of {name.replace('_', ' ')}",
-        kind="difference",
-    )
-    return name
+        )  # fmt: skip
 
 
-def surface_file(result: str | Path) -> Path:
-    """The ``.vtp`` file of a result: itself, that of the same name beside it, or the only one in its folder.
-
-    Raises
-    ------
-    InputError
-        If there is none, or more than one to choose from.
-    """
-    path = Path(result)
-    if path.suffix == ".vtp":
-        return path
-    if path.is_file() and path.with_suffix(".vtp").is_file():
-        return path.with_suffix(".vtp")
-    folder = path if path.is_dir() else path.parent
-    found = sorted(folder.glob("*.vtp")) or sorted((folder / "results").glob("*.vtp"))
-    if len(found) != 1:
+def _pair(before: SurfaceFile, after: SurfaceFile, where: Path) -> tuple[str, str]:
+    """The arrays that say most: one that both have, or the first of each of the same form (two models)."""
+    sets = [[name for name in file.arrays if file.layer(name).reached is not None] for file in (before, after)]
+    both = [name for name in sets[0] if name in sets[1]]
+    if both:
+        return both[0], both[0]
+    if not all(sets):
         raise InputError(
-            path,
-            "which surface is meant is not clear" if found else "no surface to compare",
-            expected="one .vtp file",
-            found=", ".join(file.name for file in found) or "none",
-            remedy="name the .vtp files themselves",
-        )
-    return found[0]
+            where, "nothing to compare on the surface", expected="arrays of the same kind in both results",
+            found=", ".join(after.arrays), remedy="compare results of the same command",
+        )  # fmt: skip
+    return sets[0][0], sets[1][0]
 
 
-def _common_array(before: SurfaceFile, after: SurfaceFile, array: str | None, where: object) -> str:
-    both = [name for name in before.arrays if name in after.arrays and name != "cad_face_idx"]
-    if array is None and both:
-        return both[0]
-    if array not in both or array is None:
-        raise InputError(
-            where,
-            "no such array in both surfaces",
-            expected=f"one of {', '.join(both) or 'no common arrays'}",
-            found=repr(array),
-            remedy="choose another",
-        )
-    return array
-
-
-def _figures(path: Path) -> Iterator[tuple[str, Figure]]:
-    """Every single value of a result with its place."""
-    files = [path]
-    if path.suffix == ".vtp":
-        return
-    if path.is_dir():
-        summary = path / "summary.json"
-        files = [summary] if summary.is_file() else sorted((path / "results").glob("*.json"))
-        if not files:
-            raise InputError(
-                path,
-                "no results here",
-                expected="summary.json or results/*.json",
-                found="neither",
-                remedy="run 'viewcov evaluate', 'viewcov cover' or 'viewcov fuse' first",
-            )
-    for file in files:
-        yield from _flat(read_json(file), f"{file.stem}." if len(files) > 1 else "")
+def _figures(results: Sequence[ResultFile]) -> Iterator[tuple[str, Figure]]:
+    """Every single value of the results with its place."""
+    for result in results:
+        value = result.figures().model_dump(mode="json", exclude={"schema_version"})
+        yield from _flat(value, f"{result.kind}." if len(results) > 1 else "")
 
 
 def _flat(value: Any, prefix: str) -> Iterator[tuple[str, Figure]]:
@@ -223,8 +224,6 @@ def _is_number(value: Figure) -> bool:
 
 
 def _minus(value: Figure, first: Figure) -> float | None:
-    if not (_is_number(value) and _is_number(first)):
+    if isinstance(value, bool | str | None) or isinstance(first, bool | str | None):
         return None
-    assert isinstance(value, int | float)
-    assert isinstance(first, int | float)
     return value - first

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 from viewcov.inspection.files import replacing
 from viewcov.viewer.offscreen import View
+from viewcov.viewer.palette import AXES, INK, PAPER
 
 log = logging.getLogger(__name__)
 
-INK, MUTED, GRID = "#1c2530", "#5b6774", "#dde2e8"
 MAX_BYTES = 195_000
 """Pictures are written with fewer colours until their file is no larger."""
 
@@ -35,7 +35,7 @@ class Sheet:
         from matplotlib.figure import Figure
 
         self.width_px, self.height_px = width_px, height_px
-        self.figure = Figure(figsize=(width_px / _DPI, height_px / _DPI), dpi=_DPI, facecolor="white")
+        self.figure = Figure(figsize=(width_px / _DPI, height_px / _DPI), dpi=_DPI, facecolor=PAPER)
         self.canvas = FigureCanvasAgg(self.figure)
         self.unit = height_px / 800
         """Pixels per pixel of a picture 800 high."""
@@ -137,10 +137,7 @@ def _reduced(pixels: NDArray[np.uint8]) -> Iterator[Any]:
 
     picture = Image.fromarray(pixels)
     yield picture
-    for bits in (
-        6,
-        5,
-    ):  # Off by at most 2 and 4 levels of 255: smooth shading compresses, nothing is seen of it.
+    for bits in (6, 5):  # Off by at most 2 and 4 levels of 255: smooth shading compresses, nothing is seen of it.
         step = 255 / (2**bits - 1)
         yield Image.fromarray(np.rint(np.rint(pixels / step) * step).astype(np.uint8))
     for num_colours in (256, 64, 32, 20):
@@ -161,7 +158,7 @@ def draw_triad(axes: Any, view: View, sheet: Sheet) -> None:
     # Farthest first, so that the axis towards the viewer is on top.
     for k in np.argsort(-view.axes[2]):
         tip = origin + length * view.axes[:2, k]
-        colour = ("#c0392b", "#2e8b57", "#2a5fb0")[k]
+        colour = AXES[k]
         axes.plot(*zip(origin, tip, strict=True), color=colour, lw=sheet.points(3), solid_capstyle="round", zorder=5)
         label = origin + (length + 11 * sheet.unit) * view.axes[:2, k]
         axes.text(*label, "xyz"[k], color=colour, fontsize=sheet.points(16), ha="center", va="center", zorder=6)

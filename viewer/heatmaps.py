@@ -2,34 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from viewcov.inspection.arrays import Bools, Floats, Ints
 from viewcov.inspection.mesh.part import triangle_areas, triangle_normals
-from viewcov.viewer.figures import INK, MUTED, Sheet, draw_scale_bar, draw_triad
+from viewcov.viewer import palette
+from viewcov.viewer.figures import Sheet, draw_scale_bar, draw_triad
+from viewcov.viewer.layers import Layer
 from viewcov.viewer.markers import Marker, draw_marker_legend, draw_markers
 from viewcov.viewer.offscreen import WHOLE_PART, Direction, Mesh, View, draw_views
+from viewcov.viewer.palette import INK, MUTED, rgb
+from viewcov.viewer.words import percent
 
-Kind = Literal["continuous", "difference", "count", "states", "categories"]
-
-STATES = ("unseen", "seen, below threshold", "effectively covered")
-"""What the values 0, 1 and 2 of kind ``states`` mean."""
-
-STATE_COLOURS = ("#b9bec6", "#e9a23b", "#1f8a70")
-CATEGORY_COLOURS = (
-    "#3b6fb6", "#e0903a", "#2f9e77", "#b04a8c", "#d9c23c",
-    "#64b5e6", "#a0522d", "#7a5fc0", "#c8504b", "#6b8e23",
-)  # fmt: skip
-
-_UNSEEN, _HATCH = (210, 212, 217), 0.68
-_EXCLUDED = (240, 241, 243)
+_NOTHING, _EXCLUDED, _HATCH = rgb(palette.NOTHING), rgb(palette.EXCLUDED), 0.68
 _LEGEND = 0.19
 """Share of the width that the legend takes."""
 
@@ -41,8 +33,8 @@ class _Painted:
     colour: NDArray[np.float64]
     """Shape (E, 3), 0 to 255."""
 
-    unseen: Bools
-    """Shape (E,): drawn hatched."""
+    nothing: Bools
+    """Shape (E,): without a value, drawn hatched."""
 
     entries: list[tuple[str, str | None]]
     """Text and colour of each swatch, ``None`` for the hatched one."""
@@ -54,22 +46,26 @@ class _Painted:
     extend: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Look:
+    """From where a heatmap shows the surface, at which size, and what it points at."""
+
+    views: Sequence[Direction] | Sequence[View] = WHOLE_PART
+    """Directions, or what ``draw_views`` gave for the same mesh at the size ``panel_size`` gives."""
+
+    markers: Sequence[Marker] = ()
+    """Places on the surface to be pointed at. One that no view shows is dashed in the first."""
+
+    excluded: ArrayLike | None = None
+    """Shape (E,): elements that are not to be inspected, drawn nearly white; by default those that the mesh says.
+    Shares in the legend are shares of the other elements' area."""
+
+    size_px: tuple[int, int] = (1600, 800)
+    """Width and height of the picture."""
+
+
 def heatmap(
-    mesh: Mesh,
-    values: ArrayLike,
-    path: str | Path,
-    *,
-    title: str,
-    label: str,
-    kind: Kind = "continuous",
-    limits: tuple[float, float] | None = None,
-    categories: Sequence[str] | None = None,
-    colours: Sequence[str] | None = None,
-    views: Sequence[Direction] | Sequence[View] = WHOLE_PART,
-    markers: Sequence[Marker] = (),
-    marker_label: str = "marked place",
-    excluded: ArrayLike | None = None,
-    size_px: tuple[int, int] = (1600, 800),
+    mesh: Mesh, values: ArrayLike, layer: Layer, path: str | Path, *, title: str = "", look: Look = Look()
 ) -> None:
     """Write a PNG of values on the surface, seen from several directions at the same scale.
 
@@ -78,30 +74,16 @@ def heatmap(
     mesh
         A ``Surface``, or what ``read_vtp`` gives.
     values
-        Shape (E,). NaN = unseen, which is drawn hatched in grey and never in a colour of the scale. Kind
-        ``states`` takes 0, 1, 2 as ``STATES`` names them, kind ``categories`` indices of ``categories``.
+        Shape (E,). Where the layer says that there is nothing, they are hatched in grey and never in a colour of
+        the scale.
+    layer
+        What they are: words, unit, colours, limits.
     path
         The PNG, replaced in one step; at most 195 kB.
-    title, label
-        Heading of the picture, and of the legend; the label names the unit.
-    kind
-        ``continuous``, ``difference`` and ``count`` have a colour bar over fixed ``limits``, the others a
-        swatch a category. The colours of ``difference`` run both ways from zero.
-    limits
-        Range of the colour bar; by default that of the values, for ``difference`` made symmetric.
-    categories, colours
-        Names of kinds ``categories`` and ``states``, and their colours (``#rrggbb``).
-    views
-        Directions, or what ``draw_views`` gave for the same mesh at the size ``panel_size`` gives.
-    markers
-        Places on the surface to be pointed at. One that no view shows is dashed in the first.
-    marker_label
-        What the legend calls them.
-    excluded
-        Shape (E,): elements that are not to be inspected, drawn nearly white; by default those that the
-        part of a ``Surface`` excludes. Shares in the legend are shares of the other elements' area.
-    size_px
-        Width and height of the picture.
+    title
+        Heading; by default the layer's.
+    look
+        Directions, places to point at, size.
 
     Raises
     ------
@@ -110,34 +92,34 @@ def heatmap(
     ViewcovError
         If nothing can be drawn off-screen here.
     """
-    values = np.array(values, dtype=np.float64)
-    num_elements = len(mesh.faces)
-    if values.shape != (num_elements,):
-        raise ValueError(f"values must have shape ({num_elements},), got {values.shape}")
+    numbers, num_elements, size_px = layer.values(values), len(mesh.faces), look.size_px
+    if numbers.shape != (num_elements,):
+        raise ValueError(f"values must have shape ({num_elements},), got {numbers.shape}")
+    excluded = look.excluded
     if excluded is None:
         excluded = ~np.asarray(getattr(mesh, "inspected", np.ones(num_elements, dtype=bool)))
     left_out = np.asarray(excluded, dtype=bool)
-    if left_out.shape != values.shape:
+    if left_out.shape != numbers.shape:
         raise ValueError(f"excluded must have shape ({num_elements},), got {left_out.shape}")
-    area_mm2 = triangle_areas(np.asarray(mesh.vertices_mm)[mesh.faces])
-    painted = _paint(values, area_mm2, left_out, kind, limits, categories, colours)
+    painted = _paint(numbers, triangle_areas(np.asarray(mesh.vertices_mm)[mesh.faces]), left_out, layer)
 
     sheet = Sheet(*size_px)
-    drawn = _as_views(mesh, views, size_px)
-    sheet.fit(sheet.text(24 * sheet.unit, 16 * sheet.unit, title, size=27, weight="bold"), 0.96 * size_px[0])
+    drawn = _as_views(mesh, look.views, size_px)
+    heading = sheet.text(24 * sheet.unit, 16 * sheet.unit, title or layer.title, size=27, weight="bold")
+    sheet.fit(heading, 0.96 * size_px[0])
     left = _margin(size_px)
     for view in drawn:
-        image = paint_view(mesh, view, painted.colour, painted.unseen)
+        image = paint_view(mesh, view, painted.colour, painted.nothing)
         axes = sheet.panel(left, 62 * sheet.unit, image)
         draw_triad(axes, view, sheet)
         draw_scale_bar(axes, view, sheet)
-        draw_markers(axes, sheet, view, markers, others=drawn)
+        draw_markers(axes, sheet, view, look.markers, others=drawn)
         middle = left + image.shape[1] / 2
         sheet.text(middle, (800 - 36) * sheet.unit, view.name, size=19, color=MUTED, ha="center")
         left += image.shape[1] + _margin(size_px)
     legend_left = round((1 - _LEGEND) * size_px[0])
-    top = _draw_legend(sheet, painted, label, legend_left)
-    draw_marker_legend(sheet, drawn, markers, marker_label, left=legend_left, top=top)
+    top = _draw_legend(sheet, painted, layer.label, legend_left)
+    draw_marker_legend(sheet, drawn, look.markers, left=legend_left, top=top)
     sheet.save(path)
 
 
@@ -166,102 +148,82 @@ def _as_views(mesh: Mesh, views: Sequence[Direction] | Sequence[View], size_px: 
     return drawn
 
 
-def _paint(
-    values: Floats,
-    area_mm2: Floats,
-    excluded: Bools,
-    kind: Kind,
-    limits: tuple[float, float] | None,
-    categories: Sequence[str] | None,
-    colours: Sequence[str] | None,
-) -> _Painted:
-    if kind == "states":
-        wrong = ~np.isnan(values) & ~np.isin(values, (0, 1, 2))
-        if wrong.any():
-            raise ValueError(f"states must be 0, 1, 2 or NaN, got {values[wrong][0]:g}")
-        values = np.where(values == 0, np.nan, values)
-    unseen = np.isnan(values) & ~excluded
-    shown = values[~np.isnan(values) & ~excluded]
+def _paint(values: Floats, area_mm2: Floats, excluded: Bools, layer: Layer) -> _Painted:
+    nothing = np.isnan(values) & ~excluded
+    known = ~np.isnan(values) & ~excluded
     total = max(float(area_mm2[~excluded].sum()), 1e-300)
     colour = np.empty((len(values), 3))
     entries: list[tuple[str, str | None]] = []
-    colour_map = norm = None
-    extend = "neither"
+    scale: tuple[Any, Any, str] = (None, None, "neither")
     safe = np.where(np.isnan(values), 0.0, values)
-    if kind in ("continuous", "difference", "count"):
-        colour_map, norm, extend = _scale(shown, kind, limits)
-        colour[:] = np.asarray(colour_map(norm(safe)))[:, :3] * 255
+    if layer.kind in ("category", "label"):
+        colours = np.array([rgb(one) for one in _colours(values, layer)], dtype=np.float64)
+        colour[:] = colours[safe.astype(np.int64) % len(colours)]
+        entries += _classes(values, np.where(known, area_mm2, 0.0) / total, layer)
     else:
-        names, palette = _palette(values, kind, categories, colours)
-        colour[:] = np.array([_rgb(hex_colour) for hex_colour in palette])[safe.astype(np.int64)]
-        for k, name in enumerate(names):
-            if kind == "categories" or k > 0:
-                entries.append((f"{name}\n({_percent(area_mm2[(values == k) & ~excluded].sum() / total)})", palette[k]))
-    colour[unseen], colour[excluded] = _UNSEEN, _EXCLUDED
-    if unseen.any() or kind != "categories":
-        entries.append((f"unseen ({_percent(area_mm2[unseen].sum() / total)})", None))
+        scale = _scale(values[known], layer)
+        colour[:] = np.asarray(scale[0](scale[1](safe)))[:, :3] * 255
+    colour[nothing], colour[excluded] = _NOTHING, _EXCLUDED
+    if nothing.any():
+        entries.append((f"{layer.nothing}\n({percent(float(area_mm2[nothing].sum() / total))})", None))
     if excluded.any():
-        entries.append(("not to be inspected", "#" + bytes(_EXCLUDED).hex()))
-    return _Painted(colour=colour, unseen=unseen, entries=entries, colour_map=colour_map, norm=norm, extend=extend)
+        entries.append(("not to be inspected", palette.EXCLUDED))
+    colour_map, norm, extend = scale
+    return _Painted(
+        colour=colour, nothing=nothing, entries=entries, colour_map=colour_map, norm=norm, extend=extend
+    )  # fmt: skip
 
 
-def _percent(share: float) -> str:
-    if share in (0.0, 1.0):
-        return f"{100 * share:.0f} %"
-    for digits in (1, 2, 3):  # Never round a little to nothing, or nearly all to all.
-        text = f"{100 * share:.{digits}f} %"
-        if float(text[:-2]) not in (0.0, 100.0):
-            return text
-    return "< 0.001 %" if share < 0.5 else "> 99.999 %"
+def _colours(values: Floats, layer: Layer) -> Sequence[str]:
+    """The colour of each class."""
+    if layer.kind == "label":
+        return palette.CATEGORIES
+    num = len(layer.categories)
+    colours = layer.colours or [palette.CATEGORIES[k % len(palette.CATEGORIES)] for k in range(num)]
+    if num == 0 or len(colours) != num:
+        raise ValueError(f"colours must be one a category of layer {layer.name!r}, got {len(colours)} for {num}")
+    known = values[~np.isnan(values)]
+    if known.size and (known.min() < 0 or known.max() >= num or (known % 1).any()):
+        raise ValueError(f"values must be whole numbers from 0 to {num - 1}, or NaN")
+    return colours
 
 
-def _scale(shown: Floats, kind: Kind, limits: tuple[float, float] | None) -> tuple[Any, Any, str]:
+def _classes(values: Floats, share: Floats, layer: Layer) -> Iterator[tuple[str, str]]:
+    """Swatches of the classes that occur, each with its share of the area."""
+    if layer.kind == "label":
+        if share[~np.isnan(values)].any():
+            yield f"one colour each\n({percent(float(share.sum()))})", palette.CATEGORIES[0]
+        return
+    for k, (name, colour) in enumerate(zip(layer.categories, _colours(values, layer), strict=True)):
+        if (values == k).any() or k != layer.blank:
+            yield f"{name}\n({percent(float(share[values == k].sum()))})", colour
+
+
+def _scale(shown: Floats, layer: Layer) -> tuple[Any, Any, str]:
     """Colour map, norm and which ends of the colour bar are open."""
     import matplotlib as mpl
     from matplotlib.colors import BoundaryNorm, Normalize
 
     found = (float(shown.min()), float(shown.max())) if shown.size else (0.0, 1.0)
-    if kind == "difference":
+    if layer.kind == "difference":
         found = (-max(map(abs, found)), max(map(abs, found)))
-    low, high = limits if limits is not None else found
-    if kind == "count":
+    low, high = layer.limits or ((0.0, 1.0) if layer.kind == "share" else found)
+    if layer.kind == "count":
         # One colour a count; with many of them, equal steps of whole counts.
         low, high = int(np.floor(low)), max(int(np.ceil(high)), int(np.floor(low)) + 1)
         step = max(1, -(-(high - low + 1) // 12))
         edges = np.arange(low, high + step, step) - 0.5
         edges = np.append(edges, edges[-1] + step) if edges[-1] < high else edges
-        colour_map: Any = mpl.colormaps["viridis"].resampled(len(edges) - 1)
+        colour_map: Any = mpl.colormaps[palette.SCALE].resampled(len(edges) - 1)
         norm: Any = BoundaryNorm(edges, len(edges) - 1, clip=True)
         high = float(edges[-1])
     else:
         if not low < high:
             low, high = low - 0.5, low + 0.5
-        colour_map = mpl.colormaps["RdBu" if kind == "difference" else "viridis"]
+        colour_map = mpl.colormaps[palette.DIFFERENCE if layer.kind == "difference" else palette.SCALE]
         norm = Normalize(low, high, clip=True)
     ends = {(False, False): "neither", (True, False): "min", (False, True): "max", (True, True): "both"}
     return colour_map, norm, ends[found[0] < low - 1e-12, found[1] > high + 1e-12]
-
-
-def _palette(
-    values: Floats, kind: Kind, categories: Sequence[str] | None, colours: Sequence[str] | None
-) -> tuple[Sequence[str], Sequence[str]]:
-    if categories is None and kind == "categories":
-        raise ValueError("categories must be given for kind 'categories'")
-    names = STATES if categories is None else categories
-    default = STATE_COLOURS if kind == "states" else CATEGORY_COLOURS
-    palette = [default[k % len(default)] for k in range(len(names))] if colours is None else colours
-    if len(palette) != len(names):
-        raise ValueError(f"colours must be {len(names)}, one a category, got {len(palette)}")
-    seen = values[~np.isnan(values)]
-    if seen.size and (seen.min() < 0 or seen.max() >= len(names) or (seen % 1).any()):
-        raise ValueError(f"values must be whole numbers from 0 to {len(names) - 1}, or NaN")
-    return names, palette
-
-
-def _rgb(colour: str) -> tuple[float, ...]:
-    from matplotlib.colors import to_rgb
-
-    return tuple(255 * part for part in to_rgb(colour))
 
 
 def paint_view(mesh: Mesh, view: View, colour: Floats, hatched: Bools) -> NDArray[np.uint8]:
@@ -283,7 +245,7 @@ def paint_view(mesh: Mesh, view: View, colour: Floats, hatched: Bools) -> NDArra
     fine[striped & stripe] *= _HATCH
 
     outline, crease = _edges(np.asarray(mesh.cad_face_idx), view)
-    ink = np.array(_rgb(INK))
+    ink = np.array(rgb(INK))
     fine[crease] = 0.45 * fine[crease] + 0.55 * ink
     fine[outline] = 0.2 * fine[outline] + 0.8 * ink
     n = view.oversampling
@@ -371,4 +333,4 @@ def _draw_swatch(sheet: Sheet, left: float, top: float, colour: str | None) -> N
     height, width = max(4, round(24 * sheet.unit)), max(4, round(28 * sheet.unit))
     row, column = np.indices((height, width))
     factor = np.where((row + column) % 9 < 2, _HATCH, 1.0)
-    axes.imshow(np.uint8(factor[..., None] * np.array(_UNSEEN)), interpolation="none", aspect="auto")
+    axes.imshow(np.uint8(factor[..., None] * np.array(_NOTHING)), interpolation="none", aspect="auto")

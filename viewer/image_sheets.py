@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from viewcov.inspection.arrays import Bools, Floats32
-from viewcov.viewer.figures import INK, MUTED, Sheet
+from viewcov.viewer.figures import Sheet
+from viewcov.viewer.palette import INK, MUTED, PREDICTION, TRUTH, rgb
 
-TRUTH, PREDICTION = "#18b7c9", "#ff7a1a"
 _TOP, _CAPTION = 100, 30
 """Height of the heading and of a caption, in pixels of a picture 800 high."""
 
@@ -113,11 +113,9 @@ def _toned(image: SheetImage, threshold: float, size_px: tuple[int, int]) -> NDA
     grey = _resized(np.clip(image.image, 0, 1), size_px)[..., None] * 255.0
     picture = np.repeat(grey, 3, axis=2)
     if image.probability is not None:
-        from matplotlib.colors import to_rgb
-
         probability = _resized(image.probability, size_px)
         strength = 0.55 * np.clip(probability / max(threshold, 1e-9), 0, 1)[..., None] ** 3
-        picture += strength * (255.0 * np.array(to_rgb(PREDICTION)) - picture)
+        picture += strength * (np.array(rgb(PREDICTION)) - picture)
     return np.rint(np.clip(picture, 0, 255)).astype(np.uint8)
 
 

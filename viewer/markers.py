@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from viewcov.inspection.arrays import Bools, Floats, locked_floats
-from viewcov.viewer.figures import MUTED, Sheet, plain
+from viewcov.viewer import palette
+from viewcov.viewer.figures import Sheet, plain
 from viewcov.viewer.offscreen import View
+from viewcov.viewer.palette import MUTED, PAPER
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -24,19 +25,14 @@ class Marker:
     label: str
     """Short text beside it, such as the defect's number."""
 
-    colour: str = "#d11f5a"
+    colour: str = palette.FALSE
     """``#rrggbb``."""
 
-    meaning: str = ""
-    """What the legend calls rings of this colour; by default what it calls all of them."""
+    meaning: str = "marked place"
+    """What the legend calls rings of this colour."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "point_mm", locked_floats(self.point_mm, name="point_mm", shape=(3,)))
-
-
-def marker(point_mm: ArrayLike, label: str, *, colour: str = "#d11f5a", meaning: str = "") -> Marker:
-    """A marker at a point, shape (3,), of the CAD frame."""
-    return Marker(point_mm=np.asarray(point_mm, dtype=np.float64), label=label, colour=colour, meaning=meaning)
 
 
 def draw_markers(
@@ -68,13 +64,13 @@ def draw_markers(
 
 
 def draw_marker_legend(
-    sheet: Sheet, views: Sequence[View], markers: Sequence[Marker], label: str, *, left: float, top: float
+    sheet: Sheet, views: Sequence[View], markers: Sequence[Marker], *, left: float, top: float
 ) -> None:
     """What solid and dashed rings mean, below the legend."""
     if not markers:
         return
     hidden = ~np.any([_shown(view, markers) for view in views], axis=0)
-    kinds = dict.fromkeys((marker.meaning or label, marker.colour) for marker in markers)
+    kinds = dict.fromkeys((marker.meaning, marker.colour) for marker in markers)
     entries = [(text, colour, False) for text, colour in kinds]
     entries += [("dashed: hidden in these views", MUTED, True)] if hidden.any() else []
     unit = sheet.unit
@@ -120,7 +116,7 @@ def _draw_ring(axes: Any, sheet: Sheet, place: Floats, colour: str, *, dashed: b
     from matplotlib.patches import Circle
 
     style = (0, (2.2, 1.6)) if dashed else "solid"
-    for line_colour, width in (("white", 6), (colour, 3)):
+    for line_colour, width in ((PAPER, 6), (colour, 3)):
         ring = Circle(
             tuple(place),
             13 * sheet.unit,
@@ -141,11 +137,11 @@ def _draw_label(axes: Any, sheet: Sheet, place: Floats, box: Floats, marker: Mar
     axes.text(
         *middle,
         plain(marker.label),
-        color="white",
+        color=PAPER,
         fontsize=sheet.points(17),
         weight="bold",
         ha="center",
         va="center",
         zorder=10,
-        bbox={"boxstyle": "round,pad=0.25", "fc": marker.colour, "ec": "white", "lw": sheet.points(1.2)},
+        bbox={"boxstyle": "round,pad=0.25", "fc": marker.colour, "ec": PAPER, "lw": sheet.points(1.2)},
     )

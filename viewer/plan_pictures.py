@@ -13,11 +13,11 @@ from viewcov.inspection.arrays import Bools, Floats
 from viewcov.inspection.poses import transform_points
 from viewcov.inspection.rig.rig import Rig
 from viewcov.inspection.viewpoint import Viewpoint
-from viewcov.viewer.figures import INK, MUTED, Sheet, draw_scale_bar, draw_triad
+from viewcov.viewer.figures import Sheet, draw_scale_bar, draw_triad
 from viewcov.viewer.heatmaps import paint_view, panel_size
 from viewcov.viewer.offscreen import WHOLE_PART, Direction, Mesh, View, draw_views
+from viewcov.viewer.palette import INK, MUTED, ORDER, PAPER, PART, rgb
 
-_PART_GREY = (208.0, 214.0, 222.0)
 _ALL_NUMBERED = 14
 """Plans of at most so many views have every camera numbered, others the first and the last."""
 
@@ -63,7 +63,7 @@ def plan_picture(
     width, height = panel_size(size_px, len(views))
     drawn = draw_views(mesh, views, width_px=width, height_px=height, extra_points_mm=centers, margin=0.06)
     margin = round(size_px[1] / 50)
-    grey = np.tile(_PART_GREY, (len(mesh.faces), 1))
+    grey = np.tile(np.array(rgb(PART), dtype=np.float64), (len(mesh.faces), 1))
     nothing = np.zeros(len(mesh.faces), dtype=bool)
     for k, view in enumerate(drawn):
         left = margin + k * (width + margin)
@@ -80,7 +80,7 @@ def _order_colours(num: int) -> NDArray[np.float64]:
     import matplotlib as mpl
 
     # The map's pale end would vanish on white.
-    return np.asarray(mpl.colormaps["plasma"](np.linspace(0.0, 0.85, num)))[:, :3]
+    return np.asarray(mpl.colormaps[ORDER](np.linspace(0.0, 0.85, num)))[:, :3]
 
 
 def _draw_cameras(axes: Any, sheet: Sheet, view: View, viewpoints: Sequence[Viewpoint], rig: Rig) -> None:
@@ -114,7 +114,7 @@ def _draw_cameras(axes: Any, sheet: Sheet, view: View, viewpoints: Sequence[View
         axes.text(
             *np.clip(place + outward, 14 * unit, size - 14 * unit), str(k + 1),
             fontsize=sheet.points(17), weight="bold", color=colours[k], ha="center", va="center", zorder=9,
-            bbox={"boxstyle": "round,pad=0.12", "fc": "white", "ec": "none", "alpha": 0.8},
+            bbox={"boxstyle": "round,pad=0.12", "fc": PAPER, "ec": "none", "alpha": 0.8},
         )  # fmt: skip
 
 

@@ -11,16 +11,31 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from viewcov.inspection.arrays import Floats, Ints, Ints32
+from viewcov.inspection.arrays import Bools, Floats, Ints, Ints32
 from viewcov.inspection.errors import InputError
 from viewcov.inspection.files import replacing
 from viewcov.inspection.mesh.surface import Surface
+from viewcov.inspection.records import Record
+from viewcov.viewer.layers import Layer, layer_of
 
-SCHEMA = "viewcov-surface/1"
+SCHEMA = "viewcov-surface/2"
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9 _.()/%-]{0,99}")
 _KINDS = ("b1", "i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8", "f4", "f8")
-_BOOLS = "bool_arrays"
-"""Metadata entry with the names of arrays of truth values, which VTK keeps as bytes."""
+_CARD = "arrays"
+"""Metadata entry with what the file says of its arrays: a ``_Card`` in JSON."""
+
+
+class _Card(Record):
+    """What a file says of its arrays."""
+
+    main: str
+    """Array that a viewer opens on."""
+
+    bools: list[str]
+    """Arrays of truth values, which VTK keeps as bytes."""
+
+    layers: dict[str, Layer]
+    """Title, unit, colours and what NaN means, of each array."""
 
 
 class SurfaceFile(NamedTuple):
@@ -33,15 +48,30 @@ class SurfaceFile(NamedTuple):
     """Shape (E, 3)."""
 
     arrays: dict[str, NDArray[Any]]
-    """Arrays of shape (E,) by name; NaN = unseen. ``cad_face_idx`` is one of them."""
+    """Arrays of shape (E,) by name; what NaN means, each one's layer says. ``cad_face_idx`` is one of them."""
 
     metadata: dict[str, str]
     """``schema_version``, ``units`` ("mm"), ``part_sha256``, and what the writer added."""
+
+    layers: Mapping[str, Layer] = {}
+    """The arrays in words, by name."""
+
+    main: str = "cad_face_idx"
+    """The array that says most."""
 
     @property
     def cad_face_idx(self) -> Ints32:
         """Shape (E,): CAD face of each element."""
         return self.arrays["cad_face_idx"]
+
+    @property
+    def inspected(self) -> Bools:
+        """Shape (E,): elements to be inspected; all of them where the file does not say."""
+        return np.asarray(self.arrays.get("inspected", np.ones(len(self.faces))), dtype=bool)
+
+    def layer(self, name: str) -> Layer:
+        """An array in words."""
+        return self.layers.get(name) or layer_of(name)
 
 
 def write_vtp(
@@ -49,6 +79,8 @@ def write_vtp(
     surface: Surface,
     arrays: Mapping[str, NDArray[Any]],
     metadata: Mapping[str, str] | None = None,
+    *,
+    main: str | None = None,
 ) -> None:
     """Write arrays per element as a compressed ``.vtp`` file, in one step, each with its own dtype.
 
@@ -59,9 +91,12 @@ def write_vtp(
     surface
         The elements. Their CAD faces are written too, as ``cad_face_idx``.
     arrays
-        Arrays of shape (E,): truth values, whole numbers of 8 to 64 bits, float32 or float64; NaN = unseen.
+        Arrays of shape (E,): truth values, whole numbers of 8 to 64 bits, float32 or float64. Words for them, and
+        what their NaN means, are taken from ``LAYERS`` and written too.
     metadata
         Texts kept beside them; schema version, units and the part's SHA-256 are added.
+    main
+        The array on which a viewer opens; by default the first whose layer is a main one, or the first.
 
     Raises
     ------
@@ -73,13 +108,16 @@ def write_vtp(
     if Path(path).suffix != ".vtp":
         raise ValueError(f"path must end with .vtp, got {path}")
     columns = {"cad_face_idx": np.asarray(surface.cad_face_idx), **arrays}
+    layers = {name: layer_of(name) for name in columns}
+    card = _Card(
+        main=main or next((name for name in layers if layers[name].main), [*arrays, "cad_face_idx"][0]),
+        bools=[name for name, values in columns.items() if np.asarray(values).dtype == np.bool_],
+        layers=layers,
+    )
     texts = {
-        **(metadata or {}),
-        "schema_version": SCHEMA,
-        "units": "mm",
-        "part_sha256": surface.part.source.sha256,
-        _BOOLS: json.dumps([name for name, values in columns.items() if np.asarray(values).dtype == np.bool_]),
-    }
+        **(metadata or {}), "schema_version": SCHEMA, "units": "mm", "part_sha256": surface.part.source.sha256,
+        _CARD: card.model_dump_json(),
+    }  # fmt: skip
     mesh = pyvista.PolyData.from_regular_faces(np.array(surface.vertices_mm), np.array(surface.faces))
     for name, values in columns.items():
         mesh.cell_data[name] = _checked(name, np.asarray(values), surface.num_elements)
@@ -115,22 +153,35 @@ def read_vtp(path: str | Path) -> SurfaceFile:
     if not file.is_file():
         raise InputError(file, "no such file", expected="a .vtp file", found="nothing", remedy="check the path")
     mesh, complaint = _read(file)
-    texts = {name: json.loads(f'"{_text(mesh, name)}"') for name in _text_names(mesh)} if mesh is not None else {}
-    if mesh is None or texts.get("schema_version") != SCHEMA:
-        raise InputError(
-            file,
-            "not a surface file of this version",
-            expected=f"schema_version {SCHEMA!r}",
-            found=complaint or repr(texts.get("schema_version")),
-            remedy="make it again with 'viewcov evaluate', 'viewcov cover' or 'viewcov fuse'",
-        )
-    bools = set(json.loads(texts.pop(_BOOLS)))
+    try:
+        texts = {name: json.loads(f'"{_text(mesh, name)}"') for name in _text_names(mesh)} if mesh is not None else {}
+        if texts.get("schema_version") == SCHEMA:
+            return _content(mesh, texts)
+        complaint = complaint or repr(texts.get("schema_version"))
+    except ValueError:  # Of JSON, of pydantic and of PyVista.
+        complaint = "damaged content"
+    raise InputError(
+        file, "not a surface file of this version", expected=f"schema_version {SCHEMA!r}", found=complaint,
+        remedy="make it again with 'viewcov evaluate', 'viewcov cover' or 'viewcov fuse'",
+    )  # fmt: skip
+
+
+def _content(mesh: Any, texts: dict[str, str]) -> SurfaceFile:
+    """What a mesh holds; a ValueError where parts of it do not fit each other."""
+    card = _Card.model_validate_json(texts.pop(_CARD, ""))
     arrays = {name: np.array(mesh.cell_data[name]) for name in mesh.cell_data}
+    faces = np.array(mesh.regular_faces, dtype=np.int64).reshape(-1, 3)
+    fits = set(card.layers) == set(arrays) and card.main in arrays and "cad_face_idx" in arrays
+    fits = fits and all(values.shape == (len(faces),) for values in arrays.values())
+    if not fits or (faces.size and not 0 <= faces.min() <= faces.max() < mesh.n_points):
+        raise ValueError("arrays and faces do not fit each other")
     return SurfaceFile(
         vertices_mm=np.array(mesh.points, dtype=np.float64),
-        faces=np.array(mesh.regular_faces, dtype=np.int64),
-        arrays={name: values.view(np.bool_) if name in bools else values for name, values in arrays.items()},
+        faces=faces,
+        arrays={name: values.view(np.bool_) if name in card.bools else values for name, values in arrays.items()},
         metadata=texts,
+        layers=card.layers,
+        main=card.main,
     )
 
 

@@ -14,12 +14,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from viewcov.inspection.arrays import Floats
 from viewcov.inspection.errors import InputError
+from viewcov.inspection.mesh.part import triangle_areas
+from viewcov.viewer import palette
+from viewcov.viewer.layers import Layer
 from viewcov.viewer.vtp import SurfaceFile, read_vtp
+from viewcov.viewer.words import percent
 
 log = logging.getLogger(__name__)
 
-UNSEEN = "#b9bec6"
 _HELP = "n / b: next or previous array    click: values of an element    r: whole part    q: close"
 
 
@@ -90,12 +94,18 @@ def _merged(paths: Sequence[Path]) -> list[SurfaceFile]:
     surfaces: list[SurfaceFile] = []
     for path in paths:
         file = read_vtp(path)
-        arrays = {name if len(paths) == 1 else f"{path.stem}: {name}": v for name, v in file.arrays.items()}
+        before = "" if len(paths) == 1 else f"{path.stem}: "
+        arrays = {before + name: values for name, values in file.arrays.items()}
+        layers = {
+            before + name: layer.model_copy(update={"title": before + layer.title})
+            for name, layer in file.layers.items()
+        }
         same = [s for s in surfaces if _same_elements(s, file)]
         if same:
             same[0].arrays.update(arrays)
+            surfaces[surfaces.index(same[0])] = same[0]._replace(layers={**same[0].layers, **layers})
         else:
-            surfaces.append(file._replace(arrays=arrays))
+            surfaces.append(file._replace(arrays=arrays, layers=layers, main=before + file.main))
     return surfaces
 
 
@@ -119,7 +129,7 @@ class Inspector:
 
         self.file = file
         self.names = list(file.arrays)
-        first = self.names[-1] if array is None else array
+        first = file.main if array is None else array
         self.shown = [first] if beside is None else [first, beside]
         self.plotter: Any = pyvista.Plotter(
             shape=(1, len(self.shown)),
@@ -133,12 +143,12 @@ class Inspector:
         self._meshes = [mesh.copy() for _ in self.shown]
         for k in range(len(self.shown)):
             self.plotter.subplot(0, k)
-            self.plotter.set_background("white")
+            self.plotter.set_background(palette.PAPER)
             self._draw(k)
-            self.plotter.add_axes(color="black")
+            self.plotter.add_axes(color=palette.INK)
         self.plotter.link_views()
         self.plotter.subplot(0, 0)
-        self.plotter.add_text(_HELP, position="lower_left", font_size=9, color="#5b6774", name="help")
+        self.plotter.add_text(_HELP, position="lower_left", font_size=9, color=palette.MUTED, name="help")
         self.plotter.add_key_event("n", lambda: self.step(1))
         self.plotter.add_key_event("b", lambda: self.step(-1))
         self.plotter.enable_point_picking(
@@ -171,43 +181,63 @@ class Inspector:
         center = self.file.vertices_mm[self.file.faces[element]].mean(axis=0)
         place = ", ".join(f"{x:.2f}" for x in center)
         lines = [f"element {element} at ({place}) mm"]
-        lines += [f"{name}: {_text(values[element])}" for name, values in self.file.arrays.items()]
+        layers = {name: self.file.layer(name) for name in self.names}
+        lines += [f"{layer.title}: {layer.text(self.file.arrays[name][element])}" for name, layer in layers.items()]
         return "\n".join(lines)
+
+    def heading(self, name: str) -> str:
+        """What an array is, and how much of the surface to be inspected it says nothing of."""
+        layer = self.file.layer(name)
+        gaps = np.isnan(layer.values(self.file.arrays[name])) & self.file.inspected
+        area = triangle_areas(self.file.vertices_mm[self.file.faces])
+        share = float(area[gaps].sum() / max(area[self.file.inspected].sum(), 1e-300))
+        return f"{layer.label}\ngrey: {layer.nothing}, {percent(share)}" if gaps.any() else layer.label
 
     def _draw(self, k: int) -> None:
         name = self.shown[k]
-        values = self.file.arrays[name].astype(np.float64)
+        layer = self.file.layer(name)
+        values = layer.values(self.file.arrays[name])
         mesh = self._meshes[k]
+        colours: Any = palette.SCALE
+        limits = layer.limits or ((0.0, 1.0) if layer.kind == "share" else _limits(values))
+        if layer.kind in ("category", "label"):
+            colours = list(layer.colours or palette.CATEGORIES)
+            values, limits = values % len(colours), (-0.5, len(colours) - 0.5)
+        elif layer.kind == "count":
+            limits = (limits[0] - 0.5, limits[1] + 0.5)
         mesh.cell_data["shown"] = values
-        seen = values[~np.isnan(values)]
-        low, high = (float(seen.min()), float(seen.max())) if seen.size else (0.0, 1.0)
         self.plotter.add_mesh(
-            mesh,
-            scalars="shown",
-            name=f"surface-{k}",
-            clim=(low, high if high > low else low + 1.0),
-            cmap="viridis",
-            nan_color=UNSEEN,
-            smooth_shading=False,
-            show_scalar_bar=False,
-            reset_camera=False,
-            copy_mesh=False,
+            mesh, scalars="shown", name=f"surface-{k}", clim=limits, cmap=colours, nan_color=palette.NOTHING,
+            n_colors=len(colours) if isinstance(colours, list) else _steps(layer.kind, limits),
+            smooth_shading=False, show_scalar_bar=False, reset_camera=False, copy_mesh=False,
+        )  # fmt: skip
+        self._draw_legend(k, layer)
+        self.plotter.add_text(
+            self.heading(name), position="upper_left", font_size=11, color=palette.INK, name=f"heading-{k}"
         )
+
+    def _draw_legend(self, k: int, layer: Layer) -> None:
+        """A colour bar with whole ticks for counts, swatches for classes, nothing for mere numbers of things."""
         for title in list(self.plotter.scalar_bars.keys()):
             if title.endswith("\u200b" * (k + 1)) and not title.endswith("\u200b" * (k + 2)):
                 self.plotter.remove_scalar_bar(title)
-        # Titles name scalar bars across views: an invisible space keeps two views of one array apart.
-        self.plotter.add_scalar_bar(
-            name + "\n" + "\u200b" * (k + 1),
-            mapper=self.plotter.actors[f"surface-{k}"].mapper,
-            color="black",
-            n_labels=5,
-            title_font_size=16,
-            label_font_size=14,
-        )
-        share = _unseen_share(self.file, values)
-        note = f"{name}\nunseen (grey): {100 * share:.1f} %" if share else name
-        self.plotter.add_text(note, position="upper_left", font_size=11, color="black", name=f"heading-{k}")
+        self.plotter.remove_legend()
+        if layer.kind == "category":
+            colours = layer.colours or palette.CATEGORIES
+            self.plotter.add_legend(
+                list(map(list, zip(layer.categories, colours, strict=False))), face="rectangle", bcolor=palette.PAPER,
+                size=(0.34, 0.035 * len(layer.categories)), loc="lower right",
+            )  # fmt: skip
+        elif layer.kind != "label":
+            mapper = self.plotter.actors[f"surface-{k}"].mapper
+            low, high = mapper.scalar_range
+            whole = layer.kind == "count"
+            # Titles name scalar bars across views: an invisible space keeps two views of one array apart.
+            self.plotter.add_scalar_bar(
+                layer.label + "\n" + "\u200b" * (k + 1), mapper=mapper, color=palette.INK,
+                n_labels=min(int(high - low) + 1, 12) if whole else 5, fmt="%.0f" if whole else "%.3g",
+                title_font_size=16, label_font_size=14,
+            )  # fmt: skip
 
     def _add_slider(self) -> None:
         self._slider = self.plotter.add_text_slider_widget(
@@ -216,7 +246,7 @@ class Inspector:
             value=self.names.index(self.shown[0]),
             pointa=(0.5, 0.93),
             pointb=(0.95, 0.93),
-            color="black",
+            color=palette.INK,
             style="modern",
             interaction_event="always",
         )
@@ -228,17 +258,18 @@ class Inspector:
         text = self.describe(element)
         log.info("%s", text.replace("\n", "; "))
         self.plotter.subplot(0, 0)
-        self.plotter.add_text(text, position=(0.01, 0.74), viewport=True, font_size=9, color="black", name="picked")
+        # It grows upwards from here: headings stay free.
+        self.plotter.add_text(
+            text, position=(0.01, 0.05), viewport=True, font_size=9, color=palette.INK, name="picked"
+        )  # fmt: skip
 
 
-def _text(value: Any) -> str:
-    if isinstance(value, np.floating):
-        return "unseen" if np.isnan(value) else f"{value:.4g}"
-    return str(value)
+def _limits(values: Floats) -> tuple[float, float]:
+    known = values[~np.isnan(values)]
+    low, high = (float(known.min()), float(known.max())) if known.size else (0.0, 1.0)
+    return low, high if high > low else low + 1.0
 
 
-def _unseen_share(file: SurfaceFile, values: NDArray[np.float64]) -> float:
-    from viewcov.inspection.mesh.part import triangle_areas
-
-    area = triangle_areas(file.vertices_mm[file.faces])
-    return float(area[np.isnan(values)].sum() / area.sum())
+def _steps(kind: str, limits: tuple[float, float]) -> int:
+    """Colours of a scale: one a count."""
+    return int(np.clip(limits[1] - limits[0], 1, 256)) if kind == "count" else 256

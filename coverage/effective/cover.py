@@ -2,35 +2,39 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
+from viewcov.coverage.effective.calibration import calibration_for
 from viewcov.coverage.effective.effective import (
     DetectionTrials,
-    EffectiveCoverage,
-    FalseAlarms,
-    PairedDifference,
+    Resampling,
     detection_trials,
     effective_coverage,
     false_alarms,
     paired_difference,
 )
-from viewcov.coverage.effective.evidence import evidence_path, gather_evidence_many, read_evidence_table
-from viewcov.coverage.effective.fuse import FusedInspection, fuse_inspection, inspection_surface
-from viewcov.coverage.effective.pod import ElementCovariates, PodMap, PodModel, covariates_of, fit_pod, pod_map
-from viewcov.coverage.effective.rules import Rule
-from viewcov.coverage.geometric.evaluation import GeometricCoverage, evaluate_viewpoints
-from viewcov.inspection.arrays import Bools
+from viewcov.coverage.effective.evidence import Showing, gather_evidence_many, inspection_surface
+from viewcov.coverage.effective.figures import EffectiveFigures, ModelFigures
+from viewcov.coverage.effective.fuse import FusedInspection, fuse_evidence
+from viewcov.coverage.effective.options import CoverOptions, Inspections, chosen_inspections, names_of
+from viewcov.coverage.effective.pod import PodMap, PodModel, fit_pod, pod_by_size, pod_map
+from viewcov.coverage.effective.truth import truth_on_elements
+from viewcov.inspection.arrays import Floats
 from viewcov.inspection.errors import InputError
 from viewcov.inspection.folder import InspectionFolder
 from viewcov.inspection.mesh.surface import Surface
+from viewcov.inspection.plan import InspectionPlan
+
+log = logging.getLogger(__name__)
+
+_DEFAULTS = CoverOptions()
 
 POD_THRESHOLD = 0.5
-"""Probability of detection from which an element counts as effectively covered on the map."""
+"""Probability of detection from which the map counts an element as reached."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -40,63 +44,27 @@ class CoverResult:
     surface: Surface
     """The E elements."""
 
-    rule: Rule
-    """How views were fused."""
-
-    visible: GeometricCoverage
-    """Which elements appear in an image at all, whatever the requirements on a view."""
+    figures: EffectiveFigures
+    """The content of ``effective.json``."""
 
     trials: DetectionTrials
     """Planted defects and who found them."""
 
-    effective: dict[str, EffectiveCoverage]
-    """By model: the direct estimate."""
-
-    false_alarms: dict[str, FalseAlarms]
-    """By model, to stand beside it."""
-
-    paired: tuple[PairedDifference, ...]
-    """Each further model minus the first."""
-
-    pod_models: dict[str, PodModel]
-    """By model: hit/miss model of the trials."""
+    num_views: Floats
+    """Shape (E,): views that show each element, the mean over inspections."""
 
     pod_maps: dict[str, PodMap]
-    """By model: that model over the surface, for the median defect size."""
-
-    pod_by_size: dict[str, tuple[tuple[float, float], ...]]
-    """By model: pairs of defect size in mm and mean probability of detection over the visible surface."""
+    """By model: the hit/miss model of the trials over the surface, for the median defect size."""
 
     fused: dict[str, tuple[FusedInspection, ...]]
     """By model: the fused inspections behind the trials, in their order."""
 
-    def to_json(self) -> dict[str, Any]:
-        """Plain values for ``cover --json``."""
-        return {
-            "rule": self.rule,
-            "elements": self.surface.num_elements,
-            "inspected_area_mm2": self.visible.inspected_area_mm2,
-            "visible_area_mm2": self.visible.covered_area_mm2,
-            "variants": {
-                name: {
-                    **self.effective[name].to_json(),
-                    "false_alarms": self.false_alarms[name].to_json(),
-                    "pod_map": self.pod_maps[name].to_json(),
-                    "pod_model": self.pod_models[name].to_json(),
-                    "pod_by_size": [list(point) for point in self.pod_by_size[name]],
-                }
-                for name in self.effective
-            },
-            "paired": [pair.to_json() for pair in self.paired],
-        }
-
 
 def cover_inspections(
-    folders: Sequence[InspectionFolder],
+    inspections: Inspections,
     models: Sequence[str],
+    options: CoverOptions = _DEFAULTS,
     *,
-    rule: Rule = "log_odds",
-    seed: int = 0,
     jobs: int = 1,
     progress: bool = False,
 ) -> CoverResult:
@@ -104,120 +72,177 @@ def cover_inspections(
 
     Parameters
     ----------
-    folders
-        Inspections of one part along one plan, with truth and with predictions of every model.
+    inspections
+        An inspection, a data set, or several inspections, with truth and with predictions of every model. They
+        are of one part by one rig; each may have its own measured poses.
     models
         Names of the models; each further one is compared with the first, defect by defect.
-    rule
-        How the views of an inspection are fused.
-    seed
-        For the bootstrap.
 
     Raises
     ------
     InputError
-        If inspections are of different parts or plans, or truth or predictions are missing.
+        If inspections are of different parts or rigs, or truth, predictions or thresholds are missing.
     """
-    folders = [folder for folder in folders if folder.truth_path.is_file()]
-    surface = _shared_surface(folders)
-    plan = folders[0].plan()
-    fused = _fused_by_all(surface, folders, models, rule=rule, progress=progress)
-    # Anything that an image shows may be found, so the map asks nothing more of a view.
-    anything = replace(
-        plan.requirements, max_incidence_deg=89.0, max_mm_per_px=1e9, smallest_defect_mm=0.0, max_blur_px=1e9,
-        border_px=0.0, min_light=0.0, views_per_element=1,
-    )  # fmt: skip
-    visible = evaluate_viewpoints(surface, plan.rig, anything, plan.viewpoints, jobs=jobs, progress=progress)
-    seen = ~np.isnan(fused[models[0]][0].probability[rule])
-    trials = _trials_of(folders, fused, rule, seen)
-    seen_area_mm2 = float(surface.area_mm2[seen & surface.inspected].sum())
-    inspected_area_mm2 = visible.inspected_area_mm2
-    effective = partial(
-        effective_coverage, trials, seen_area_mm2=seen_area_mm2, inspected_area_mm2=inspected_area_mm2, seed=seed
+    chosen, split = chosen_inspections(inspections, options.split, usual="test", or_all=True)
+    folders = [folder for folder in chosen if folder.truth_path.is_file()]
+    plan = _shared_plan(folders)
+    names = names_of(folders)
+    log.info("effective coverage from %d inspections (split: %s): %s", len(names), split or "all", ", ".join(names))
+    surface = inspection_surface(folders[0])
+    fused, showings = _fused_by_all(surface, folders, models, options, jobs=jobs, progress=progress)
+    ground = _Ground.of(surface, fused, showings, options)
+    first, *others = fused
+    pod_models = {model: fit_pod(ground.trials, model, ground.at_sites) for model in fused}
+    pod_maps = {model: ground.pod_map(fitted) for model, fitted in pod_models.items()}
+    figures = EffectiveFigures(
+        rule=options.rule,
+        split=split,
+        inspections=names,
+        elements=surface.num_elements,
+        inspected_area_mm2=ground.inspected_mm2,
+        coverable_area_mm2=_planned(plan, "coverable_area_mm2"),
+        covered_area_mm2=_planned(plan, "covered_area_mm2"),
+        seen_area_mm2=float(ground.seen_area_share.mean()) * ground.inspected_mm2,
+        models={model: ground.figures(fused[model], pod_models[model], pod_maps[model]) for model in fused},
+        paired=tuple(
+            paired_difference(ground.trials, model, first, ground.seen_area_share, resampling=ground.resampling)
+            for model in others
+        ),
     )
-    difference = partial(
-        paired_difference, trials, seen_area_mm2=seen_area_mm2, inspected_area_mm2=inspected_area_mm2, seed=seed
-    )
-    covariates = covariates_of(visible)
-    pod_models = {model: fit_pod(trials, model, covariates) for model in models}
-    size = float(np.median(trials.size_mm))
-    # Only over the sizes that were planted: beyond them the model would extrapolate.
-    sizes = np.geomspace(trials.size_mm.min(), trials.size_mm.max(), 25)
     return CoverResult(
         surface=surface,
-        rule=rule,
-        visible=visible,
-        trials=trials,
-        effective={model: effective(variant=model) for model in models},
-        false_alarms={
-            model: false_alarms([one.matches[rule] for one in each], inspected_area_mm2=inspected_area_mm2)
-            for model, each in fused.items()
-        },
-        paired=tuple(difference(variant=model, minus=models[0]) for model in models[1:]),
-        pod_models=pod_models,
-        pod_maps={
-            model: pod_map(
-                fitted, covariates, surface.area_mm2, surface.inspected, size_mm=size, threshold=POD_THRESHOLD
-            )
-            for model, fitted in pod_models.items()
-        },
-        pod_by_size={
-            model: tuple((float(mm), _mean_pod(fitted, covariates, surface, float(mm))) for mm in sizes)
-            for model, fitted in pod_models.items()
-        },
+        figures=figures,
+        trials=ground.trials,
+        num_views=np.mean([showing.num_views for showing in showings], axis=0),
+        pod_maps=pod_maps,
         fused=fused,
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Ground:
+    """What all models are measured on."""
+
+    trials: DetectionTrials
+    area_mm2: Floats
+    """Shape (E,): 0 where nothing is to be inspected."""
+
+    seen_area_share: Floats
+    """Shape (J,): share of the area that each inspection sees."""
+
+    showings: Sequence[Showing]
+    """One per inspection; the same object for those along the same poses."""
+
+    resampling: Resampling
+
+    @classmethod
+    def of(
+        cls,
+        surface: Surface,
+        fused: Mapping[str, Sequence[FusedInspection]],
+        showings: Sequence[Showing],
+        options: CoverOptions,
+    ) -> _Ground:
+        truths = [one.truth for one in next(iter(fused.values())) if one.truth is not None]
+        matches = {model: [one.matches[options.rule] for one in each] for model, each in fused.items()}
+        trials = detection_trials(truths, matches, [showing.seen for showing in showings])
+        if not trials.seen.any():
+            raise InputError(
+                next(iter(fused.values()))[0].folder.root, "no planted defect lies where a view looks",
+                expected="at least one", found=f"{len(trials)} defects, all unseen",
+                remedy="synthesize more defects or instances",
+            )  # fmt: skip
+        area_mm2 = np.where(surface.inspected, surface.area_mm2, 0.0)
+        return cls(
+            trials=trials,
+            area_mm2=area_mm2,
+            seen_area_share=np.minimum([area_mm2[one.seen].sum() / area_mm2.sum() for one in showings], 1.0),
+            showings=showings,
+            resampling=Resampling(seed=options.seed),
+        )
+
+    @property
+    def inspected_mm2(self) -> float:
+        return float(self.area_mm2.sum())
+
+    @property
+    def at_sites(self) -> Showing:
+        """How well the sites of the trials are shown, each by its own inspection."""
+        site, inspection = self.trials.element_idx, self.trials.inspection
+        return Showing.joined([one.at(site[inspection == j]) for j, one in enumerate(self.showings)])
+
+    def pod_map(self, fitted: PodModel) -> PodMap:
+        size_mm = float(np.median(self.trials.size_mm))
+        return pod_map(fitted, self.showings, self.area_mm2, size_mm=size_mm, threshold=POD_THRESHOLD)
+
+    def figures(self, fused: Sequence[FusedInspection], fitted: PodModel, mapped: PodMap) -> ModelFigures:
+        calibration, rule = fused[0].calibration, fused[0].rule
+        estimate = effective_coverage(self.trials, calibration.model, self.seen_area_share, resampling=self.resampling)
+        # Only over the sizes that were planted: beyond them the model would extrapolate.
+        sizes = np.geomspace(self.trials.size_mm.min(), self.trials.size_mm.max(), 25)
+        return ModelFigures(
+            **dict(estimate),
+            threshold=calibration.thresholds[rule],
+            false_alarms=false_alarms([one.matches[rule] for one in fused], inspected_area_mm2=self.inspected_mm2),
+            pod_map=mapped.figures,
+            pod_model=fitted.figures,
+            pod_by_size=pod_by_size(fitted, self.showings, self.area_mm2, sizes),
+        )
+
+
 def _fused_by_all(
-    surface: Surface, folders: Sequence[InspectionFolder], models: Sequence[str], *, rule: Rule, progress: bool
-) -> dict[str, tuple[FusedInspection, ...]]:
-    """Every inspection fused by every model; each view is rasterised once for all of them."""
-    gather_evidence_many(surface, folders, models, progress=progress)
-
-    def fused(folder: InspectionFolder, model: str) -> FusedInspection:
-        table = read_evidence_table(evidence_path(folder, model))
-        return fuse_inspection(folder, model, rule=rule, surface=surface, table=table)
-
-    return {model: tuple(fused(folder, model) for folder in folders) for model in models}
-
-
-def _trials_of(
-    folders: Sequence[InspectionFolder], fused: Mapping[str, Sequence[FusedInspection]], rule: Rule, seen: Bools
-) -> DetectionTrials:
-    """The planted defects of all inspections and who found them."""
-    truths = [one.truth for one in next(iter(fused.values())) if one.truth is not None]
-    matches = {model: [one.matches[rule] for one in each] for model, each in fused.items()}
-    trials = detection_trials(truths, matches, seen)
-    if not trials.seen.any():
-        raise InputError(
-            folders[0].root, "no planted defect lies where a view looks", expected="at least one",
-            found=f"{len(trials)} defects, all unseen", remedy="synthesize more defects or instances",
-        )  # fmt: skip
-    return trials
+    surface: Surface,
+    folders: Sequence[InspectionFolder],
+    models: Sequence[str],
+    options: CoverOptions,
+    *,
+    jobs: int,
+    progress: bool,
+) -> tuple[dict[str, tuple[FusedInspection, ...]], list[Showing]]:
+    """Every inspection fused by every model, and how each inspection's views show the surface."""
+    names = list(dict.fromkeys(models))
+    gathering = gather_evidence_many(surface, folders, names, jobs=jobs, progress=progress)
+    calibrations = {model: [calibration_for(folder, model, options) for folder in folders] for model in names}
+    truths = [truth_on_elements(surface, folder) for folder in folders]
+    fused: dict[tuple[str, int], FusedInspection] = {}
+    showings: dict[int, Showing] = {}
+    for one in gathering:
+        n, showings[one.inspection] = one.inspection, one.showing
+        calibration = calibrations[one.model][n]
+        fused[one.model, n] = fuse_evidence(surface, folders[n], one, calibration, rule=options.rule, truth=truths[n])
+    return (
+        {model: tuple(fused[model, n] for n in range(len(folders))) for model in names},
+        [showings[n] for n in range(len(folders))],
+    )
 
 
-def _mean_pod(model: PodModel, covariates: ElementCovariates, surface: Surface, size_mm: float) -> float:
-    """Area-weighted mean probability of detection over the visible inspected surface."""
-    pod = model.predict(covariates, size_mm)
-    known = ~np.isnan(pod) & surface.inspected
-    return float(np.average(pod[known], weights=surface.area_mm2[known]))
+def _planned(plan: InspectionPlan, name: str) -> float | None:
+    """An area that the plan was made with, where it says."""
+    figures = plan.made.get("figures")
+    value = figures.get(name) if isinstance(figures, dict) else None
+    return float(value) if isinstance(value, int | float) else None
 
 
-def _shared_surface(folders: Sequence[InspectionFolder]) -> Surface:
-    """The surface of the one part that all inspections are of."""
+def _shared_plan(folders: Sequence[InspectionFolder]) -> InspectionPlan:
+    """The first inspection's plan, after all are known to be of one part by one rig; poses may differ."""
     if not folders:
         raise InputError(
             "inspections", "none has planted defects", expected="truth.json in at least one", found="none",
             remedy="effective coverage needs synthesized inspections",
         )  # fmt: skip
     plans = [folder.plan() for folder in folders]
-    views = [[(view.id, view.world_from_camera.tobytes()) for view in plan.viewpoints] for plan in plans]
-    for folder, plan, own in zip(folders, plans, views, strict=True):
-        if plan.part.sha256 != plans[0].part.sha256 or own != views[0]:
-            raise InputError(
-                folder.plan_path, "another part or plan than the first inspection's",
-                expected="inspections of one part along one plan", found="a different one",
-                remedy="cover them separately",
-            )  # fmt: skip
-    return inspection_surface(folders[0])
+    for folder, plan in zip(folders, plans, strict=True):
+        for name in ("part", "rig", "requirements"):
+            if _identity(plan, name) != _identity(plans[0], name):
+                raise InputError(
+                    folder.plan_path, f"another {name} than the first inspection's",
+                    expected="inspections of one part by one rig; only poses may differ", found="a different one",
+                    remedy="cover them separately",
+                )  # fmt: skip
+    return plans[0]
+
+
+def _identity(plan: InspectionPlan, name: str) -> object:
+    """What must be alike; of a part not where its file is."""
+    part = plan.part
+    return (part.sha256, part.units, part.scale_mm) if name == "part" else getattr(plan, name)

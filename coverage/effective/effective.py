@@ -11,20 +11,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from viewcov.coverage.effective.figures import DefectCounts, EffectiveCoverage, FalseAlarms, PairedDifference
 from viewcov.coverage.effective.intervals import Interval, bootstrap_interval, clopper_pearson
-from viewcov.coverage.effective.matching import DefectCounts, DefectMatch
+from viewcov.coverage.effective.matching import DefectMatch
 from viewcov.coverage.effective.truth import SurfaceTruth
 from viewcov.inspection.arrays import Bools, Floats, Ints
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class DetectionTrials:
-    """Planted defects of several inspections, and which variants of a model found them."""
+    """Planted defects of several inspections, and which models found them."""
 
     inspection: Ints
     """Shape (N,): number of the inspection."""
@@ -42,114 +42,20 @@ class DetectionTrials:
     """Shape (N,): element at the site."""
 
     seen: Bools
-    """Shape (N,): whether the element at the site is seen."""
+    """Shape (N,): whether its own inspection sees the element at the site."""
 
     found: Mapping[str, Bools]
-    """Variant (model name) to shape (N,): whether the defect was found."""
+    """Model to shape (N,): whether the defect was found."""
 
     weight: Floats
     """Shape (N,): inverse of the density that the site was drawn with; 1 for area-uniform sites."""
-
-    def __post_init__(self) -> None:
-        num = len(self.inspection)
-        for name in ("defect_id", "kind", "size_mm", "element_idx", "seen", "weight"):
-            if len(getattr(self, name)) != num:
-                raise ValueError(f"{name} must have length {num}, got {len(getattr(self, name))}")
-        for variant, found in self.found.items():
-            if found.shape != (num,):
-                raise ValueError(f"found[{variant!r}] must have shape ({num},), got {found.shape}")
-        if num and not (np.isfinite(self.weight).all() and (self.weight > 0).all()):
-            raise ValueError("weight must be positive and finite, got other values")
 
     def __len__(self) -> int:
         return len(self.inspection)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EffectiveCoverage:
-    """Direct estimate of the share of the inspected area on which planted defects are found."""
-
-    variant: str
-    coverage: float
-    """Seen share of the area times found share among seen sites."""
-
-    interval: Interval
-    """Of the coverage, by bootstrap over inspections and defects."""
-
-    clopper_pearson: Interval
-    """Of the coverage, as if all defects were independent; to compare."""
-
-    seen_area_share: float
-    """Share of the inspected area that is seen: the upper bound of the coverage."""
-
-    found_share: float
-    """Weighted share of defects at seen sites that were found."""
-
-    num_inspections: int
-    num_defects: int
-    num_seen: int
-    """Defects at seen sites."""
-
-    num_found: int
-    """Defects at seen sites that were found."""
-
-    num_found_unseen: int
-    """Defects found although the element at their site is unseen; these count as 0."""
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain values."""
-        return _json_of(self)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PairedDifference:
-    """Difference in effective coverage between two variants on the same defects."""
-
-    variant: str
-    minus: str
-    difference: float
-    """Coverage of ``variant`` minus coverage of ``minus``."""
-
-    interval: Interval
-    num_pairs: int
-    """Defects at seen sites."""
-
-    only_variant: int
-    """Found by ``variant`` only (discordant pairs)."""
-
-    only_minus: int
-    """Found by ``minus`` only."""
-
-    p_value: float
-    """Exact McNemar test, two-sided: the probability of discordant pairs so uneven if the two were alike."""
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain values."""
-        return _json_of(self)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FalseAlarms:
-    """Detections on no planted defect, to stand beside every coverage."""
-
-    num_false: int
-    num_inspections: int
-    inspected_area_mm2: float
-    """Of one part."""
-
-    per_part: float
-    per_part_interval: Interval
-    """Exact for a Poisson rate."""
-
-    per_m2: float
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain values."""
-        return _json_of(self)
-
-
 def detection_trials(
-    truths: Sequence[SurfaceTruth], matches: Mapping[str, Sequence[DefectMatch]], seen: Bools
+    truths: Sequence[SurfaceTruth], matches: Mapping[str, Sequence[DefectMatch]], seen: Sequence[Bools]
 ) -> DetectionTrials:
     """The trials of several inspections of one part.
 
@@ -158,44 +64,57 @@ def detection_trials(
     truths
         One per inspection.
     matches
-        Variant to one match of all planted defects per inspection, in the order of ``truths``.
+        Model to one match of all planted defects per inspection, in the order of ``truths``.
     seen
-        Shape (E,): elements that the plan sees.
+        One per inspection, shape (E,): elements that its views show.
     """
     found: dict[str, Bools] = {}
     planted = [np.array([defect.id for defect in truth.defects], dtype=np.int64) for truth in truths]
-    for variant, of_inspection in matches.items():
-        if len(of_inspection) != len(truths):
-            raise ValueError(f"matches[{variant!r}] must have {len(truths)} entries, got {len(of_inspection)}")
+    for model, of_inspection in matches.items():
         for ids, match in zip(planted, of_inspection, strict=True):
             if not np.array_equal(ids, match.planted_id):
-                raise ValueError(f"matches[{variant!r}] must match all planted defects in order, got others")
-        found[variant] = np.concatenate([_NO_BOOLS, *(match.planted_found for match in of_inspection)])
+                raise ValueError(f"matches[{model!r}] must match all planted defects in order, got others")
+        found[model] = np.concatenate([_NO_BOOLS, *(match.planted_found for match in of_inspection)])
     defects = [defect for truth in truths for defect in truth.defects]
-    elements = np.concatenate([_NO_INTS, *(truth.center_element_idx for truth in truths)])
+    sites = [truth.center_element_idx for truth in truths]
     return DetectionTrials(
         inspection=np.repeat(np.arange(len(truths)), [len(ids) for ids in planted]),
         defect_id=np.array([defect.id for defect in defects], dtype=np.int64),
         kind=tuple(defect.kind for defect in defects),
         size_mm=np.array([defect.size_mm for defect in defects], dtype=np.float64),
-        element_idx=elements,
-        seen=np.asarray(seen)[elements],
+        element_idx=np.concatenate([_NO_INTS, *sites]),
+        seen=np.concatenate([_NO_BOOLS, *(own[site] for own, site in zip(seen, sites, strict=True))]),
         found=found,
         weight=np.ones(len(defects)),
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resampling:
+    """How intervals are made."""
+
+    num_bootstrap: int = 4000
+    confidence: float = 0.95
+    seed: int = 0
+
+
+_DEFAULTS = Resampling()
+
+
 def effective_coverage(
     trials: DetectionTrials,
-    variant: str,
+    model: str,
+    seen_area_share: float | Floats,
     *,
-    seen_area_mm2: float,
-    inspected_area_mm2: float,
-    num_bootstrap: int = 4000,
-    confidence: float = 0.95,
-    seed: int = 0,
+    resampling: Resampling = _DEFAULTS,
 ) -> EffectiveCoverage:
-    """Direct estimate C = (A_seen / A) * found share among seen sites, unbiased for area-uniform sites.
+    """Direct estimate C = a * found share among seen sites, unbiased for area-uniform sites.
+
+    Parameters
+    ----------
+    seen_area_share
+        Share of the inspected area that an inspection sees: one for all, or shape (J,), one for each. With a
+        share for each, a is their mean over planted defects, and the interval counts how they differ.
 
     Raises
     ------
@@ -203,24 +122,16 @@ def effective_coverage(
         If no defect lies at a seen site: there is nothing to estimate from.
     """
     rows = _seen_rows(trials)
-    found, weight = trials.found[variant][rows], trials.weight[rows]
+    found, weight = trials.found[model][rows], trials.weight[rows]
+    area_share, shift = _area_share(trials, rows, seen_area_share)
     share = float(np.average(found, weights=weight))
-    area_share = float(seen_area_mm2 / inspected_area_mm2)
-    exact = clopper_pearson(int(found.sum()), len(found), confidence=confidence)
-    spread = bootstrap_interval(
-        found.astype(np.float64),
-        trials.inspection[rows],
-        weight,
-        num_bootstrap=num_bootstrap,
-        confidence=confidence,
-        seed=seed,
-        low=0.0,
-    )
+    exact = clopper_pearson(int(found.sum()), len(found), confidence=resampling.confidence)
     # Where all were found, or none, resampling knows no other outcome and would claim certainty.
-    interval = spread if spread is not None else exact
+    interval = exact if found.all() or not found.any() else None
+    if interval is None:
+        interval = _resampled(found + share * shift, trials.inspection[rows], weight, resampling, low=0.0)
     return EffectiveCoverage(
-        variant=variant,
-        coverage=area_share * share,
+        effective_coverage=area_share * share,
         interval=interval.scaled(area_share),
         clopper_pearson=exact.scaled(area_share),
         seen_area_share=area_share,
@@ -229,22 +140,19 @@ def effective_coverage(
         num_defects=len(trials),
         num_seen=len(found),
         num_found=int(found.sum()),
-        num_found_unseen=int(trials.found[variant][~trials.seen].sum()),
+        num_found_unseen=int(trials.found[model][~trials.seen].sum()),
     )
 
 
 def paired_difference(
     trials: DetectionTrials,
-    variant: str,
+    model: str,
     minus: str,
+    seen_area_share: float | Floats,
     *,
-    seen_area_mm2: float,
-    inspected_area_mm2: float,
-    num_bootstrap: int = 4000,
-    confidence: float = 0.95,
-    seed: int = 0,
+    resampling: Resampling = _DEFAULTS,
 ) -> PairedDifference:
-    """Effective coverage of ``variant`` minus that of ``minus``, each defect compared with itself.
+    """Effective coverage of ``model`` minus that of ``minus``, each defect compared with itself.
 
     Raises
     ------
@@ -254,35 +162,28 @@ def paired_difference(
     from scipy.stats import binomtest
 
     rows = _seen_rows(trials)
-    first, second = trials.found[variant][rows], trials.found[minus][rows]
-    value, weight = first.astype(np.float64) - second, trials.weight[rows]
-    area_share = float(seen_area_mm2 / inspected_area_mm2)
-    interval = bootstrap_interval(
-        value,
-        trials.inspection[rows],
-        weight,
-        num_bootstrap=num_bootstrap,
-        confidence=confidence,
-        seed=seed,
-        low=-1.0,
-    )
-    if interval is None:
+    value, weight = trials.found[model][rows].astype(np.float64) - trials.found[minus][rows], trials.weight[rows]
+    area_share, shift = _area_share(trials, rows, seen_area_share)
+    mean = float(np.average(value, weights=weight))
+    if np.ptp(value) == 0:
         # All pairs alike: the share of pairs that might still differ, either way, is bounded exactly.
-        doubt = clopper_pearson(0, len(value), confidence=confidence).high
+        doubt = clopper_pearson(0, len(value), confidence=resampling.confidence).high
         interval = Interval(
             low=max(-1.0, float(value[0]) - doubt),
             high=min(1.0, float(value[0]) + doubt),
-            confidence=confidence,
+            confidence=resampling.confidence,
             method="Clopper-Pearson bound on discordant pairs (all pairs alike)",
         )
+    else:
+        interval = _resampled(value + mean * shift, trials.inspection[rows], weight, resampling, low=-1.0)
     gains, losses = int((value > 0).sum()), int((value < 0).sum())
     return PairedDifference(
-        variant=variant,
+        model=model,
         minus=minus,
-        difference=area_share * float(np.average(value, weights=weight)),
+        difference=area_share * mean,
         interval=interval.scaled(area_share),
         num_pairs=len(value),
-        only_variant=gains,
+        only_model=gains,
         only_minus=losses,
         p_value=float(binomtest(gains, gains + losses).pvalue) if gains + losses else 1.0,
     )
@@ -320,6 +221,30 @@ def _seen_rows(trials: DetectionTrials) -> NDArray[np.int64]:
     return rows
 
 
-def _json_of(value: EffectiveCoverage | PairedDifference | FalseAlarms) -> dict[str, Any]:
-    items = {name: getattr(value, name) for name in value.__dataclass_fields__}
-    return {name: item.to_json() if isinstance(item, Interval) else item for name, item in items.items()}
+def _area_share(
+    trials: DetectionTrials, rows: NDArray[np.int64], seen_area_share: float | Floats
+) -> tuple[float, Floats]:
+    """Mean seen share a of the area, and what the seen trials' inspections have more or less of it, shape (M,).
+
+    With planted defects n_j, seen ones m_j, found ones k_j and seen shares a_j of inspections j, and sums N, M, K
+    over them, the estimate is a ratio of sums, a K / M with a = sum n_j a_j / N: its limit is E[n a p] / E[n],
+    the share of sites where defects are found, whether or not inspections that see more also find more. To first
+    order it varies like a times the mean over seen trials of found + (K / M) shift_j with
+    shift_j = (a_j / a - 1) (n_j / N) (M / m_j); the shifts sum to 0, and are 0 where all inspections see the same.
+    """
+    num = max(int(trials.inspection.max()) + 1, np.size(seen_area_share))
+    share = np.broadcast_to(np.asarray(seen_area_share, dtype=np.float64), num)
+    planted = np.bincount(trials.inspection, weights=trials.weight, minlength=num)
+    seen = np.bincount(trials.inspection[rows], weights=trials.weight[rows], minlength=num)
+    mean = float(share[0]) if np.ptp(share) == 0 else float(np.average(share, weights=planted))
+    more = (share / mean - 1.0) * planted / planted.sum() * seen.sum() / np.where(seen > 0, seen, 1.0)
+    return mean, more[trials.inspection[rows]]
+
+
+def _resampled(values: Floats, inspection: Ints, weight: Floats, resampling: Resampling, *, low: float) -> Interval:
+    interval = bootstrap_interval(
+        values, inspection, weight, num_bootstrap=resampling.num_bootstrap, confidence=resampling.confidence,
+        seed=resampling.seed, low=low,
+    )  # fmt: skip
+    assert interval is not None, "values that are all alike are told apart before"
+    return interval

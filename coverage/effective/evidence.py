@@ -2,34 +2,29 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from viewcov.coverage.rays.projection import PooledView, ViewElements, correspond, pool
-from viewcov.inspection.arrays import Floats, Floats32, Ints32
+from viewcov.coverage.effective.rules import BASE_RATE, CLAMP, RULES, all_sums, checked_rule
+from viewcov.coverage.rays.projection import ViewElements, correspond, pool
+from viewcov.coverage.rays.screening import Lens
+from viewcov.inspection.arrays import Bools, Floats, Floats32, Ints32
 from viewcov.inspection.errors import InputError
 from viewcov.inspection.files import read_grey, read_table, write_table
-from viewcov.inspection.mesh.surface import Surface
+from viewcov.inspection.mesh.surface import Surface, cut_surface
 from viewcov.inspection.rig.fixture import obstacles_of
 
 if TYPE_CHECKING:
     from viewcov.inspection.folder import InspectionFolder
     from viewcov.inspection.plan import InspectionPlan
-    from viewcov.inspection.rig.camera import Camera
     from viewcov.inspection.viewpoint import Viewpoint
-
-Statistic = Literal["mean", "max", "top"]
-
-CLAMP = 1e-3
-"""Probabilities are kept this far from 0 and 1 before logarithms: no single view is ever certain."""
-
-RELIABILITY = 0.9
-"""Mass that Dempster-Shafer gives to what a view says (Shafer's discount); the rest is left open."""
 
 _PAIRS_AT_ONCE = 32
 
@@ -38,58 +33,31 @@ _PAIRS_AT_ONCE = 32
 class Evidence:
     """Sums over views for each element, from which every fusion rule follows. Unseen elements have no views.
 
-    A view v says p_v with weight w_v in [0, 1]. All sums are float64 of shape (E,): views may come in any
-    order and parts of a plan may be merged; results agree to rounding.
+    A view v says p_v with weight w_v in [0, 1]. Views may come in any order; results agree to rounding.
     """
 
     num_views: Ints32
-    """Number of views with any weight."""
+    """Shape (E,): number of views with any weight."""
 
-    sum_weight: Floats
-    """Sum of w."""
-
-    sum_p: Floats
-    """Sum of w p."""
-
-    max_p: Floats
-    """Largest w p."""
-
-    sum_log_odds: Floats
-    """Sum of w logit(p), p clamped to [CLAMP, 1 - CLAMP]."""
-
-    sum_log_miss: Floats
-    """Sum of log(1 - w p), with w p at most 1 - CLAMP."""
-
-    sum_log_defect: Floats
-    """Sum of log(m(defect) + m(open)) of each view's masses; r = RELIABILITY w, m(defect) = r p."""
-
-    sum_log_clean: Floats
-    """Sum of log(m(clean) + m(open)), m(clean) = r (1 - p)."""
-
-    sum_log_open: Floats
-    """Sum of log(m(open)), m(open) = 1 - r."""
+    sums: dict[str, Floats]
+    """Name to sum, shapes (E,), of every rule."""
 
     @classmethod
     def empty(cls, num_elements: int) -> Evidence:
         """Evidence of no view."""
-        sums = {field.name: np.zeros(num_elements) for field in fields(cls) if field.name != "num_views"}
-        return cls(num_views=np.zeros(num_elements, dtype=np.int32), **sums)
+        sums = {name: np.zeros(num_elements) for name in all_sums()}
+        return cls(num_views=np.zeros(num_elements, dtype=np.int32), sums=sums)
 
     @property
-    def num_elements(self) -> int:
-        """Number of elements of the surface."""
-        return len(self.num_views)
-
-    @property
-    def seen(self) -> NDArray[np.bool_]:
+    def seen(self) -> Bools:
         """Shape (E,): elements about which at least one view says something."""
         return self.num_views > 0
 
     @property
     def base_rate(self) -> float:
         """Weighted mean of all that the views say, within [CLAMP, 0.5]; 0.5 without any view."""
-        total = float(self.sum_weight.sum())
-        return float(np.clip(self.sum_p.sum() / total, CLAMP, 0.5)) if total > 0 else 0.5
+        total = float(self.sums["sum_weight"].sum())
+        return float(np.clip(self.sums["sum_p"].sum() / total, CLAMP, 0.5)) if total > 0 else 0.5
 
     def add_in_place(
         self, element_idx: NDArray[np.integer], p: NDArray[np.floating], weight: NDArray[np.floating]
@@ -98,27 +66,18 @@ class Evidence:
         says = weight > 0
         idx = np.asarray(element_idx)[says]
         p, w = np.asarray(p, dtype=np.float64)[says], np.asarray(weight, dtype=np.float64)[says]
-        clamped, r = np.clip(p, CLAMP, 1.0 - CLAMP), RELIABILITY * w
         self.num_views[idx] += 1
-        self.sum_weight[idx] += w
-        self.sum_p[idx] += w * p
-        self.max_p[idx] = np.maximum(self.max_p[idx], w * p)
-        self.sum_log_odds[idx] += w * np.log(clamped / (1.0 - clamped))
-        self.sum_log_miss[idx] += np.log1p(-np.minimum(w * p, 1.0 - CLAMP))
-        self.sum_log_defect[idx] += np.log(r * p + 1.0 - r)
-        self.sum_log_clean[idx] += np.log(r * (1.0 - p) + 1.0 - r)
-        self.sum_log_open[idx] += np.log1p(-r)
+        known = all_sums()
+        for name, total in self.sums.items():
+            total[idx] = known[name].join(total[idx], known[name].of(p, w))
 
-    def merged(self, other: Evidence) -> Evidence:
-        """Evidence of the views of both; the two must not share views."""
-        if other.num_elements != self.num_elements:
-            raise ValueError(f"other must have {self.num_elements} elements, got {other.num_elements}")
-        names = [field.name for field in fields(self)]
-        joined = {
-            name: (np.maximum if name == "max_p" else np.add)(getattr(self, name), getattr(other, name))
-            for name in names
-        }
-        return Evidence(**joined)
+    def fused(self, rule: str, *, base_rate: float = BASE_RATE) -> Floats32:
+        """Defect probability of each element by a rule, shape (E,); NaN = unseen, never "clean".
+
+        ``base_rate`` is what the model's views say on average, as measured on inspections for calibration.
+        """
+        values = RULES[checked_rule(rule)].fuse(self.sums, base_rate)
+        return np.where(self.seen, values, np.nan).astype(np.float32)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -140,9 +99,70 @@ class EvidenceTable:
     max: Floats32
     top: Floats32
 
-    def rows_of(self, view_id: str) -> NDArray[np.bool_]:
+    def rows_of(self, view_id: str) -> Bools:
         """Which rows belong to a view."""
         return self.view_idx == self.view_ids.index(view_id)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Showing:
+    """How well the views of an inspection show each element, shapes (E,)."""
+
+    num_views: NDArray[np.integer]
+    """Views that show it."""
+
+    mm_per_px: Floats
+    """Finest sampling over the views with its centroid in the frame; infinite without one."""
+
+    cos_incidence: Floats
+    """Cosine of the smallest incidence angle over the same views; 0 without one."""
+
+    @classmethod
+    def empty(cls, num: int) -> Showing:
+        """By no view."""
+        return cls(
+            num_views=np.zeros(num, dtype=np.int32), mm_per_px=np.full(num, np.inf), cos_incidence=np.zeros(num)
+        )  # fmt: skip
+
+    @classmethod
+    def joined(cls, several: Sequence[Showing]) -> Showing:
+        """One after the other."""
+        return cls(**{name: np.concatenate([getattr(one, name) for one in several]) for name in _SHOWN})
+
+    @property
+    def seen(self) -> Bools:
+        """Shape (E,): elements that a view shows."""
+        return self.num_views > 0
+
+    def at(self, element_idx: NDArray[np.integer]) -> Showing:
+        """Of some elements."""
+        return Showing(**{name: getattr(self, name)[element_idx] for name in _SHOWN})
+
+    def add_in_place(self, surface: Surface, lens: Lens, viewpoint: Viewpoint, view: ViewElements) -> None:
+        """Add one view."""
+        elements = view.element_idx[view.cos_incidence > 0]
+        self.num_views[elements] += 1
+        found = lens.measure(surface.centroid_mm[elements], surface.normal[elements], viewpoint)
+        idx = elements[found.rows]
+        self.mm_per_px[idx] = np.minimum(self.mm_per_px[idx], found.mm_per_px)
+        self.cos_incidence[idx] = np.maximum(self.cos_incidence[idx], found.cos_incidence)
+
+
+_SHOWN = ("num_views", "mm_per_px", "cos_incidence")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Gathered:
+    """One model's predictions for one inspection, on the surface."""
+
+    inspection: int
+    """Place of the inspection among those given."""
+
+    model: str
+    evidence: Evidence
+    table: EvidenceTable
+    showing: Showing
+    """The same for all models; inspections with the same poses share one."""
 
 
 def view_weight(cos_incidence: NDArray[np.floating], *, max_incidence_deg: float) -> Floats32:
@@ -150,41 +170,15 @@ def view_weight(cos_incidence: NDArray[np.floating], *, max_incidence_deg: float
     return np.clip(cos_incidence / np.cos(np.deg2rad(max_incidence_deg)), 0.0, 1.0).astype(np.float32)
 
 
-def gather_evidence(
-    surface: Surface,
-    folder: InspectionFolder,
-    model: str,
-    viewpoints: Sequence[Viewpoint] | None = None,
-    *,
-    statistic: Statistic = "top",
-    write: bool = True,
-    progress: bool = False,
-) -> tuple[Evidence, EvidenceTable]:
-    """Evidence of one model's predictions for one inspection, and the table behind it.
-
-    Parameters
-    ----------
-    viewpoints
-        The views to use; all of the plan if not given. A table of a part of the views is never written.
-    statistic
-        How the pixels of an element in one view become one probability.
-    write
-        Whether to write ``results/<model>/evidence.parquet``.
-
-    Raises
-    ------
-    InputError
-        If a prediction is missing or does not have the camera's size, or the plan is for another part.
-    """
+def inspection_surface(folder: InspectionFolder) -> Surface:
+    """The surface of an inspection's part, cut as its requirements ask for."""
     plan = folder.plan()
-    chosen = plan.viewpoints if viewpoints is None else tuple(viewpoints)
-    gathering = _Gathering(surface, folder, model, plan, chosen, statistic)
-    for view in _views(surface, plan, chosen, progress=progress):
-        gathering.add_in_place(view)
-    table = gathering.table()
-    if write and viewpoints is None:
-        write_evidence_table(evidence_path(folder, model), table)
-    return gathering.evidence, table
+    return cut_surface(plan.load_part(), plan.requirements.element_edge_mm)
+
+
+def gather_evidence(surface: Surface, folder: InspectionFolder, model: str, *, progress: bool = False) -> Gathered:
+    """Evidence of one model's predictions for one inspection; otherwise as ``gather_evidence_many``."""
+    return next(gather_evidence_many(surface, [folder], [model], progress=progress))
 
 
 def gather_evidence_many(
@@ -192,59 +186,67 @@ def gather_evidence_many(
     folders: Sequence[InspectionFolder],
     models: Sequence[str],
     *,
-    statistic: Statistic = "top",
-    write: bool = True,
+    jobs: int = 1,
     progress: bool = False,
-) -> dict[str, list[Evidence]]:
-    """Evidence of several models for several inspections: model name to one ``Evidence`` per folder.
+) -> Iterator[Gathered]:
+    """Evidence of several models for several inspections, one after the other.
 
     Inspections with the same camera and viewpoints share their correspondences: each view is rasterised once
-    for every ``32`` pairs of inspection and model, and memory holds the tables of that many. Tables are
-    written as by ``gather_evidence``.
+    for every ``32`` pairs of inspection and model, and memory holds the tables of that many. Writes
+    ``results/<model>/evidence.parquet`` of each inspection.
+
+    Parameters
+    ----------
+    jobs
+        Threads that read predictions.
+
+    Raises
+    ------
+    InputError
+        If a prediction is missing or does not have the camera's size, or a plan is for another part.
     """
     plans = [folder.plan() for folder in folders]
     groups: dict[str, list[tuple[int, str]]] = {}
     for number, plan in enumerate(plans):
-        groups.setdefault(_view_key(plan), []).extend((number, model) for model in models)
+        for model in models:
+            _refuse_other_part(surface, folders[number], plan)
+            require_predictions(folders[number], model, [view.id for view in plan.viewpoints])
+            groups.setdefault(_view_key(plan), []).append((number, model))
     batches = [
         pairs[start : start + _PAIRS_AT_ONCE]
         for pairs in groups.values()
         for start in range(0, len(pairs), _PAIRS_AT_ONCE)
     ]
-    found: dict[tuple[int, str], Evidence] = {}
-    for pairs in batches:
-        plan = plans[pairs[0][0]]
-        gatherings = [
-            _Gathering(surface, folders[n], model, plans[n], plans[n].viewpoints, statistic) for n, model in pairs
-        ]
-        for view in _views(surface, plan, plan.viewpoints, progress=progress):
-            for gathering in gatherings:
-                gathering.add_in_place(view)
-        for pair, gathering in zip(pairs, gatherings, strict=True):
-            found[pair] = gathering.evidence
-            if write:
-                write_evidence_table(evidence_path(folders[pair[0]], pair[1]), gathering.table())
-    return {model: [found[number, model] for number in range(len(folders))] for model in models}
+
+    def gathered() -> Iterator[Gathered]:
+        for batch in batches:
+            gatherings = [_Gathering(surface, folders[n], model, plans[n]) for n, model in batch]
+            showing = _gather(surface, plans[batch[0][0]], gatherings, jobs=jobs, progress=progress)
+            for (n, model), one in zip(batch, gatherings, strict=True):
+                table = one.table()
+                write_evidence_table(evidence_path(folders[n], model), table)
+                yield Gathered(inspection=n, model=model, evidence=one.evidence, table=table, showing=showing)
+
+    # What is missing is told at once, not when the first is asked for.
+    return gathered()
 
 
-def evidence_of_table(
-    table: EvidenceTable,
-    num_elements: int,
-    *,
-    statistic: Statistic = "top",
-    view_ids: Sequence[str] | None = None,
-) -> Evidence:
-    """Evidence summed from a table, of all its views or of those named."""
-    evidence = Evidence.empty(num_elements)
-    for view_id in table.view_ids if view_ids is None else view_ids:
-        rows = table.rows_of(view_id)
-        evidence.add_in_place(table.element_idx[rows], getattr(table, statistic)[rows], table.weight[rows])
-    return evidence
+def require_predictions(folder: InspectionFolder, model: str, view_ids: Sequence[str]) -> None:
+    """Raise InputError, with the command that makes them, unless a model's predictions of all views are there."""
+    missing = [name for name in view_ids if not folder.prediction_path(model, name).is_file()]
+    if missing:
+        others = ", ".join(name for name in folder.models() if name != model)
+        raise InputError(
+            folder.prediction_path(model, missing[0]),
+            f"no prediction of model {model!r} for {len(missing)} of {len(view_ids)} views",
+            expected="a 16-bit PNG for each view of the plan", found=f"only those of {others}" if others else "none",
+            remedy=f"run: {shlex.join(['viewcov', 'predict', model, str(folder.root)])}",
+        )  # fmt: skip
 
 
 def evidence_path(folder: InspectionFolder, model: str) -> Path:
     """Where the table of a model for an inspection lies."""
-    return folder.results / model / "evidence.parquet"
+    return folder.results_of(model) / "evidence.parquet"
 
 
 def write_evidence_table(path: str | Path, table: EvidenceTable) -> None:
@@ -268,12 +270,9 @@ def read_evidence_table(path: str | Path) -> EvidenceTable:
     version = metadata.get(b"schema_version", b"").decode()
     if version != _SCHEMA or any(name not in columns for name in _COLUMNS):
         raise InputError(
-            path,
-            "not an evidence table of this version",
-            expected=f"schema_version {_SCHEMA!r}",
-            found=repr(version),
-            remedy="make it again with 'viewcov cover' or 'viewcov fuse'",
-        )
+            path, "not an evidence table of this version", expected=f"schema_version {_SCHEMA!r}",
+            found=repr(version), remedy="make it again with 'viewcov cover' or 'viewcov fuse'",
+        )  # fmt: skip
     view_ids = tuple(metadata[b"view_ids"].decode().split())
     return EvidenceTable(view_ids=view_ids, **{name: columns[name] for name in _COLUMNS})
 
@@ -285,81 +284,66 @@ _COLUMNS = ("view_idx", "element_idx", "num_px", "weight", "mean", "max", "top")
 class _Gathering:
     """One model's predictions for one inspection on their way into evidence."""
 
-    def __init__(
-        self,
-        surface: Surface,
-        folder: InspectionFolder,
-        model: str,
-        plan: InspectionPlan,
-        viewpoints: Sequence[Viewpoint],
-        statistic: Statistic,
-    ) -> None:
+    def __init__(self, surface: Surface, folder: InspectionFolder, model: str, plan: InspectionPlan) -> None:
         self.evidence = Evidence.empty(surface.num_elements)
-        self._folder, self._model, self._statistic = folder, model, statistic
+        self._folder, self._model = folder, model
         self._max_incidence_deg = plan.requirements.max_incidence_deg
-        self._view_ids = tuple(view.id for view in viewpoints)
+        self._view_ids = tuple(view.id for view in plan.viewpoints)
         self._rows: list[tuple[NDArray[Any], ...]] = []
-        if plan.part.sha256 != surface.part.source.sha256:
-            raise InputError(
-                folder.plan_path,
-                "the plan is for another part than the surface",
-                expected=f"SHA-256 {surface.part.source.sha256[:12]}...",
-                found=f"{plan.part.sha256[:12]}...",
-                remedy="give inspections of one part",
-            )
-        missing = [name for name in self._view_ids if not folder.prediction_path(model, name).is_file()]
-        if missing:
-            raise InputError(
-                folder.prediction_path(model, missing[0]),
-                f"no prediction of model {model!r} for {len(missing)} of {len(self._view_ids)} views",
-                expected="a 16-bit PNG for each view of the plan",
-                found="no such file",
-                remedy=f"run: viewcov predict MODEL {folder.root}",
-            )
 
-    def add_in_place(self, view: ViewElements) -> None:
-        pooled = pool(view, self._read(view))
+    def add_in_place(self, number: int, view: ViewElements) -> None:
+        """Add the view with that place in the plan; its id may be another than in the plan that was rasterised."""
+        pooled = pool(view, self._read(self._view_ids[number], view))
         weight = view_weight(pooled.cos_incidence, max_incidence_deg=self._max_incidence_deg)
-        self.evidence.add_in_place(pooled.element_idx, getattr(pooled, self._statistic), weight)
-        self._rows.append(self._table_rows(pooled, weight, self._view_ids.index(view.view_id)))
+        self.evidence.add_in_place(pooled.element_idx, pooled.top, weight)
+        row = (np.full(len(weight), number, dtype=np.int32), pooled.element_idx, pooled.num_px, weight)
+        self._rows.append((*row, pooled.mean, pooled.max, pooled.top))
 
     def table(self) -> EvidenceTable:
-        columns = [np.concatenate(parts) for parts in zip(*self._rows, strict=True)] if self._rows else []
-        if not columns:
-            columns = [np.zeros(0, dtype=np.int32)] * 3 + [np.zeros(0, dtype=np.float32)] * 4
+        nothing = (*[np.zeros(0, dtype=np.int32)] * 3, *[np.zeros(0, dtype=np.float32)] * 4)
+        columns = [np.concatenate(parts) for parts in zip(nothing, *self._rows, strict=True)]
         return EvidenceTable(view_ids=self._view_ids, **dict(zip(_COLUMNS, columns, strict=True)))
 
-    def _read(self, view: ViewElements) -> Floats32:
-        path = self._folder.prediction_path(self._model, view.view_id)
+    def _read(self, view_id: str, view: ViewElements) -> Floats32:
+        path = self._folder.prediction_path(self._model, view_id)
         image = read_grey(path)
         if image.shape != view.ids.shape:
             raise InputError(
-                path,
-                "the prediction does not have the camera's size",
+                path, "the prediction does not have the camera's size",
                 expected=f"{view.ids.shape[1]} x {view.ids.shape[0]} pixels",
-                found=f"{image.shape[1]} x {image.shape[0]}",
-                remedy="predict again with this plan's images",
-            )
+                found=f"{image.shape[1]} x {image.shape[0]}", remedy="predict again with this plan's images",
+            )  # fmt: skip
         return image
 
-    @staticmethod
-    def _table_rows(pooled: PooledView, weight: Floats32, view: int) -> tuple[NDArray[Any], ...]:
-        view_idx = np.full(len(weight), view, dtype=np.int32)
-        return view_idx, pooled.element_idx, pooled.num_px, weight, pooled.mean, pooled.max, pooled.top
 
-
-def _views(
-    surface: Surface, plan: InspectionPlan, viewpoints: Sequence[Viewpoint], *, progress: bool
-) -> Iterator[ViewElements]:
+def _gather(
+    surface: Surface, plan: InspectionPlan, gatherings: Sequence[_Gathering], *, jobs: int, progress: bool
+) -> Showing:
+    """Add all views of a plan to all gatherings; how well these views show the surface."""
     from tqdm import tqdm
 
-    camera: Camera = plan.rig.camera
-    obstacles = obstacles_of(plan.rig.fixture)
-    for viewpoint in tqdm(viewpoints, desc="Gathering evidence", unit="view", disable=not progress):
-        yield correspond(surface, camera, viewpoint, obstacles=obstacles)
+    lens, obstacles = Lens.of(plan.rig.camera), obstacles_of(plan.rig.fixture)
+    showing = Showing.empty(surface.num_elements)
+    with ThreadPoolExecutor(max_workers=jobs) as pool_of_threads:
+        views = tqdm(plan.viewpoints, desc="Gathering evidence", unit="view", disable=not progress)
+        for number, viewpoint in enumerate(views):
+            view = correspond(surface, plan.rig.camera, viewpoint, obstacles=obstacles)
+            showing.add_in_place(surface, lens, viewpoint, view)
+            for _ in pool_of_threads.map(lambda one: one.add_in_place(number, view), gatherings):  # noqa: B023
+                pass
+    return showing
+
+
+def _refuse_other_part(surface: Surface, folder: InspectionFolder, plan: InspectionPlan) -> None:
+    if plan.part.sha256 != surface.part.source.sha256:
+        raise InputError(
+            folder.plan_path, "the plan is for another part than the surface",
+            expected=f"SHA-256 {surface.part.source.sha256[:12]}...", found=f"{plan.part.sha256[:12]}...",
+            remedy="give inspections of one part",
+        )  # fmt: skip
 
 
 def _view_key(plan: InspectionPlan) -> str:
     """The same for plans whose images show the same elements at the same pixels."""
-    poses = [(view.id, view.world_from_camera.tolist()) for view in plan.viewpoints]
+    poses = [view.world_from_camera.tolist() for view in plan.viewpoints]
     return repr((plan.part.sha256, plan.part.scale_mm, plan.part.units, plan.rig.camera, plan.rig.fixture, poses))

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
-
 import numpy as np
 
 from viewcov.inspection.arrays import Floats, Ints
+from viewcov.inspection.records import Record
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Interval:
+class Interval(Record):
     """An interval with its confidence and how it was made."""
 
     low: float
@@ -23,21 +20,13 @@ class Interval:
         """Both ends times a factor of at least 0."""
         return Interval(low=self.low * factor, high=self.high * factor, confidence=self.confidence, method=self.method)
 
-    def to_json(self) -> dict[str, Any]:
-        """Plain values."""
-        return {"low": self.low, "high": self.high, "confidence": self.confidence, "method": self.method}
-
 
 def clopper_pearson(num_found: int, num: int, *, confidence: float = 0.95) -> Interval:
     """Exact two-sided interval of a binomial share (Clopper and Pearson 1934)."""
-    from scipy.stats import beta
+    from scipy.stats import binomtest
 
-    if not 0 <= num_found <= num or num < 1:
-        raise ValueError(f"num_found must lie in 0 to num >= 1, got {num_found} of {num}")
-    tail = (1.0 - confidence) / 2
-    low = float(beta.ppf(tail, num_found, num - num_found + 1)) if num_found else 0.0
-    high = float(beta.ppf(1.0 - tail, num_found + 1, num - num_found)) if num_found < num else 1.0
-    return Interval(low=low, high=high, confidence=confidence, method="Clopper-Pearson")
+    ends = binomtest(num_found, num).proportion_ci(confidence, method="exact")
+    return Interval(low=float(ends.low), high=float(ends.high), confidence=confidence, method="Clopper-Pearson")
 
 
 def bootstrap_interval(

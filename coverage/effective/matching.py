@@ -12,7 +12,7 @@ tolerance in place.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from viewcov.coverage.effective.defects import SurfaceDefect, adjacency_of, dilated, label_components
-from viewcov.coverage.effective.evidence import EvidenceTable, Statistic
+from viewcov.coverage.effective.evidence import EvidenceTable
+from viewcov.coverage.effective.figures import (
+    BestView,
+    DefectCounts,
+    MatchFigures,
+    MeanScores,
+    SingleViewFigures,
+    ViewScores,
+)
 from viewcov.coverage.effective.truth import SurfaceTruth
 from viewcov.inspection.arrays import Bools, Floats, Floats32, Ints
 from viewcov.inspection.mesh.surface import Surface
@@ -36,52 +44,6 @@ LOW_SHARE = 0.5
 
 THRESHOLDS: tuple[float, ...] = tuple(float(t) for t in 1.0 / (1.0 + np.exp(-np.linspace(-5.0, 6.5, 47))))
 """High thresholds that are tried, evenly spaced in log-odds: fused probabilities crowd near 0 and 1."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DefectCounts:
-    """Counts over one or more inspections, which add up."""
-
-    num_planted: int = 0
-    num_found: int = 0
-    """Planted defects that were found."""
-
-    num_detections: int = 0
-    num_true: int = 0
-    """Detections that are true."""
-
-    def __add__(self, other: DefectCounts) -> DefectCounts:
-        return DefectCounts(
-            num_planted=self.num_planted + other.num_planted,
-            num_found=self.num_found + other.num_found,
-            num_detections=self.num_detections + other.num_detections,
-            num_true=self.num_true + other.num_true,
-        )
-
-    @property
-    def precision(self) -> float:
-        """Share of detections that are true; NaN without detections."""
-        return self.num_true / self.num_detections if self.num_detections else float("nan")
-
-    @property
-    def recall(self) -> float:
-        """Share of planted defects that were found; NaN without planted defects."""
-        return self.num_found / self.num_planted if self.num_planted else float("nan")
-
-    @property
-    def f1(self) -> float:
-        """Harmonic mean of precision and recall; 0 if one is 0 or only one is NaN, NaN if both are."""
-        if not (self.num_planted or self.num_detections):
-            return float("nan")
-        if not (self.num_found and self.num_true):
-            return 0.0
-        return 2.0 * self.precision * self.recall / (self.precision + self.recall)
-
-    def to_json(self) -> dict[str, Any]:
-        """Counts and figures; None where a figure has no meaning."""
-        figures = {name: _plain(getattr(self, name)) for name in ("precision", "recall", "f1")}
-        counts = {name: getattr(self, name) for name in self.__dataclass_fields__}
-        return {**counts, **figures}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -113,13 +75,14 @@ class DefectMatch:
             num_true=int(self.detection_true.sum()),
         )
 
-    def to_json(self) -> dict[str, Any]:
-        """Figures, and which planted defects were found."""
-        return {
-            **self.counts.to_json(),
-            "found_ids": self.planted_id[self.planted_found].tolist(),
-            "missed_ids": self.planted_id[~self.planted_found].tolist(),
-        }
+    @property
+    def figures(self) -> MatchFigures:
+        """The counts, and which planted defects were found."""
+        return MatchFigures(
+            **self.counts.model_dump(),
+            found_ids=tuple(self.planted_id[self.planted_found].tolist()),
+            missed_ids=tuple(self.planted_id[~self.planted_found].tolist()),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,39 +97,24 @@ class SingleViews:
     of_all: tuple[DefectCounts, ...]
     """Per view, against all planted defects of the part."""
 
-    def to_json(self) -> dict[str, Any]:
+    threshold: float
+    """Probability from which an element starts a defect."""
+
+    @property
+    def figures(self) -> SingleViewFigures:
         """Best view by F1 and means over views; views with nothing planted and nothing found do not count."""
-        return {"in_view": self._summary(self.in_view), "of_all": self._summary(self.of_all)}
+        return SingleViewFigures(
+            threshold=self.threshold, in_view=self._scores(self.in_view), of_all=self._scores(self.of_all)
+        )
 
-    def _summary(self, counts: tuple[DefectCounts, ...]) -> dict[str, Any]:
-        f1 = np.array([c.f1 for c in counts])
-        if not len(f1) or np.isnan(f1).all():
-            return {"best": None, "mean": None}
+    def _scores(self, counts: tuple[DefectCounts, ...]) -> ViewScores | None:
+        f1 = np.array([one.f1 for one in counts], dtype=np.float64)
+        if np.isnan(f1).all():
+            return None
         best = int(np.nanargmax(f1))
-        mean = {}
-        for name in ("precision", "recall", "f1"):
-            values = np.array([getattr(c, name) for c in counts])
-            mean[name] = float(np.nanmean(values)) if not np.isnan(values).all() else None
-        return {"best": {"view": self.view_ids[best], **counts[best].to_json()}, "mean": mean}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ThresholdChoice:
-    """The thresholds with the largest F1 on the inspections they were picked on."""
-
-    high: float
-    low: float
-    counts: DefectCounts
-    """On the inspections that it was picked on: optimistic, for choosing only."""
-
-    thresholds: tuple[float, ...]
-    f1: tuple[float, ...]
-    """F1 at each threshold tried."""
-
-    def to_json(self) -> dict[str, Any]:
-        """The choice and its curve."""
-        curve = [[threshold, _plain(value)] for threshold, value in zip(self.thresholds, self.f1, strict=True)]
-        return {"high": self.high, "low": self.low, "counts": self.counts.to_json(), "curve": curve}
+        return ViewScores(
+            best=BestView(view=self.view_ids[best], **counts[best].model_dump()), mean=MeanScores.of(counts)
+        )
 
 
 def match_defects(
@@ -192,9 +140,6 @@ def match_single_views(
     *,
     high: float,
     low: float,
-    min_area_mm2: float = 0.0,
-    statistic: Statistic = "top",
-    min_overlap: float = MIN_OVERLAP,
     adjacency: csr_matrix | None = None,
 ) -> SingleViews:
     """What each view would find alone by the rules for the fused ones, summed over inspections by view id."""
@@ -204,86 +149,71 @@ def match_single_views(
     for table, truth in zip(tables, truths, strict=True):
         target = _Target(truth, graph)
         for view_id in table.view_ids:
-            p = view_probability(table, view_id, surface.num_elements, statistic=statistic)
-            label = label_components(surface, p, high=high, low=low, min_area_mm2=min_area_mm2, adjacency=graph)
-            whole = target.match(label, surface, min_overlap=min_overlap)
-            part = target.match(label, surface, min_overlap=min_overlap, seen=~np.isnan(p))
+            p = view_probability(table, view_id, surface.num_elements)
+            label = label_components(surface, p, high=high, low=low, adjacency=graph)
+            whole = target.match(label, surface)
+            part = target.match(label, surface, seen=~np.isnan(p))
             in_view[view_id] = in_view.get(view_id, DefectCounts()) + part.counts
             of_all[view_id] = of_all.get(view_id, DefectCounts()) + whole.counts
-    return SingleViews(view_ids=tuple(in_view), in_view=tuple(in_view.values()), of_all=tuple(of_all.values()))
+    return SingleViews(
+        view_ids=tuple(in_view), in_view=tuple(in_view.values()), of_all=tuple(of_all.values()), threshold=high
+    )
 
 
-def view_probability(
-    table: EvidenceTable, view_id: str, num_elements: int, *, statistic: Statistic = "top"
-) -> Floats32:
+def view_probability(table: EvidenceTable, view_id: str, num_elements: int) -> Floats32:
     """What one view alone says about each element, shape (E,); NaN = unseen, or seen without any weight."""
     rows = table.rows_of(view_id) & (table.weight > 0)
     probability = np.full(num_elements, np.nan, dtype=np.float32)
-    probability[table.element_idx[rows]] = getattr(table, statistic)[rows]
+    probability[table.element_idx[rows]] = table.top[rows]
     return probability
 
 
-def pick_threshold(
+def fused_f1(
     surface: Surface,
     probabilities: Sequence[NDArray[np.floating]],
     truths: Sequence[SurfaceTruth],
     *,
-    thresholds: Sequence[float] = THRESHOLDS,
-    low_share: float = LOW_SHARE,
-    min_area_mm2: float = 0.0,
-    min_overlap: float = MIN_OVERLAP,
-    adjacency: csr_matrix | None = None,
-) -> ThresholdChoice:
-    """The high threshold with the largest F1 over inspections, and ``low_share`` of it as the low one.
+    adjacency: csr_matrix,
+) -> Floats:
+    """F1 over inspections of fused views at each of ``THRESHOLDS``, the low one at ``LOW_SHARE`` of it; NaN = none.
 
-    Where several thresholds are equally good, the middle of the longest run of them: farthest from harm. Pick
-    on validation inspections only. ``probabilities`` are fused ones of shape (E,), one array per inspection.
+    ``probabilities`` are fused ones of shape (E,), one array per inspection.
     """
-    graph = adjacency_of(surface) if adjacency is None else adjacency
-    targets = [_Target(truth, graph) for truth in truths]
+    targets = [_Target(truth, adjacency) for truth in truths]
 
     def counts_at(high: float) -> DefectCounts:
         total = DefectCounts()
         for p, target in zip(probabilities, targets, strict=True):
-            label = label_components(
-                surface, p, high=high, low=low_share * high, min_area_mm2=min_area_mm2, adjacency=graph
-            )
-            total += target.match(label, surface, min_overlap=min_overlap).counts
+            label = label_components(surface, p, high=high, low=LOW_SHARE * high, adjacency=adjacency)
+            total += target.match(label, surface).counts
         return total
 
-    return _best(counts_at, thresholds, low_share)
+    return np.array([counts_at(high).f1 for high in THRESHOLDS], dtype=np.float64)
 
 
-def pick_single_view_threshold(
-    surface: Surface,
-    tables: Sequence[EvidenceTable],
-    truths: Sequence[SurfaceTruth],
-    *,
-    thresholds: Sequence[float] = THRESHOLDS,
-    low_share: float = LOW_SHARE,
-    min_area_mm2: float = 0.0,
-    statistic: Statistic = "top",
-    min_overlap: float = MIN_OVERLAP,
-    adjacency: csr_matrix | None = None,
-) -> ThresholdChoice:
-    """As ``pick_threshold``, for views used one by one, against what each of them shows."""
-    graph = adjacency_of(surface) if adjacency is None else adjacency
+def single_view_f1(
+    surface: Surface, tables: Sequence[EvidenceTable], truths: Sequence[SurfaceTruth], *, adjacency: csr_matrix
+) -> Floats:
+    """As ``fused_f1``, for views used one by one, against what each of them shows."""
 
     def counts_at(high: float) -> DefectCounts:
-        views = match_single_views(
-            surface,
-            tables,
-            truths,
-            high=high,
-            low=low_share * high,
-            min_area_mm2=min_area_mm2,
-            statistic=statistic,
-            min_overlap=min_overlap,
-            adjacency=graph,
-        )
+        views = match_single_views(surface, tables, truths, high=high, low=LOW_SHARE * high, adjacency=adjacency)
         return sum(views.in_view, DefectCounts())
 
-    return _best(counts_at, thresholds, low_share)
+    return np.array([counts_at(high).f1 for high in THRESHOLDS], dtype=np.float64)
+
+
+def best_threshold(curves: Sequence[Floats]) -> float:
+    """The one of ``THRESHOLDS`` with the largest F1, or mean F1 over the curves of several parts.
+
+    Where several are equally good, the middle of the longest run of them: farthest from harm. Without anything
+    planted or found anywhere there is nothing to prefer, and that is the middle of all.
+    """
+    score = np.nan_to_num(np.array(curves)).mean(axis=0)
+    equal = np.concatenate([[False], score >= score.max() - 1e-12, [False]]).astype(np.int8)
+    first, past = np.flatnonzero(np.diff(equal) == 1), np.flatnonzero(np.diff(equal) == -1)
+    longest = int(np.argmax(past - first))
+    return THRESHOLDS[int((first[longest] + past[longest] - 1) // 2)]
 
 
 class _Target:
@@ -302,7 +232,7 @@ class _Target:
         label: Ints,
         surface: Surface,
         *,
-        min_overlap: float,
+        min_overlap: float = MIN_OVERLAP,
         seen: Bools | None = None,
         num_detections: int | None = None,
     ) -> DefectMatch:
@@ -334,27 +264,6 @@ class _Target:
         )
 
 
-def _best(counts_at: Callable[[float], DefectCounts], thresholds: Sequence[float], low_share: float) -> ThresholdChoice:
-    if not len(thresholds):
-        raise ValueError("thresholds must not be empty, got none")
-    counts = [counts_at(high) for high in thresholds]
-    f1 = np.array([c.f1 for c in counts])
-    # Without anything planted or found anywhere there is nothing to prefer: the middle of all.
-    score = np.where(np.isnan(f1), 0.0, f1)
-    equal = np.concatenate([[False], score >= score.max() - 1e-12, [False]]).astype(np.int8)
-    first, past = np.flatnonzero(np.diff(equal) == 1), np.flatnonzero(np.diff(equal) == -1)
-    longest = int(np.argmax(past - first))
-    pick = int((first[longest] + past[longest] - 1) // 2)
-    high = float(thresholds[pick])
-    return ThresholdChoice(
-        high=high,
-        low=low_share * high,
-        counts=counts[pick],
-        thresholds=tuple(float(t) for t in thresholds),
-        f1=tuple(float(value) for value in f1),
-    )
-
-
 def _ratio(part: NDArray[Any], whole: NDArray[Any]) -> Floats:
     """Part by whole; 0 where there is no whole."""
     return np.divide(part, whole, out=np.zeros(len(whole)), where=whole > 0)
@@ -363,7 +272,3 @@ def _ratio(part: NDArray[Any], whole: NDArray[Any]) -> Floats:
 def _reaches(share: Floats, least: float) -> Bools:
     """Whether a share reaches the least one, but for rounding; nothing is never enough."""
     return (share >= least - 1e-9) & (share > 0)
-
-
-def _plain(value: float) -> float | None:
-    return None if np.isnan(value) else float(value)

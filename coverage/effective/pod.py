@@ -6,23 +6,22 @@ with defects to all elements, which the direct estimate never does.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from viewcov.coverage.effective.effective import DetectionTrials
+from viewcov.coverage.effective.evidence import Showing
+from viewcov.coverage.effective.figures import Coefficient, PodAreas, PodBySize, PodMapFigures, PodModelFigures
 from viewcov.inspection.arrays import Bools, Floats, Floats32
 
-if TYPE_CHECKING:
-    from viewcov.coverage.geometric.evaluation import GeometricCoverage
+COVARIATES = ("log_size_px", "cos_incidence", "log_num_views")
 
-Covariate = Literal["log_size_px", "cos_incidence", "log_num_views", "log_light"]
-
-UNSEEN, BELOW, COVERED = 0, 1, 2
-"""States of an element: unseen; seen, but below the threshold; effectively covered."""
+UNSEEN, BELOW, REACHED = 0, 1, 2
+"""States of an element: unseen; seen, but the probability of detection is below the threshold; it reaches it."""
 
 RIDGE = 1.0
 """Penalty on slopes per standard deviation of a covariate: a normal prior with standard deviation 1."""
@@ -30,62 +29,12 @@ RIDGE = 1.0
 _INTERCEPT_RIDGE = 0.01
 _MAX_STEPS = 100
 _TOLERANCE = 1e-10
-_LEAST_LIGHT = 1e-3
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class ElementCovariates:
-    """How well the views of a plan show each element, shapes (E,); NaN = unseen."""
-
-    mm_per_px: Floats
-    """Sampling at the best view."""
-
-    incidence_deg: Floats
-    """Incidence angle at the best view."""
-
-    num_views: NDArray[np.integer]
-    """Views that see the element."""
-
-    light: Floats | None = None
-    """Relative irradiance at the best view, if known."""
-
-    @property
-    def seen(self) -> Bools:
-        """Shape (E,): elements with at least one view and known sampling."""
-        return (np.asarray(self.num_views) > 0) & np.isfinite(self.mm_per_px) & np.isfinite(self.incidence_deg)
-
-    def features(self, size_mm: float | Floats, names: Sequence[Covariate]) -> Floats:
-        """Covariates for a defect of ``size_mm`` at each element, shape (E, len(names)); NaN = unseen."""
-        seen = self.seen
-        sampling = np.where(seen, self.mm_per_px, np.nan)
-        columns: dict[str, Floats] = {
-            "log_size_px": np.log(size_mm / sampling),
-            "cos_incidence": np.where(seen, np.cos(np.deg2rad(self.incidence_deg)), np.nan),
-            "log_num_views": np.log(np.where(seen, self.num_views, np.nan)),
-        }
-        if self.light is not None:
-            columns["log_light"] = np.log(np.where(seen, np.maximum(self.light, _LEAST_LIGHT), np.nan))
-        missing = [name for name in names if name not in columns]
-        if missing:
-            raise ValueError(f"covariates must offer {', '.join(names)}, got none for {missing[0]}")
-        return np.column_stack([columns[name] for name in names])
-
-    def at(self, element_idx: NDArray[np.integer]) -> ElementCovariates:
-        """The covariates of some elements."""
-        return ElementCovariates(
-            mm_per_px=np.asarray(self.mm_per_px)[element_idx],
-            incidence_deg=np.asarray(self.incidence_deg)[element_idx],
-            num_views=np.asarray(self.num_views)[element_idx],
-            light=None if self.light is None else np.asarray(self.light)[element_idx],
-        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class PodModel:
     """Logistic regression of hit or miss on standardised covariates, MIL-HDBK-1823A's hit/miss model."""
 
-    variant: str
-    names: tuple[Covariate, ...]
     mean: Floats
     """Shape (K,): what is subtracted from each covariate."""
 
@@ -101,94 +50,44 @@ class PodModel:
     num_trials: int
     num_found: int
 
-    def predict(self, covariates: ElementCovariates, size_mm: float | Floats) -> Floats32:
+    def predict(self, showing: Showing, size_mm: float | Floats) -> Floats32:
         """Probability of detection of a defect of ``size_mm`` at each element, shape (E,); NaN = unseen."""
-        features = (covariates.features(size_mm, self.names) - self.mean) / self.scale
+        features = (_features(showing, size_mm) - self.mean) / self.scale
         score = self.coefficients[0] + features @ self.coefficients[1:]
         return _logistic(score).astype(np.float32)
 
-    def size_for(self, covariates: ElementCovariates, probability: float = 0.9) -> Floats:
-        """Smallest defect size in mm with that probability of detection, shape (E,): a90 for 0.9.
-
-        NaN = unseen; infinity where the fitted probability does not rise with size.
-        """
-        slope = self.coefficients[1 + self.names.index("log_size_px")]
-        position = self.names.index("log_size_px")
-        features = (covariates.features(1.0, self.names) - self.mean) / self.scale
-        score = self.coefficients[0] + features @ self.coefficients[1:]
-        wanted = np.log(probability / (1.0 - probability))
-        if slope <= 0:
-            return np.where(np.isnan(score), np.nan, np.inf)
-        return np.exp((wanted - score) * self.scale[position] / slope)
-
-    def to_json(self) -> dict[str, Any]:
+    @property
+    def figures(self) -> PodModelFigures:
         """The fitted numbers; standard errors are square roots of the covariance's diagonal."""
-        errors = np.sqrt(np.diag(self.covariance))
-        return {
-            "variant": self.variant,
-            "intercept": {"value": float(self.coefficients[0]), "standard_error": float(errors[0])},
-            "slopes": {
-                name: {
-                    "value": float(self.coefficients[k + 1]),
-                    "standard_error": float(errors[k + 1]),
-                    "mean": float(self.mean[k]),
-                    "scale": float(self.scale[k]),
-                }
-                for k, name in enumerate(self.names)
+        fitted = list(zip(self.coefficients.tolist(), np.sqrt(np.diag(self.covariance)).tolist(), strict=True))
+        slopes = zip(COVARIATES, fitted[1:], self.mean.tolist(), self.scale.tolist(), strict=True)
+        return PodModelFigures(
+            intercept=Coefficient(value=fitted[0][0], standard_error=fitted[0][1]),
+            slopes={
+                name: Coefficient(value=value, standard_error=error, mean=mean, scale=scale)
+                for name, (value, error), mean, scale in slopes
             },
-            "num_trials": self.num_trials,
-            "num_found": self.num_found,
-        }
+            num_trials=self.num_trials,
+            num_found=self.num_found,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class PodMap:
-    """Probability of detection over the surface for one defect size, and the coverage that follows."""
+    """Probability of detection over the surface for one defect size."""
 
-    variant: str
-    size_mm: float
     pod: Floats32
-    """Shape (E,): NaN = unseen."""
+    """Shape (E,): the mean over inspections, one that does not see the element counting 0; NaN = unseen by all."""
 
     state: NDArray[np.uint8]
-    """Shape (E,): UNSEEN, BELOW or COVERED."""
+    """Shape (E,): UNSEEN, BELOW or REACHED."""
 
-    threshold: float
-    """Least probability of detection for COVERED."""
-
-    area_mm2: dict[str, float]
-    """Inspected area by state: ``unseen``, ``below``, ``covered``."""
-
-    curve: tuple[tuple[float, float], ...]
-    """Pairs (p, share of the inspected area with a probability of detection of at least p)."""
-
-    mean_pod: float
-    """Area-weighted mean over the inspected surface, unseen as 0: to compare with the direct estimate."""
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain values, without the arrays."""
-        return {
-            "variant": self.variant,
-            "size_mm": self.size_mm,
-            "threshold": self.threshold,
-            "area_mm2": self.area_mm2,
-            "curve": [list(point) for point in self.curve],
-            "mean_pod": self.mean_pod,
-        }
+    figures: PodMapFigures
+    """Areas of the states, and the share of area for each probability."""
 
 
-def covariates_of(coverage: GeometricCoverage, *, light: Floats | None = None) -> ElementCovariates:
-    """How well an evaluated plan shows each element; ``light`` at the best view, shape (E,), if known."""
-    return ElementCovariates(
-        mm_per_px=coverage.best_mm_per_px,
-        incidence_deg=coverage.best_incidence_deg,
-        num_views=coverage.num_views,
-        light=light,
-    )
-
-
-def fit_pod(trials: DetectionTrials, variant: str, covariates: ElementCovariates, *, ridge: float = RIDGE) -> PodModel:
-    """Hit/miss model from the trials at seen sites; light is used if the covariates have it.
+def fit_pod(trials: DetectionTrials, model: str, at_sites: Showing, *, ridge: float = RIDGE) -> PodModel:
+    """Hit/miss model from the trials at seen sites, N of them with their covariates, shapes (N,).
 
     Covariates are standardised over the trials; ones that do not vary there are left at slope 0. The ridge
     keeps the fit finite where hits and misses are separable.
@@ -198,23 +97,17 @@ def fit_pod(trials: DetectionTrials, variant: str, covariates: ElementCovariates
     ValueError
         If no trial lies at a seen site.
     """
-    at_sites = covariates.at(trials.element_idx)
-    rows = trials.seen & at_sites.seen
+    rows = trials.seen & at_sites.seen & np.isfinite(at_sites.mm_per_px)
     if not rows.any():
         raise ValueError(f"trials must have a defect at a seen site, got none among {len(trials)}")
-    names: tuple[Covariate, ...] = ("log_size_px", "cos_incidence", "log_num_views")
-    if covariates.light is not None:
-        names = (*names, "log_light")
-    features = at_sites.features(trials.size_mm, names)[rows]
+    features = _features(at_sites, trials.size_mm)[rows]
     mean, spread = features.mean(axis=0), features.std(axis=0)
     scale = np.where(spread > 1e-9, spread, 1.0)
-    found = trials.found[variant][rows]
+    found = trials.found[model][rows]
     design = np.column_stack([np.ones(len(features)), (features - mean) / scale])
-    penalty = np.array([_INTERCEPT_RIDGE * ridge, *[ridge] * len(names)])
+    penalty = np.array([_INTERCEPT_RIDGE * ridge, *[ridge] * len(COVARIATES)])
     coefficients, covariance = fit_logistic(design, found, trials.weight[rows], penalty)
     return PodModel(
-        variant=variant,
-        names=names,
         mean=mean,
         scale=scale,
         coefficients=coefficients,
@@ -259,9 +152,8 @@ def fit_logistic(design: Floats, hit: Bools, weight: Floats, penalty: Floats) ->
 
 def pod_map(
     model: PodModel,
-    covariates: ElementCovariates,
+    showings: Sequence[Showing],
     area_mm2: Floats,
-    inspected: Bools,
     *,
     size_mm: float,
     threshold: float = 0.5,
@@ -271,32 +163,59 @@ def pod_map(
 
     Parameters
     ----------
-    model, covariates
-        The fitted model, and how the plan shows the elements.
-    area_mm2, inspected
-        Shape (E,). All shares are of the inspected area, unseen area included.
+    model, showings
+        The fitted model, and how well each inspection shows the elements.
+    area_mm2
+        Shape (E,): 0 for elements that are not to be inspected. All shares are of this area, unseen area included.
     size_mm, threshold, curve_at
-        Defect size; least probability for COVERED; probabilities at which to give the coverage curve.
+        Defect size; least probability for REACHED; probabilities at which to give the curve.
     """
-    pod = model.predict(covariates, size_mm)
-    seen = ~np.isnan(pod)
-    known = np.where(seen, pod, 0.0)
-    state = np.where(seen, np.where(known >= threshold, COVERED, BELOW), UNSEEN).astype(np.uint8)
-    area = np.where(inspected, area_mm2, 0.0)
-    total = float(area.sum())
+    known, seen = _mean_pod(model, showings, size_mm)
+    state = np.where(seen, np.where(known >= threshold, REACHED, BELOW), UNSEEN).astype(np.uint8)
+    total = float(area_mm2.sum())
+    unseen, below, reached = (float(area_mm2[state == value].sum()) for value in (UNSEEN, BELOW, REACHED))
     return PodMap(
-        variant=model.variant,
-        size_mm=float(size_mm),
-        pod=pod,
+        pod=np.where(seen, known, np.nan).astype(np.float32),
         state=state,
-        threshold=threshold,
-        area_mm2={
-            name: float(area[state == value].sum())
-            for name, value in (("unseen", UNSEEN), ("below", BELOW), ("covered", COVERED))
-        },
-        curve=tuple((float(p), float(area[seen & (known >= p)].sum()) / total) for p in curve_at),
-        mean_pod=float(area @ known) / total,
+        figures=PodMapFigures(
+            size_mm=size_mm,
+            pod_threshold=threshold,
+            pod_area_mm2=PodAreas(unseen=unseen, below=below, reached=reached),
+            curve=tuple((float(p), float(area_mm2[seen & (known >= p)].sum()) / total) for p in curve_at),
+            mean_pod=min(float(area_mm2 @ known) / total, 1.0),
+        ),
     )
+
+
+def pod_by_size(model: PodModel, showings: Sequence[Showing], area_mm2: Floats, size_mm: Floats) -> PodBySize:
+    """Area-weighted mean probability of detection over the surface that is seen, by defect size, rising."""
+    pods = []
+    for size in size_mm:
+        known, seen = _mean_pod(model, showings, float(size))
+        pods.append(min(float(np.average(known[seen], weights=area_mm2[seen])), 1.0))
+    reaches = np.flatnonzero(np.array(pods) >= 0.9)
+    a90 = None
+    if reaches.size and reaches[0] > 0:
+        ends = slice(reaches[0] - 1, reaches[0] + 1)
+        a90 = float(np.exp(np.interp(0.9, pods[ends], np.log(size_mm[ends]))))
+    return PodBySize(size_mm=tuple(size_mm.tolist()), pod=tuple(pods), a90_mm=a90)
+
+
+def _features(showing: Showing, size_mm: float | Floats) -> Floats:
+    """The covariates ``COVARIATES`` for a defect of ``size_mm`` at each element, shape (E, K); NaN = unseen."""
+    known = np.where(showing.seen & np.isfinite(showing.mm_per_px), 1.0, np.nan)
+    columns = (np.log(size_mm / showing.mm_per_px * known), showing.cos_incidence, np.log(showing.num_views * known))
+    return np.column_stack(columns) * known[:, None]
+
+
+def _mean_pod(model: PodModel, showings: Sequence[Showing], size_mm: float) -> tuple[Floats32, Bools]:
+    """Mean over inspections, unseen as 0, and which elements any of them sees, shapes (E,)."""
+    # Inspections along the same poses share one object.
+    number = Counter(map(id, showings))
+    pods = {key: model.predict(one, size_mm) for key, one in {id(one): one for one in showings}.items()}
+    seen = np.logical_or.reduce([~np.isnan(pod) for pod in pods.values()])
+    total = sum(number[key] * np.nan_to_num(pod).astype(np.float64) for key, pod in pods.items())
+    return np.asarray(total / len(showings), dtype=np.float32), seen
 
 
 def _logistic(score: Floats) -> Floats:

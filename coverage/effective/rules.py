@@ -1,16 +1,31 @@
-"""From evidence to one defect probability per element, by several rules. NaN = unseen, never "clean"."""
+"""Fusion rules: from what the views say to one defect probability per element.
+
+A rule owns its sums: it names what is added up over views, and turns the sums into a probability. Everything
+else, from files to options, takes the rules from ``RULES``. A rule of your own, from anywhere:
+
+    largest_odds = Sum(name="max_odds", of=lambda p, w: w * p / (1.0 - p), join=np.maximum)
+
+    @fusion_rule("largest_odds", largest_odds)
+    def fuse_largest_odds(sums, base_rate):
+        return sums["max_odds"] / (1.0 + sums["max_odds"])
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Literal, get_args
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
+from pydantic import AfterValidator
 
-from viewcov.coverage.effective.evidence import CLAMP, Evidence
-from viewcov.inspection.arrays import Floats, Floats32
+from viewcov.inspection.arrays import Floats
 
-Rule = Literal["max", "mean", "noisy_or", "log_odds", "dempster_shafer"]
+CLAMP = 1e-3
+"""Probabilities are kept this far from 0 and 1 before logarithms: no single view is ever certain."""
+
+RELIABILITY = 0.9
+"""Mass that Dempster-Shafer gives to what a view says (Shafer's discount); the rest is left open."""
 
 DEPENDENCE = 0.1
 """Default correlation between what two views say about one element, for ``fuse_log_odds``.
@@ -30,44 +45,123 @@ MAX_LOG_ODDS = float(np.log((1.0 - CLAMP) / CLAMP))
 """Fused log-odds are clamped to this on both sides, as in OctoMap: many views never make certain."""
 
 
-def fuse(evidence: Evidence, rule: Rule = "log_odds", *, base_rate: float = BASE_RATE) -> Floats32:
-    """Defect probability of each element by a rule, shape (E,); NaN = unseen.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sum:
+    """What is added up over the views that say something, for each element, from 0."""
 
-    ``base_rate`` is what the model's views say on average, as ``Evidence.base_rate`` measures it on validation
-    inspections; only ``log_odds`` uses it.
+    name: str
+    of: Callable[[Floats, Floats], Floats]
+    """What one view adds, from its probability p and its weight w in (0, 1], shapes (M,)."""
+
+    join: np.ufunc = np.add
+    """How it is added: any order of views must give the same, as with ``np.add`` and ``np.maximum``."""
+
+
+Sums = Mapping[str, Floats]
+"""By name, shapes (E,), float64. Elements without views have 0 in all, and what a rule says of them is left out."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FusionRule:
+    """One way to fuse views."""
+
+    sums: tuple[Sum, ...]
+    """What it needs."""
+
+    fuse: Callable[[Sums, float], Floats]
+    """Defect probability, shape (E,), from its sums and the base rate: what the model's views say on average."""
+
+
+RULES: dict[str, FusionRule] = {}
+"""Name to rule."""
+
+
+def fusion_rule(name: str, *sums: Sum) -> Callable[[Callable[[Sums, float], Floats]], Callable[[Sums, float], Floats]]:
+    """Decorator that makes a function of sums and base rate the fusion rule of that name.
+
+    Raises
+    ------
+    ValueError
+        If the name is taken, or another rule has another sum of the same name.
     """
-    if rule not in RULES:
-        raise ValueError(f"rule must be one of {', '.join(RULES)}, got {rule!r}")
-    if rule == "log_odds":
-        return fuse_log_odds(evidence, prior=base_rate, train_prior=base_rate)
-    return RULES[rule](evidence)
+    known = all_sums()
+    twice = [one.name for one in sums if known.get(one.name, one) != one]
+    if name in RULES or twice:
+        raise ValueError(f"names of rules and sums must be new, got {name if name in RULES else twice[0]!r} again")
+
+    def add(fuse: Callable[[Sums, float], Floats]) -> Callable[[Sums, float], Floats]:
+        RULES[name] = FusionRule(sums=sums, fuse=fuse)
+        return fuse
+
+    return add
 
 
-def fuse_max(evidence: Evidence) -> Floats32:
+def all_sums() -> dict[str, Sum]:
+    """Name to sum: those of all rules, and the two that the base rate follows from."""
+    named = {one.name: one for rule in RULES.values() for one in rule.sums}
+    return {WEIGHT.name: WEIGHT, WEIGHTED_P.name: WEIGHTED_P, **named}
+
+
+def checked_rule(name: str) -> str:
+    """The name of a rule; raises ValueError if there is none."""
+    if name not in RULES:
+        raise ValueError(f"rule must be one of {', '.join(RULES)}, got {name!r}")
+    return name
+
+
+RuleName = Annotated[str, AfterValidator(checked_rule)]
+"""Name of a rule in ``RULES``."""
+
+
+def _log_odds(p: Floats, w: Floats) -> Floats:
+    clamped = np.clip(p, CLAMP, 1.0 - CLAMP)
+    return np.asarray(w * np.log(clamped / (1.0 - clamped)), dtype=np.float64)
+
+
+def _discounted(w: Floats) -> Floats:
+    return RELIABILITY * w
+
+
+WEIGHT = Sum(name="sum_weight", of=lambda _, w: w)
+WEIGHTED_P = Sum(name="sum_p", of=lambda p, w: w * p)
+LARGEST_P = Sum(name="max_p", of=lambda p, w: w * p, join=np.maximum)
+LOG_ODDS = Sum(name="sum_log_odds", of=_log_odds)
+LOG_MISS = Sum(name="sum_log_miss", of=lambda p, w: np.log1p(-np.minimum(w * p, 1.0 - CLAMP)))
+# Of each view's masses m(defect) = r p, m(clean) = r (1 - p), m(open) = 1 - r with r = RELIABILITY w.
+LOG_DEFECT = Sum(name="sum_log_defect", of=lambda p, w: np.log(_discounted(w) * p + 1.0 - _discounted(w)))
+LOG_CLEAN = Sum(name="sum_log_clean", of=lambda p, w: np.log(_discounted(w) * (1.0 - p) + 1.0 - _discounted(w)))
+LOG_OPEN = Sum(name="sum_log_open", of=lambda _, w: np.log1p(-_discounted(w)))
+
+
+@fusion_rule("max", LARGEST_P)
+def fuse_max(sums: Sums, base_rate: float = BASE_RATE) -> Floats:
     """Largest w p over views. Keeps what one view alone shows; false alarms grow with the number of views."""
-    return _unseen_as_nan(evidence, evidence.max_p)
+    return sums["max_p"]
 
 
-def fuse_mean(evidence: Evidence) -> Floats32:
+@fusion_rule("mean", WEIGHT, WEIGHTED_P)
+def fuse_mean(sums: Sums, base_rate: float = BASE_RATE) -> Floats:
     """Weighted mean, sum(w p) / sum(w): the linear opinion pool (Stone 1961). Dilutes what few views show."""
-    weight = np.where(evidence.seen, evidence.sum_weight, 1.0)
-    return _unseen_as_nan(evidence, evidence.sum_p / weight)
+    weight = sums["sum_weight"]
+    return sums["sum_p"] / np.where(weight > 0, weight, 1.0)
 
 
-def fuse_noisy_or(evidence: Evidence) -> Floats32:
+@fusion_rule("noisy_or", LOG_MISS)
+def fuse_noisy_or(sums: Sums, base_rate: float = BASE_RATE) -> Floats:
     """1 - prod(1 - w p) (Pearl 1988): any view may reveal the defect, clean views never lower it.
 
     A false-alarm rate of 1 % in each view becomes 26 % over 30 views.
     """
-    return _unseen_as_nan(evidence, -np.expm1(evidence.sum_log_miss))
+    return np.asarray(-np.expm1(sums["sum_log_miss"]), dtype=np.float64)
 
 
+@fusion_rule("log_odds", WEIGHT, LOG_ODDS)
 def fuse_log_odds(
-    evidence: Evidence, *, prior: float = BASE_RATE, train_prior: float = BASE_RATE, dependence: float = DEPENDENCE
-) -> Floats32:
+    sums: Sums, base_rate: float = BASE_RATE, *, prior: float | None = None, dependence: float = DEPENDENCE
+) -> Floats:
     """Posterior by Bayes' rule with calibrated probabilities, corrected for dependence between views.
 
-    L = logit(prior) + (n_eff / n) sum w (logit p - logit train_prior), clamped to +-MAX_LOG_ODDS, with
+    L = logit(prior) + (n_eff / n) sum w (logit p - logit base_rate), clamped to +-MAX_LOG_ODDS, with
     n = sum w and the design effect of cluster sampling, n_eff = n / (1 + (n - 1) dependence) (Kish 1965).
     Independent views have dependence 0; at 1 all views together count as one, the weighted mean of log-odds.
     The form with clamping is OctoMap's (Hornung et al. 2013); the weights are those of a logarithmic opinion
@@ -75,28 +169,30 @@ def fuse_log_odds(
 
     Parameters
     ----------
-    prior
-        Share of defective elements expected on the part.
-    train_prior
+    base_rate
         Share of defects that the network's probabilities already contain.
+    prior
+        Share of defective elements expected on the part; the base rate if not given.
     dependence
         Correlation in [0, 1] between what two views say.
     """
-    for name, value in (("prior", prior), ("train_prior", train_prior)):
+    prior = base_rate if prior is None else prior
+    for name, value in (("prior", prior), ("base_rate", base_rate)):
         if not 0.0 < value < 1.0:
             raise ValueError(f"{name} must lie in (0, 1), got {value}")
     if not 0.0 <= dependence <= 1.0:
         raise ValueError(f"dependence must lie in [0, 1], got {dependence}")
-    n = evidence.sum_weight
+    n = sums["sum_weight"]
     # Below one full view there is nothing to correct.
     effective_share = 1.0 / (1.0 + np.maximum(n - 1.0, 0.0) * dependence)
-    says = evidence.sum_log_odds - n * np.log(train_prior / (1.0 - train_prior))
+    says = sums["sum_log_odds"] - n * np.log(base_rate / (1.0 - base_rate))
     log_odds = np.log(prior / (1.0 - prior)) + effective_share * says
     log_odds = np.clip(log_odds, -MAX_LOG_ODDS, MAX_LOG_ODDS)
-    return _unseen_as_nan(evidence, 1.0 / (1.0 + np.exp(-log_odds)))
+    return np.asarray(1.0 / (1.0 + np.exp(-log_odds)), dtype=np.float64)
 
 
-def fuse_dempster_shafer(evidence: Evidence) -> Floats32:
+@fusion_rule("dempster_shafer", LOG_DEFECT, LOG_CLEAN, LOG_OPEN)
+def fuse_dempster_shafer(sums: Sums, base_rate: float = BASE_RATE) -> Floats:
     """Belief in a defect by Dempster's rule (Shafer 1976), each view discounted to r = RELIABILITY w.
 
     With masses m(defect) = r p, m(clean) = r (1 - p), m(open) = 1 - r of each view, the rule has the closed
@@ -104,24 +200,6 @@ def fuse_dempster_shafer(evidence: Evidence) -> Floats32:
     are P_d - P_o, P_c - P_o and P_o divided by their sum. An unseen element is vacuous: all mass open.
     """
     # Scaled by the largest of the products, which cancels: many views would underflow.
-    top = np.maximum(evidence.sum_log_defect, evidence.sum_log_clean)
-    defect = np.exp(evidence.sum_log_defect - top)
-    clean = np.exp(evidence.sum_log_clean - top)
-    still_open = np.exp(evidence.sum_log_open - top)
-    return _unseen_as_nan(evidence, np.maximum(defect - still_open, 0.0) / (defect + clean - still_open))
-
-
-RULES: dict[Rule, Callable[[Evidence], Floats32]] = {
-    "max": fuse_max,
-    "mean": fuse_mean,
-    "noisy_or": fuse_noisy_or,
-    "log_odds": fuse_log_odds,
-    "dempster_shafer": fuse_dempster_shafer,
-}
-"""Name to rule, each with its defaults."""
-
-assert tuple(RULES) == get_args(Rule)
-
-
-def _unseen_as_nan(evidence: Evidence, values: Floats) -> Floats32:
-    return np.where(evidence.seen, values, np.nan).astype(np.float32)
+    top = np.maximum(sums["sum_log_defect"], sums["sum_log_clean"])
+    defect, clean, still_open = (np.exp(sums[f"sum_log_{name}"] - top) for name in ("defect", "clean", "open"))
+    return np.asarray(np.maximum(defect - still_open, 0.0) / (defect + clean - still_open), dtype=np.float64)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,13 +11,12 @@ from numpy.typing import NDArray
 
 from viewcov.inspection.arrays import Bools, Floats, Ints, Ints32
 from viewcov.inspection.errors import InputError
-from viewcov.inspection.files import read_json, read_table
+from viewcov.inspection.files import read_table
 from viewcov.inspection.mesh.surface import Surface
+from viewcov.inspection.planted import PlantedDefect, read_truth
 
 if TYPE_CHECKING:
     from viewcov.inspection.folder import InspectionFolder
-
-SCHEMA = "viewcov-truth/1"
 
 MIN_SHARE = 0.1
 """Share of an element's area from which on it counts as defective.
@@ -29,38 +28,6 @@ it; one that cuts a corner by less than a tenth leaves nothing that a pixel ther
 _NEAREST = 16
 _INSIDE = -1e-6
 _PAIRS_AT_ONCE = 4_000_000
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class PlantedDefect:
-    """One record of ``truth.json``."""
-
-    id: int
-    """Number of the defect, from 1."""
-
-    kind: str
-    """``dent`` or ``scratch``."""
-
-    center_mm: Floats
-    """Shape (3,): the site on the part's surface."""
-
-    size_mm: float
-    """Largest extent on the surface."""
-
-    depth_mm: float
-    """Largest depth."""
-
-    width_mm: float
-    """Extent across."""
-
-    area_mm2: float
-    """Area on the surface."""
-
-    cad_face: int
-    """CAD face of the site."""
-
-    parameters: dict[str, Any] = field(default_factory=dict)
-    """What it was made with."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -92,10 +59,10 @@ class SurfaceTruth:
         share = np.divide(covered, self.element_area_mm2, out=np.zeros_like(covered), where=positive)
         return np.minimum(share, 1.0)
 
-    def on_defect(self, *, min_share: float = MIN_SHARE) -> Bools:
+    def on_defect(self) -> Bools:
         """Rows whose element counts as defective, shape (K,).
 
-        An element does if the defect covers at least ``min_share`` of it, or no element more: the latter
+        An element does if the defect covers at least ``MIN_SHARE`` of it, or no element more: the latter
         keeps defects far smaller than an element in the truth.
         """
         if not len(self.defect_id):
@@ -104,17 +71,12 @@ class SurfaceTruth:
         first = np.flatnonzero(np.diff(self.defect_id, prepend=-1))
         counts = np.diff(np.append(first, len(share)))
         largest = np.repeat(np.maximum.reduceat(share, first), counts)
-        return (share >= min_share) | (share == largest)
+        return (share >= MIN_SHARE) | (share == largest)
 
-    def elements_of(self, defect_id: int, *, min_share: float = MIN_SHARE) -> Ints:
-        """Elements of one defect that count as defective, rising."""
-        rows = (self.defect_id == defect_id) & self.on_defect(min_share=min_share)
-        return self.element_idx[rows]
-
-    def defective(self, *, min_share: float = MIN_SHARE) -> Bools:
+    def defective(self) -> Bools:
         """Which elements count as defective, shape (E,)."""
         mask = np.zeros(len(self.element_area_mm2), dtype=bool)
-        mask[self.element_idx[self.on_defect(min_share=min_share)]] = True
+        mask[self.element_idx[self.on_defect()]] = True
         return mask
 
 
@@ -126,7 +88,7 @@ def truth_on_elements(surface: Surface, folder: InspectionFolder) -> SurfaceTrut
     InputError
         If a truth file is missing or not valid, or belongs to another part.
     """
-    defects = read_defects(folder.truth_path)
+    defects = read_truth(folder).defects
     samples = _read_samples(folder.truth_samples_path, defects, num_faces=len(surface.part.faces))
     points = np.column_stack([samples["x_mm"], samples["y_mm"], samples["z_mm"]]).astype(np.float64)
     element = locate(surface, samples["part_face"].astype(np.int64), points)
@@ -159,44 +121,6 @@ def truth_from_samples(
         area_mm2=area,
         center_element_idx=center,
     )
-
-
-def read_defects(path: str | Path) -> tuple[PlantedDefect, ...]:
-    """The records of a ``truth.json``; raises InputError if it is missing or not valid."""
-    value = read_json(path)
-    version = value.get("schema_version") if isinstance(value, dict) else None
-    if version != SCHEMA:
-        raise InputError(
-            path,
-            "not a truth file of this version",
-            expected=f"schema_version {SCHEMA!r}",
-            found=repr(version),
-            remedy="synthesize again",
-        )
-    try:
-        defects = tuple(
-            PlantedDefect(
-                id=int(record["id"]),
-                kind=str(record["kind"]),
-                center_mm=np.array(record["center_mm"], dtype=np.float64).reshape(3),
-                size_mm=float(record["size_mm"]),
-                depth_mm=float(record["depth_mm"]),
-                width_mm=float(record["width_mm"]),
-                area_mm2=float(record["area_mm2"]),
-                cad_face=int(record["cad_face"]),
-                parameters=dict(record.get("parameters", {})),
-            )
-            for record in value["defects"]
-        )
-    except (KeyError, TypeError, ValueError) as error:
-        raise InputError(
-            path,
-            "a defect is not valid",
-            expected="id, kind, center_mm, size_mm, depth_mm, width_mm, area_mm2, cad_face",
-            found=f"{type(error).__name__}: {error}",
-            remedy="synthesize again",
-        ) from None
-    return defects
 
 
 def locate(surface: Surface, part_face: Ints, points_mm: Floats) -> Ints:
@@ -269,33 +193,17 @@ def _insideness(surface: Surface, element: Ints, points_mm: Floats) -> Floats:
 
 
 def _read_samples(path: Path, defects: tuple[PlantedDefect, ...], *, num_faces: int) -> dict[str, NDArray[Any]]:
-    samples = read_table(path)
-    names = ("defect_id", "part_face", "x_mm", "y_mm", "z_mm", "area_mm2")
-    missing = [name for name in names if name not in samples]
-    if missing:
-        raise InputError(
-            path,
-            "a column is missing",
-            expected=", ".join(names),
-            found=f"no {missing[0]}",
-            remedy="synthesize again",
-        )
+    samples = read_table(path, integers=("defect_id", "part_face"), numbers=("x_mm", "y_mm", "z_mm", "area_mm2"))
     stray = np.setdiff1d(samples["defect_id"], [defect.id for defect in defects])
     if stray.size:
         raise InputError(
-            path,
-            "samples of an unknown defect",
-            expected="defects of truth.json",
-            found=f"defect {stray[0]}",
+            path, "samples of an unknown defect", expected="defects of truth.json", found=f"defect {stray[0]}",
             remedy="synthesize again",
-        )
+        )  # fmt: skip
     face = samples["part_face"]
     if face.size and (face.min() < 0 or face.max() >= num_faces):
         raise InputError(
-            path,
-            "samples on faces that the part does not have",
-            expected=f"part_face from 0 to {num_faces - 1}",
-            found=f"{face.min()} to {face.max()}",
-            remedy="use the part that was synthesized",
-        )
+            path, "samples on faces that the part does not have", expected=f"part_face from 0 to {num_faces - 1}",
+            found=f"{face.min()} to {face.max()}", remedy="use the part that was synthesized",
+        )  # fmt: skip
     return samples

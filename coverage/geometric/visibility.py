@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from viewcov.coverage.light.grey import GreyPredictor
-from viewcov.coverage.light.lighting import posed_ring, ring_irradiance, ring_terms
+from viewcov.coverage.light.lighting import irradiance_of, light_terms, posed_light
 from viewcov.coverage.rays.quarters import longest_edge, quarter_centroids
 from viewcov.coverage.rays.raycasting import RayCaster
 from viewcov.coverage.rays.screening import InFrame, Screen
@@ -262,11 +262,11 @@ class VisibilityTester:
         self, viewpoint: Viewpoint, points_mm: Floats, normals: Floats, *, trace_all: bool, enough: float = np.inf
     ) -> tuple[Floats, Bools]:
         """Irradiance, shape (N,), and which of the M emitters reach each point: (N, M) if ``trace_all``, or (N, 0)."""
-        ring = posed_ring(self.rig, viewpoint.world_from_camera, num_emitters=self._num_emitters)
+        ring = posed_light(self.rig, viewpoint.world_from_camera, num_emitters=self._num_emitters)
         if not trace_all:
-            light = ring_irradiance(self.caster, ring, points_mm, normals, enough=enough)
+            light = irradiance_of(self.caster, ring, points_mm, normals, enough=enough)
             return light, np.zeros((len(light), 0), dtype=bool)
-        terms = ring_terms(self.caster, ring, points_mm, normals)
+        terms = light_terms(self.caster, ring, points_mm, normals)
         return terms.sum(axis=0), terms.T > 0
 
 

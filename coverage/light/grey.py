@@ -22,9 +22,9 @@ from viewcov.inspection.mesh.normals import shading_normals
 from viewcov.inspection.mesh.surface import Surface
 from viewcov.inspection.poses import transform_points
 from viewcov.inspection.rig.fixture import obstacles_of
+from viewcov.inspection.rig.light import AMBIENT_SHARE
 from viewcov.inspection.rig.requirements import Requirements
 from viewcov.inspection.rig.rig import Rig
-from viewcov.inspection.rig.ringlight import AMBIENT_SHARE
 from viewcov.inspection.viewpoint import Viewpoint
 
 _NOTHING, _BACK = -1, -2
@@ -92,7 +92,7 @@ class GreyPredictor:
         element_idx
             Shape (N,).
         visible
-            Shape (N, M): which of the ring's emitters each element sees, of ``RingLight.emitters_mm(M)``;
+            Shape (N, M): which of the ring's emitters each element sees, of ``Light.emitters(M)``;
             shadow rays are traced if it is not given.
         """
         metal = self._metal.rows(element_idx)
@@ -213,11 +213,14 @@ class GreyPredictor:
         return self._reflected(viewpoint, metal, viewpoint.center_mm - metal.points_mm, visible)
 
     def _reflected(self, viewpoint: Viewpoint, metal: MetalPoints, to_viewer: Floats, visible: Bools) -> Floats:
-        ring, camera = self._rig.ring_light, self._rig.camera
+        light, distance_mm = self._rig.ring_light, self._rig.camera.focus_distance_mm
         samples = light_samples(
-            ring, metal.material, num_emitters=visible.shape[1], distance_mm=camera.focus_distance_mm
+            light,  # type: ignore[arg-type] # Lights are frozen, and so have a hash.
+            metal.material,
+            num_emitters=visible.shape[1],
+            distance_mm=distance_mm,
         )
-        return predicted_grey(metal, to_viewer, viewpoint.world_from_camera, ring, samples, visible)
+        return predicted_grey(metal, to_viewer, viewpoint.world_from_camera, light, samples, visible)
 
 
 class _Shadows:

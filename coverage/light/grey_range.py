@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from viewcov.coverage.light.reflectance import MetalPoints
 from viewcov.inspection.arrays import Bools, Floats
+from viewcov.inspection.rig.light import Light
 from viewcov.inspection.rig.requirements import Requirements
-from viewcov.inspection.rig.ringlight import RingLight
 
 HALF_HEIGHT_SLOPE = float(np.sqrt(np.sqrt(2.0) - 1.0))
 """Slope, in units of alpha, of the microfacets of which GGX has half as many as of level ones."""
@@ -42,13 +42,13 @@ def well_exposed(grey: Floats, requirements: Requirements) -> Bools:
     return (exposure_states(grey, requirements) == Exposed.USABLE).any(axis=1)
 
 
-def in_highlight(metal: MetalPoints, world_from_camera: Floats, ring_light: RingLight, visible: Bools) -> Bools:
+def in_highlight(metal: MetalPoints, world_from_camera: Floats, light: Light, visible: Bools) -> Bools:
     """Whether the camera looks into the specular lobe of an unshadowed emitter, shape (N,).
 
     Where the half-vector of camera and emitter leans from the normal by no more than the lobe's half-width
     plus the emitter's. The lobe's is the lean of microfacets of half the peak's density, atan(0.644 alpha),
     with the alpha of the direction in which it leans; the emitter's is half the angle that its radius spans,
-    because a half-vector turns by half as much as the light. A diffuse ring's emitters share its area.
+    because a half-vector turns by half as much as the light.
 
     Parameters
     ----------
@@ -56,19 +56,20 @@ def in_highlight(metal: MetalPoints, world_from_camera: Floats, ring_light: Ring
         N points.
     world_from_camera
         Shape (4, 4).
-    ring_light
-        Its ``emitters_mm(M)`` are meant.
+    light
+        Its ``emitters(M)`` are meant.
     visible
         Shape (N, M): which emitters no shadow covers.
     """
-    emitters = ring_light.emitters_mm(visible.shape[1])
-    if visible.shape != (len(metal.points_mm), len(emitters)):
-        raise ValueError(f"visible must have shape {(len(metal.points_mm), len(emitters))}, got {visible.shape}")
-    radius_mm = np.sqrt(ring_light.emitting_area_mm2 / (np.pi * len(emitters)))
+    emitters = light.emitters(visible.shape[1])
+    expected = (len(metal.points_mm), len(emitters.points_mm))
+    if visible.shape != expected:
+        raise ValueError(f"visible must have shape {expected}, got {visible.shape}")
     center, rotation = world_from_camera[:3, 3], world_from_camera[:3, :3]
     to_camera = metal.local(center - metal.points_mm)
     found = np.zeros(len(metal.points_mm), dtype=bool)
-    for number, place in enumerate(emitters @ rotation.T + center):
+    forward = emitters.normals @ rotation.T
+    for number, place in enumerate(emitters.points_mm @ rotation.T + center):
         arm = place - metal.points_mm
         distance = np.linalg.norm(arm, axis=1)
         to_light = metal.local(arm)
@@ -77,8 +78,8 @@ def in_highlight(metal: MetalPoints, world_from_camera: Floats, ring_light: Ring
         # An ellipse's radius in the direction (x, y); alpha itself where the half-vector does not lean.
         stretched = np.hypot(x / metal.roughness[:, 0], y / metal.roughness[:, 1])
         alpha = np.divide(sideways, stretched, out=metal.roughness[:, 0].copy(), where=stretched > 0)
-        width = np.arctan(HALF_HEIGHT_SLOPE * alpha) + 0.5 * np.arctan(radius_mm / distance)
-        lit = visible[:, number] & (arm @ rotation[:, 2] < 0) & (to_light[:, 2] > 0) & (to_camera[:, 2] > 0)
+        width = np.arctan(HALF_HEIGHT_SLOPE * alpha) + 0.5 * np.arctan(emitters.radius_mm[number] / distance)
+        lit = visible[:, number] & (arm @ forward[number] < 0) & (to_light[:, 2] > 0) & (to_camera[:, 2] > 0)
         found |= lit & (np.arctan2(sideways, z) <= width)
     return found
 

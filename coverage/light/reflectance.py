@@ -1,4 +1,4 @@
-"""How metal reflects the ring light towards the camera: GGX microfacets of a rough conductor.
+"""How metal reflects the light towards the camera: GGX microfacets of a rough conductor.
 
 The same model as Mitsuba's ``roughconductor`` with its ``ggx`` distribution: Walter et al., *Microfacet Models for
 Refraction through Rough Surfaces* (EGSR 2007), anisotropic and with Smith's shadowing in the separable form of
@@ -7,7 +7,6 @@ Heitz, *Understanding the Masking-Shadowing Function* (JCGT 2014), the Fresnel f
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -15,8 +14,8 @@ import numpy as np
 from numba import njit
 
 from viewcov.inspection.arrays import Bools, Floats, Ints
+from viewcov.inspection.rig.light import Emitters, Light
 from viewcov.inspection.rig.material import Material
-from viewcov.inspection.rig.ringlight import RingLight
 
 _SPACING_PER_LOBE = 0.5
 """With samples so far apart the sum misses the ring's integral by at most 3 % in 99 % of a highlight."""
@@ -82,13 +81,16 @@ class MetalPoints:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class LightSamples:
-    """A ring light as K points dense enough for a material's highlight.
+    """A light as K points dense enough for a material's highlight.
 
     A shadow ray goes to each of a few *emitters* only; every sample shares the shadow of the nearest of them.
     """
 
-    points_mm: Floats
-    """Shape (K, 3), camera frame."""
+    emitters: Emitters
+    """K of them, camera frame."""
+
+    alike: tuple[Ints, ...]
+    """Those that shine the same way with the same lobe, which are summed up at once: all of a ring's."""
 
     num_emitters: int
     """M, how many emitters have shadow rays."""
@@ -96,41 +98,35 @@ class LightSamples:
     emitter_idx: Ints
     """Shape (K,), below M: the emitter whose shadow the sample shares."""
 
-    area_mm2: Floats
-    """Shape (K,): emitting area that each sample stands for."""
-
     spacing_mm: float
     """Largest distance between neighbouring samples."""
 
 
 @lru_cache(maxsize=64)
-def light_samples(ring_light: RingLight, material: Material, *, num_emitters: int, distance_mm: float) -> LightSamples:
-    """Samples of the ring, at least one for each of the ``num_emitters`` points of ``RingLight.emitters_mm``.
+def light_samples(light: Light, material: Material, *, num_emitters: int, distance_mm: float) -> LightSamples:
+    """Samples of a light, at least one for each of its emitters, ``Light.emitters(num_emitters)``.
 
     Seen from ``distance_mm`` they are as far apart as half the smaller roughness in radians, as far as 1024
     samples go. A highlight that is still too narrow for them is widened to their spacing, which is less than
     what an element of a millimetre or two spans in the mirror.
     """
-    emitters = ring_light.emitters_mm(num_emitters)
-    area_mm2 = ring_light.emitting_area_mm2
+    emitters = light.emitters(num_emitters)
+    total_mm2, num = float(emitters.area_mm2.sum()), len(emitters.points_mm)
     wanted = _SPACING_PER_LOBE * min(material.roughness_along, material.roughness_across) * distance_mm
-    apart = max(wanted, float(np.sqrt(area_mm2 / _MAX_SAMPLES)))
-    if area_mm2 <= len(emitters) * apart**2:
-        points, area, nearest = emitters, np.full(len(emitters), area_mm2 / len(emitters)), np.arange(len(emitters))
-    elif ring_light.kind == "led":
-        disc, disc_area = _annulus(0.0, ring_light.led_radius_mm, apart)
-        points, area = (emitters[:, None] + disc).reshape(-1, 3), np.tile(disc_area, len(emitters))
-        nearest = np.repeat(np.arange(len(emitters)), len(disc))
+    apart = max(wanted, float(np.sqrt(total_mm2 / _MAX_SAMPLES)))
+    if total_mm2 <= num * apart**2:
+        samples, nearest = emitters, np.arange(num)
     else:
-        points, area = _annulus(ring_light.inner_radius_mm, ring_light.outer_radius_mm, apart)
-        points[:, 2] = ring_light.offset_mm
-        nearest = np.argmin(np.linalg.norm(points[:, None] - emitters[None], axis=2), axis=1)
+        samples = light.samples(apart)
+        nearest = np.argmin(np.linalg.norm(samples.points_mm[:, None] - emitters.points_mm, axis=2), axis=1)
+    ways = np.column_stack([samples.normals, samples.exponent])
+    group = np.unique(ways, axis=0, return_inverse=True)[1].ravel()
     return LightSamples(
-        points_mm=points,
-        area_mm2=area,
-        num_emitters=len(emitters),
+        emitters=samples,
+        alike=tuple(np.flatnonzero(group == number) for number in range(group.max() + 1)),
+        num_emitters=num,
         emitter_idx=nearest,
-        spacing_mm=float(np.sqrt(area.max())),
+        spacing_mm=float(np.sqrt(samples.area_mm2.max())),
     )
 
 
@@ -138,11 +134,11 @@ def predicted_grey(
     metal: MetalPoints,
     to_viewer: Floats,
     world_from_camera: Floats,
-    ring_light: RingLight,
+    light: Light,
     samples: LightSamples,
     visible: Bools,
 ) -> Floats:
-    """Radiance that the ring light alone causes, shape (N,), in units of the camera's full scale at exposure 1.
+    """Radiance that the light alone causes, shape (N,), in units of the camera's full scale at exposure 1.
 
     L = sum over samples of f(l, v) cos(at surface) cos(at emitter)^m radiance dA / r^2.
 
@@ -153,34 +149,29 @@ def predicted_grey(
     to_viewer
         Shape (N, 3), of any length: directions to where they are looked at from, world frame.
     world_from_camera
-        Shape (4, 4): the camera that carries the ring.
-    ring_light, samples
+        Shape (4, 4): the camera that carries the light.
+    light, samples
         The light.
     visible
         Shape (N, M): which emitters no shadow covers.
     """
-    places = samples.points_mm @ world_from_camera[:3, :3].T + world_from_camera[:3, 3]
+    rotation, emitters = world_from_camera[:3, :3], samples.emitters
+    places = emitters.points_mm @ rotation.T + world_from_camera[:3, 3]
     expected = (len(metal.points_mm), samples.num_emitters)
     if visible.shape != expected:
         raise ValueError(f"visible must have shape {expected}, got {visible.shape}")
-    grey = np.empty(len(to_viewer))
-    _direct(
-        metal.points_mm,
-        metal.frames,
-        metal.roughness,
-        metal.material.eta,
-        metal.material.k,
-        to_viewer / np.linalg.norm(to_viewer, axis=1, keepdims=True),
-        places,
-        np.ascontiguousarray(world_from_camera[:3, 2]),
-        ring_light.lobe_exponent,
-        samples.area_mm2,
-        samples.emitter_idx,
-        samples.spacing_mm / _WIDEST_SPACING_PER_LOBE,
-        np.ascontiguousarray(visible),
-        grey,
-    )
-    return grey * ring_light.radiance
+    toward, seen = to_viewer / np.linalg.norm(to_viewer, axis=1, keepdims=True), np.ascontiguousarray(visible)
+    grey = np.zeros(len(to_viewer))
+    for some in samples.alike:
+        normal, exponent = rotation @ emitters.normals[some[0]], float(emitters.exponent[some[0]])
+        part = np.empty(len(to_viewer))
+        _direct(
+            metal.points_mm, metal.frames, metal.roughness, metal.material.eta, metal.material.k, toward,
+            places[some], normal, exponent, (emitters.weight * emitters.area_mm2)[some],
+            samples.emitter_idx[some], samples.spacing_mm / _WIDEST_SPACING_PER_LOBE, seen, part,
+        )  # fmt: skip
+        grey += part
+    return grey * light.radiance
 
 
 def reflectance(outgoing: Floats, incoming: Floats, roughness: Floats, material: Material) -> Floats:
@@ -248,23 +239,6 @@ def even_chance(num_samples: int, num_dimensions: int = 2) -> Floats:
     for _ in range(60):
         root = (1.0 + root) ** (1.0 / (num_dimensions + 1))
     return (0.5 + np.arange(num_samples)[:, None] / root ** np.arange(1, num_dimensions + 1)) % 1.0
-
-
-def _annulus(inner_mm: float, outer_mm: float, apart_mm: float) -> tuple[Floats, Floats]:
-    """Points of about that spacing on an annulus in the xy plane, shape (N, 3), and the area around each (N,)."""
-    num_circles = max(1, round((outer_mm - inner_mm) / apart_mm))
-    edges = np.linspace(inner_mm, outer_mm, num_circles + 1)
-    points, areas = [], []
-    for number, (low, high) in enumerate(itertools.pairwise(edges)):
-        # The circle that halves the area between the edges; a disc that one point can stand for has it inside.
-        radius = np.sqrt((low**2 + high**2) / 2)
-        count = max(3, round(2 * np.pi * radius / apart_mm))
-        if low == 0.0 and high <= 0.6 * apart_mm:
-            radius, count = 0.0, 1
-        angle = 2 * np.pi * (np.arange(count) + number * (np.sqrt(5.0) - 1.0) / 2.0) / count
-        points.append(np.stack([radius * np.cos(angle), radius * np.sin(angle), np.zeros(count)], axis=1))
-        areas.append(np.full(count, np.pi * (high**2 - low**2) / count))
-    return np.concatenate(points), np.concatenate(areas)
 
 
 @njit(cache=True, nogil=True)

@@ -73,9 +73,10 @@ class Clusters:
         rotation = np.ascontiguousarray(viewpoint.camera_from_world[:3, :3])
         meets = np.empty(len(self.radius_mm), dtype=np.bool_)
         _meet(
-            self.center_mm, self.radius_mm, self.axis, self.spread_rad, rotation,
-            np.ascontiguousarray(viewpoint.center_mm), region.sides, region.near_mm, region.far_mm,
-            region.max_incidence_rad, meets,
+            (self.center_mm, self.radius_mm, self.axis, self.spread_rad),
+            (rotation, np.ascontiguousarray(viewpoint.center_mm)),
+            (region.sides, region.near_mm, region.far_mm, region.max_incidence_rad),
+            meets,
         )  # fmt: skip
         return np.flatnonzero(meets)
 
@@ -146,10 +147,10 @@ def _z_curve(points_mm: Floats) -> Ints:
 
 
 @njit(cache=True, nogil=True)
-def _meet(  # type: ignore[no-untyped-def]
-    centers, radii, axes, spreads, rotation, camera, sides, near, far, max_incidence, meets
-):
+def _meet(groups, pose, region, meets):  # type: ignore[no-untyped-def]
     """Write which spheres and cones meet the region."""
+    (centers, radii, axes, spreads), (rotation, camera) = groups, pose
+    sides, near, far, max_incidence = region
     for group in range(len(radii)):
         dx, dy, dz = centers[group, 0] - camera[0], centers[group, 1] - camera[1], centers[group, 2] - camera[2]
         radius = radii[group]

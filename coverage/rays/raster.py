@@ -49,10 +49,10 @@ def id_buffer(vertices_mm: Floats, faces: Ints, camera: Camera, camera_from_worl
         boxes = _distorted_boxes(vertices[triangles], camera, ray_x, ray_y)
     else:
         boxes = np.empty((len(triangles), 4), dtype=np.int32)
-        _pinhole_boxes(vertices, triangles, camera.focal_px, *camera.center_px, ray_x[0], ray_y[:, 0], boxes)
+        _pinhole_boxes(vertices, triangles, (camera.focal_px, *camera.center_px), (ray_x[0], ray_y[:, 0]), boxes)
     ids = np.full((camera.height_px, camera.width_px), -1, dtype=np.int32)
     depth_mm = np.full(ids.shape, np.inf, dtype=np.float32)
-    _fill(vertices, triangles, boxes, ray_x, ray_y, ids, depth_mm)
+    _fill(vertices, triangles, boxes, (ray_x, ray_y), ids, depth_mm)
     return ids, depth_mm
 
 
@@ -74,8 +74,9 @@ def _pixel_rays(camera: Camera) -> tuple[Floats, Floats]:
 
 
 @njit(cache=True, nogil=True)
-def _pinhole_boxes(vertices, faces, focal_px, cx, cy, ray_x, ray_y, boxes):  # type: ignore[no-untyped-def]
+def _pinhole_boxes(vertices, faces, intrinsics, rays, boxes):  # type: ignore[no-untyped-def]
     """First and last column, first and last row of the pixels that each triangle may cover."""
+    (focal_px, cx, cy), (ray_x, ray_y) = intrinsics, rays
     width, height = len(ray_x), len(ray_y)
     for face in range(len(faces)):
         x_low, x_high, y_low, y_high = np.inf, -np.inf, np.inf, -np.inf
@@ -168,8 +169,9 @@ def _inside(slope, level, ray_x, first, last):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _fill(vertices, faces, boxes, ray_x, ray_y, ids, depth_mm):  # type: ignore[no-untyped-def]
+def _fill(vertices, faces, boxes, rays, ids, depth_mm):  # type: ignore[no-untyped-def]
     """Draw each triangle into ``ids`` and ``depth_mm``, in place."""
+    ray_x, ray_y = rays
     # Steps of 0 make (1, width) and (height, 1) behave like (height, width).
     row_step, column_step = min(1, len(ray_x) - 1), min(1, ray_y.shape[1] - 1)
     is_pinhole = row_step == 0 and column_step == 0

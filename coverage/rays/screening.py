@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numba import njit
 
 from viewcov.coverage.rays.clusters import Clusters, Region, cluster_points
 from viewcov.inspection.arrays import Floats, Ints
+from viewcov.inspection.poses import tangents
 from viewcov.inspection.rig.camera import Camera
+from viewcov.inspection.rig.lens import BrownConrady
 from viewcov.inspection.rig.requirements import Requirements
 from viewcov.inspection.viewpoint import Viewpoint
 
+_KERNEL_LENS = "brown-conrady"
 _SLACK = 1e-9
 """Relative width by which limits are loosened where they only spare work: rounding must not decide there."""
 
@@ -50,6 +53,9 @@ class InFrame:
 class Lens:
     """A camera and the frame that counts, as the kernel takes them."""
 
+    camera: Camera
+    """For its lens model, where the kernel does not know it."""
+
     numbers: Floats
     """Focal length and principal point in px; k1, k2, p1, p2, k3; frame's left, right, top and bottom in px;
     largest normalized radius."""
@@ -72,12 +78,15 @@ class Lens:
             low, high = border.min(axis=0) - margin, border.max(axis=0) + margin
         else:
             low, high = np.full(2, -radius), np.full(2, radius)
-        numbers = np.array([camera.focal_px, *camera.center_px, *camera.distortion, *frame, radius])
-        return cls(numbers=numbers, low=low, high=high)
+        known = camera.brown_conrady if camera.lens == _KERNEL_LENS else (np.nan,) * 5
+        numbers = np.array([camera.focal_px, *camera.center_px, *known, *frame, radius])
+        return cls(camera=camera, numbers=numbers, low=low, high=high)
 
     def measure(self, points_mm: Floats, normals: Floats, viewpoint: Viewpoint) -> InFrame:
         """The numbers of points and unit normals, shapes (N, 3), world frame, that are in the frame; by rising row."""
         size = len(points_mm)
+        if self.camera.lens != _KERNEL_LENS:
+            return _measured(points_mm, normals, viewpoint, self)
         places, numbers = np.empty(size, dtype=np.int64), np.empty((3, size))
         num = _measure(
             np.ascontiguousarray(points_mm), np.ascontiguousarray(normals), np.zeros(1, dtype=np.int64),
@@ -123,6 +132,11 @@ class Screen:
 
     def _measured(self, viewpoint: Viewpoint, region: Region) -> InFrame:
         clusters = self._clusters.meeting(region, viewpoint)
+        if self.lens.camera.lens != _KERNEL_LENS:
+            starts = self._clusters.starts
+            some = np.concatenate([[], *(np.arange(starts[c], starts[c + 1]) for c in clusters)]).astype(np.int64)
+            found = _measured(self._points_mm[some], self._normals[some], viewpoint, self.lens)
+            return replace(found, rows=self._clusters.order[some[found.rows]])
         size = int((self._clusters.starts[clusters + 1] - self._clusters.starts[clusters]).sum())
         places, numbers = np.empty(size, dtype=np.int64), np.empty((3, size))
         num = _measure(
@@ -160,7 +174,7 @@ def _limited(frame: Region, camera: Camera, requirements: Requirements, lens: Le
     # The smaller singular value of the Jacobian is at most focal_px / z times the largest stretch of the
     # distortion: [1 0 -x; 0 1 -y] has the singular values 1 and (1 + x^2 + y^2)^(1/2), and cutting it down
     # to the tangent plane raises neither.
-    stretch = _largest_stretch(camera, lens.numbers[-1])
+    stretch = camera.lens_model.largest_stretch(camera.distortion, lens.numbers[-1]) if camera.has_distortion else 1.0
     finest = requirements.coarsest_mm_per_px * camera.focal_px * stretch
     return Region(
         sides=frame.sides,
@@ -170,12 +184,30 @@ def _limited(frame: Region, camera: Camera, requirements: Requirements, lens: Le
     )
 
 
-def _largest_stretch(camera: Camera, radius: float) -> float:
-    """A bound on the singular values of the distortion's Jacobian up to a normalized radius."""
-    if not camera.has_distortion:
-        return 1.0
-    k1, k2, p1, p2, k3 = np.abs(camera.distortion)
-    return float(1 + 3 * k1 * radius**2 + 5 * k2 * radius**4 + 7 * k3 * radius**6 + 8 * (p1 + p2) * radius)
+def _measured(points_mm: Floats, normals: Floats, viewpoint: Viewpoint, lens: Lens) -> InFrame:
+    """What ``_measure`` finds in the frame, by array operations, for any lens model."""
+    rotation, center = _pose(viewpoint)
+    camera, (left, right, top, bottom, radius) = lens.camera, lens.numbers[8:]
+    way, shown = (points_mm - center) @ rotation.T, normals @ rotation.T
+    with np.errstate(divide="ignore", invalid="ignore"):
+        x, y = way[:, 0] / way[:, 2], way[:, 1] / way[:, 2]
+        u, v = camera.lens_model.distort(x, y, camera.distortion)
+        column, row = u * camera.focal_px + camera.center_px[0], v * camera.focal_px + camera.center_px[1]
+        inside = (left <= column) & (column <= right) & (top <= row) & (row <= bottom)
+    rows = np.flatnonzero((way[:, 2] > 0) & (x * x + y * y <= radius**2) & inside)
+    x, y, way, shown = x[rows], y[rows], way[rows], shown[rows]
+    cosine = -np.einsum("ni,ni->n", way, shown) / np.linalg.norm(way, axis=1)
+    xx, xy, yy = camera.lens_model.jacobian(x, y, camera.distortion)
+    bent = np.stack([xx, xy, -(xx * x + xy * y), xy, yy, -(xy * x + yy * y)], axis=-1).reshape(-1, 2, 3)
+    first, second = tangents(shown)
+    scale = np.linalg.svd(bent @ np.stack([first, second], axis=2), compute_uv=False)[:, 1] * camera.focal_px
+    with np.errstate(divide="ignore"):
+        mm_per_px = way[:, 2] / scale
+    return InFrame(rows=rows, cos_incidence=np.clip(cosine, -1.0, 1.0), depth_mm=way[:, 2], mm_per_px=mm_per_px)
+
+
+_brown_conrady = njit(cache=True, nogil=True)(BrownConrady.distort)
+_brown_conrady_slopes = njit(cache=True, nogil=True)(BrownConrady.jacobian)
 
 
 @njit(cache=True, nogil=True)
@@ -220,17 +252,10 @@ def _measure(  # type: ignore[no-untyped-def]
 @njit(cache=True, nogil=True)
 def _distorted(x, y, lens):  # type: ignore[no-untyped-def]
     """``Camera.distort`` of one point with its derivatives: of x by x, of x by y and y by x, of y by y."""
-    k1, k2, p1, p2, k3 = lens[3], lens[4], lens[5], lens[6], lens[7]
-    r2 = x * x + y * y
-    radial = 1.0 + r2 * (k1 + r2 * (k2 + r2 * k3))
-    slope = 2.0 * (k1 + r2 * (2.0 * k2 + r2 * 3.0 * k3))
-    return (
-        x * radial + 2.0 * p1 * x * y + p2 * (r2 + 2.0 * x * x),
-        y * radial + p1 * (r2 + 2.0 * y * y) + 2.0 * p2 * x * y,
-        radial + x * x * slope + 2.0 * p1 * y + 6.0 * p2 * x,
-        x * y * slope + 2.0 * (p1 * x + p2 * y),
-        radial + y * y * slope + 6.0 * p1 * y + 2.0 * p2 * x,
-    )
+    coefficients = (lens[3], lens[4], lens[5], lens[6], lens[7])
+    u, v = _brown_conrady(x, y, coefficients)
+    xx, xy, yy = _brown_conrady_slopes(x, y, coefficients)
+    return u, v, xx, xy, yy
 
 
 @njit(cache=True, nogil=True)

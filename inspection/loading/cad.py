@@ -62,12 +62,9 @@ def glb_of_step(file: Path, data: bytes) -> bytes:
         glb = glb_path.read_bytes() if ended.returncode == 0 and glb_path.is_file() else b""
     if not glb:
         raise InputError(
-            file,
-            "cannot read the STEP file",
-            expected="a whole STEP file with a solid",
-            found=_complaint(ended.returncode, ended.stdout.decode("utf-8", "replace")),
-            remedy="export it again",
-        )
+            file, "cannot read the STEP file", expected="a whole STEP file with a solid",
+            found=_complaint(ended.returncode, ended.stdout.decode("utf-8", "replace")), remedy="export it again",
+        )  # fmt: skip
     return glb
 
 

@@ -6,7 +6,7 @@ import io
 import logging
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -15,22 +15,21 @@ from viewcov.inspection.errors import InputError
 from viewcov.inspection.files import sha256_of
 from viewcov.inspection.loading.cad import STEP_SUFFIXES, glb_of_step, length_unit
 from viewcov.inspection.mesh.mesh_health import find_hidden, mend
-from viewcov.inspection.mesh.part import Finding, Part, PartSource
+from viewcov.inspection.mesh.part import Finding, Part, PartSource, Unit
 from viewcov.inspection.mesh.winding import Mesh
+from viewcov.inspection.poses import FARTHEST_MM
 
 if TYPE_CHECKING:
     import trimesh
 
 log = logging.getLogger(__name__)
 
-MM_PER_UNIT = {"mm": 1.0, "cm": 10.0, "m": 1000.0, "inch": 25.4}
-"""Units that a user can name for a mesh file."""
+MM_PER_UNIT: dict[str, float] = {"mm": 1.0, "cm": 10.0, "m": 1000.0, "inch": 25.4}
+"""Millimetres in each unit that a user can name for a mesh file (see ``Unit``)."""
 
 MESH_SUFFIXES = (".stl", ".obj", ".ply", ".off", ".glb", ".gltf")
 DEFAULT_PART = "builtin:clutch-half"
 BUILTIN_PARTS = (DEFAULT_PART, "builtin:bearing-block")
-
-_LARGEST_COORDINATE_MM = 1e7
 
 _FAR = 4.0
 """A part is far from the origin if the middle of its box lies this many times its largest extent away."""
@@ -58,19 +57,11 @@ def load_part(path: str | Path, *, units: str | None = None, scale_mm: float | N
     """
     if units is not None and units not in MM_PER_UNIT:
         raise InputError(
-            "--units",
-            "unknown unit",
-            expected=" or ".join(MM_PER_UNIT),
-            found=repr(units),
-            remedy="use one of them",
+            "--units", "unknown unit", expected=" or ".join(MM_PER_UNIT), found=repr(units), remedy="use one of them"
         )
     if scale_mm is not None and not (np.isfinite(scale_mm) and scale_mm > 0):
         raise InputError(
-            "--scale-mm",
-            "not a size",
-            expected="a positive number",
-            found=repr(scale_mm),
-            remedy="correct it",
+            "--scale-mm", "not a size", expected="a positive number", found=repr(scale_mm), remedy="correct it"
         )
     if str(path).startswith("builtin:"):
         mesh, digest = _builtin(str(path))
@@ -80,18 +71,14 @@ def load_part(path: str | Path, *, units: str | None = None, scale_mm: float | N
         file = Path(path)
         data = _bytes_of(file)
         digest, name, source_path = sha256_of(data), file.stem, str(file.resolve())
-        mesh = _mesh_of(file, data, units)
-        file_units = _file_units(file, data)
+        mesh, file_units = _mesh_of(file, data, units)
     findings = _refuse_impossible(mesh, str(path), MM_PER_UNIT[units or "mm"])
     mesh, mended = mend(mesh)
     if not len(mesh.faces):
         raise InputError(
-            source_path,
-            "no surface in the file",
-            expected="triangles with an area",
-            found="only triangles without",
+            source_path, "no surface in the file", expected="triangles with an area", found="only triangles without",
             remedy="export it again",
-        )
+        )  # fmt: skip
     if scale_mm is not None:
         mesh = replace(mesh, vertices=mesh.vertices * (scale_mm / float(np.ptp(mesh.vertices, axis=0).max())))
     hidden, found = find_hidden(mesh)
@@ -100,7 +87,7 @@ def load_part(path: str | Path, *, units: str | None = None, scale_mm: float | N
         vertices_mm=mesh.vertices,
         faces=mesh.faces,
         cad_face_idx=mesh.cad_face_idx.astype(np.int32),
-        source=PartSource(path=source_path, sha256=digest, units=units, scale_mm=scale_mm),
+        source=PartSource(path=source_path, sha256=digest, units=cast("Unit | None", units), scale_mm=scale_mm),
         findings=tuple(findings + mended + found),
         inspected=~hidden,
         file_units=file_units,
@@ -111,12 +98,9 @@ def _bytes_of(file: Path) -> bytes:
     suffixes = STEP_SUFFIXES + MESH_SUFFIXES
     if file.suffix.lower() not in suffixes:
         raise InputError(
-            file,
-            "unknown kind of part file",
-            expected=f"a file ending in {', '.join(suffixes)}",
-            found=f"ending {file.suffix!r}",
-            remedy="export the part as STEP",
-        )
+            file, "unknown kind of part file", expected=f"a file ending in {', '.join(suffixes)}",
+            found=f"ending {file.suffix!r}", remedy="export the part as STEP",
+        )  # fmt: skip
     if not file.is_file():
         raise InputError(file, "no such part file", expected="a file", found="nothing", remedy="check the path")
     data = file.read_bytes()
@@ -128,11 +112,7 @@ def _bytes_of(file: Path) -> bytes:
 def _builtin(path: str) -> tuple[Mesh, str]:
     if path not in BUILTIN_PARTS:
         raise InputError(
-            path,
-            "no such built-in part",
-            expected=" or ".join(BUILTIN_PARTS),
-            found=path,
-            remedy="correct the name",
+            path, "no such built-in part", expected=" or ".join(BUILTIN_PARTS), found=path, remedy="correct the name"
         )
     if path == DEFAULT_PART:
         from viewcov.inspection.loading.clutch import clutch_half as modelled
@@ -144,56 +124,39 @@ def _builtin(path: str) -> tuple[Mesh, str]:
     return Mesh(vertices=vertices, faces=faces, cad_face_idx=cad_face_idx), digest
 
 
-def _mesh_of(file: Path, data: bytes, units: str | None) -> Mesh:
-    if file.suffix.lower() in STEP_SUFFIXES:
-        if units is not None:
-            raise InputError(
-                "--units",
-                f"{file.name} states its own unit",
-                expected="no --units for a STEP file",
-                found=units,
-                remedy="leave it out, or set the size with --scale-mm",
-            )
-        return _step_mesh(file, data)
-    scene = _read_scene(file, data, file_type=file.suffix.lower().lstrip("."))
-    default = "m" if file.suffix.lower() in (".glb", ".gltf") else "mm"
-    return _joined(file, _solids(scene), MM_PER_UNIT[units or default])
-
-
-def _file_units(file: Path, data: bytes) -> str | None:
-    """The unit that a file states; None for kinds of files that state none."""
-    suffix = file.suffix.lower()
-    if suffix in STEP_SUFFIXES:
-        return length_unit(data)
-    return "m" if suffix in (".glb", ".gltf") else None
-
-
-def _step_mesh(file: Path, data: bytes) -> Mesh:
+def _mesh_of(file: Path, data: bytes, units: str | None) -> tuple[Mesh, str | None]:
+    """The mesh in millimetres, and the unit that the file states if its kind states one."""
+    if file.suffix.lower() not in STEP_SUFFIXES:
+        stated = "m" if file.suffix.lower() in (".glb", ".gltf") else None
+        solids = _read_solids(file, data, file_type=file.suffix.lower().lstrip("."))
+        return _joined(file, solids, MM_PER_UNIT[units or stated or "mm"]), stated
+    if units is not None:
+        raise InputError(
+            "--units", f"{file.name} states its own unit", expected="no --units for a STEP file", found=units,
+            remedy="leave it out, or set the size with --scale-mm",
+        )  # fmt: skip
     import cascadio  # noqa: F401  # Lets trimesh read the CAD faces.
 
-    scene = _read_scene(file, glb_of_step(file, data), file_type="glb")
-    return _joined(file, _without_annotations(_solids(scene)), MM_PER_UNIT["m"])
+    solids = _read_solids(file, glb_of_step(file, data), file_type="glb")
+    return _joined(file, _without_annotations(solids), MM_PER_UNIT["m"]), length_unit(data)
 
 
-def _read_scene(file: Path, data: bytes, *, file_type: str) -> Any:
+def _read_solids(file: Path, data: bytes, *, file_type: str) -> list[trimesh.Trimesh]:
+    """The triangle meshes of a file in its world frame, without curves and points such as annotations."""
     import trimesh
 
     # glTF primitives are kept apart: merging them fails on annotation curves beside a solid.
     extra: dict[str, Any] = {"merge_primitives": False} if file_type in ("glb", "gltf") else {}
     try:
-        return trimesh.load_scene(io.BytesIO(data), file_type=file_type, process=False, **extra)
+        return _solids(trimesh.load_scene(io.BytesIO(data), file_type=file_type, process=False, **extra))
     except Exception as error:  # trimesh's readers raise whatever the malformed data provokes.
         raise InputError(
-            file,
-            "cannot read the mesh",
-            expected=f"a valid {file_type.upper()} file",
-            found=f"{type(error).__name__}: {error}",
-            remedy="export it again",
-        ) from None
+            file, "cannot read the mesh", expected=f"a valid {file_type.upper()} file",
+            found=f"{type(error).__name__}: {error}", remedy="export it again",
+        ) from None  # fmt: skip
 
 
 def _solids(scene: Any) -> list[trimesh.Trimesh]:
-    """The scene's triangle meshes in its world frame, without curves and points such as annotations."""
     import trimesh
 
     meshes = []
@@ -243,11 +206,7 @@ def _thickness(mesh: trimesh.Trimesh) -> float:
 def _joined(file: Path, meshes: list[trimesh.Trimesh], mm_per_unit: float) -> Mesh:
     if not meshes:
         raise InputError(
-            file,
-            "no surface in the file",
-            expected="triangles or solids",
-            found="none",
-            remedy="export a solid",
+            file, "no surface in the file", expected="triangles or solids", found="none", remedy="export a solid"
         )
     vertices, faces, cad_faces = [], [], []
     num_vertices = num_cad_faces = 0
@@ -266,36 +225,31 @@ def _joined(file: Path, meshes: list[trimesh.Trimesh], mm_per_unit: float) -> Me
 
 
 def _refuse_stray_faces(file: Path, mesh: trimesh.Trimesh) -> None:
+    if mesh.vertices.shape[1:] != (3,) or mesh.faces.shape[1:] != (3,):
+        raise InputError(
+            file, "vertices and faces do not fit together", expected="three coordinates and three corners each",
+            found=f"{mesh.vertices.shape[1:]} and {mesh.faces.shape[1:]}", remedy="export it again",
+        )  # fmt: skip
     if mesh.faces.min() < 0 or mesh.faces.max() >= len(mesh.vertices):
         raise InputError(
-            file,
-            "a face names a vertex that is not there",
-            expected=f"vertex numbers below {len(mesh.vertices)}",
-            found=f"{mesh.faces.min()} to {mesh.faces.max()}",
-            remedy="export it again",
-        )
+            file, "a face names a vertex that is not there", expected=f"vertex numbers below {len(mesh.vertices)}",
+            found=f"{mesh.faces.min()} to {mesh.faces.max()}", remedy="export it again",
+        )  # fmt: skip
 
 
 def _refuse_impossible(mesh: Mesh, where: str, mm_per_unit: float) -> list[Finding]:
     """Findings about the coordinates; raises InputError where they cannot be worked with."""
     used = mesh.vertices[np.unique(mesh.faces)]
     largest = float(np.abs(used).max()) if np.isfinite(used).all() else float("inf")
-    if not largest <= _LARGEST_COORDINATE_MM:
+    if not largest <= FARTHEST_MM:
         raise InputError(
-            where,
-            "coordinates are not those of a part",
-            expected=f"numbers up to {_LARGEST_COORDINATE_MM:g} mm",
-            found=f"up to {largest:g} mm",
-            remedy="check the file and its unit (--units)",
-        )
+            where, "coordinates are not those of a part", expected=f"numbers up to {FARTHEST_MM:g} mm",
+            found=f"up to {largest:g} mm", remedy="check the file and its unit (--units)",
+        )  # fmt: skip
     extent = float(np.ptp(used, axis=0).max())
     if extent <= 0:
         raise InputError(
-            where,
-            "the part has no size",
-            expected="a positive extent",
-            found="0 mm",
-            remedy="export it again",
+            where, "the part has no size", expected="a positive extent", found="0 mm", remedy="export it again"
         )
     return _origin_findings(used, extent, mm_per_unit)
 

@@ -136,11 +136,12 @@ def _nearest(
     widest = float(np.abs(a[:, axis] - b[:, axis]).max())
     first = np.searchsorted(low[order], points[:, axis] - reach - widest)
     last = np.searchsorted(low[order], points[:, axis] + reach, side="right")
-    return _search(points, heading, own, a, b, ends, order, first, last, reach)
+    return _search((points, heading, own), (a, b, ends), (order, first, last), reach)
 
 
 @njit(cache=True, nogil=True)
-def _search(points, heading, own, a, b, ends, order, first, last, reach):  # type: ignore[no-untyped-def]
+def _search(asked, edges, near, reach):  # type: ignore[no-untyped-def]
+    (points, heading, own), (a, b, ends), (order, first, last) = asked, edges, near
     edge, share, gap = np.zeros(len(points), np.int64), np.zeros(len(points)), np.full(len(points), np.inf)
     for index in range(len(points)):
         best = reach

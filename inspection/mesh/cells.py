@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias
+from typing import NamedTuple
 
 import numpy as np
 from numba import njit
-from numpy.typing import NDArray
 
-from viewcov.inspection.arrays import Floats
+from viewcov.inspection.arrays import Floats, Ints
 
-Cells: TypeAlias = tuple[NDArray[Any], ...]
-"""Low corner (2,), cells per unit (2,), columns and rows (2,), and ``start`` and ``entry``: cell c has the triangles
-``entry[start[c]:start[c + 1]]``, and lies at column c % columns of row c // columns."""
+
+class Cells(NamedTuple):
+    """Triangles by cell: c has ``entry[start[c]:start[c + 1]]`` and lies at column c % columns of row c // columns.
+
+    Compiled code takes it as it is.
+    """
+
+    low: Floats
+    """Low corner, shape (2,)."""
+
+    per_unit: Floats
+    """Cells per unit, shape (2,)."""
+
+    num: Ints
+    """Columns and rows, shape (2,)."""
+
+    start: Ints
+    entry: Ints
+
 
 _ENTRIES_PER_FACE = 16
 
@@ -41,7 +56,7 @@ def cells_of(corners: Floats) -> Cells:
             break
         across = max(1, int(across / 1.5))
     start, entry = _filled(first, last, across, entries)
-    return low, per_unit, num, start, entry
+    return Cells(low, per_unit, num, start, entry)
 
 
 @njit(cache=True, nogil=True)

@@ -54,7 +54,7 @@ def enclosed_faces(vertices: Floats, faces: Ints, body: Ints) -> Bools:
     corners = points[faces]
     middle, ahead = corners.mean(axis=1), OFFSET * triangle_normals(corners)
     turned = corners[walls] @ _TURN
-    inside = np.asarray(_wound_around((middle + ahead) @ _TURN, turned, shell[walls], *cells_of(turned)))
+    inside = np.asarray(_wound_around((middle + ahead) @ _TURN, turned, shell[walls], cells_of(turned)))
     buried = np.flatnonzero(inside)
     # The outer sides as triangles of their own, a little smaller so that they do not touch the walls around.
     outer = (middle + ahead)[buried, None] + 0.999 * (corners - middle[:, None])[buried]
@@ -97,13 +97,14 @@ def _look_at(corners: Floats, body: Ints, ask: Ints, directions: Floats, seen: B
         across = np.linalg.svd(toward[None])[2][1:]
         turn = np.stack([across[0], np.cross(toward, across[0]), toward])
         turned = np.ascontiguousarray(corners @ turn.T)
-        free = _free(np.ascontiguousarray(points[facing] @ turn.T), turned, *cells_of(turned))
+        free = _free(np.ascontiguousarray(points[facing] @ turn.T), turned, cells_of(turned))
         seen[body[facing[free]]] = True
 
 
 @njit(cache=True, nogil=True)
-def _wound_around(points, corners, shell, low, per_unit, num, start, entry):  # type: ignore[no-untyped-def]
+def _wound_around(points, corners, shell, cells):  # type: ignore[no-untyped-def]
     """Whether any shell has a winding number other than zero at each point: signed crossings of a ray along +z."""
+    low, per_unit, num, start, entry = cells
     inside = np.zeros(len(points), np.bool_)
     winding = np.zeros(shell.max() + 1, np.int64)
     for index in range(len(points)):
@@ -139,8 +140,9 @@ def _crossing(x, y, z, corners):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _free(points, corners, low, per_unit, num, start, entry):  # type: ignore[no-untyped-def]
+def _free(points, corners, cells):  # type: ignore[no-untyped-def]
     """Whether nothing lies above each point along +z."""
+    low, per_unit, num, start, entry = cells
     free = np.ones(len(points), np.bool_)
     for index in range(len(points)):
         x, y, z = points[index]

@@ -8,7 +8,7 @@ import numpy as np
 
 from viewcov.inspection.arrays import Bools, Ints
 from viewcov.inspection.mesh.bodies import linked, manifold_bodies, num_connected, paired_faces, solid_bodies
-from viewcov.inspection.mesh.part import Finding, triangle_areas, triangle_normals
+from viewcov.inspection.mesh.part import Finding, tell, triangle_areas, triangle_normals
 from viewcov.inspection.mesh.split import flipped_to_delaunay, unique_edges
 from viewcov.inspection.mesh.winding import Mesh, closed_bodies, turn_outward, wind_alike
 
@@ -38,7 +38,9 @@ def mend(mesh: Mesh) -> tuple[Mesh, list[Finding]]:
     if doubled.any():
         _report_double_sided(mesh, doubled, num_doubled, findings)
     _report_edges(mesh, findings)
-    _report_bodies(mesh, findings)
+    if (num_bodies := num_connected(mesh.faces)) > 1:
+        remedy = "all are kept as one part; surfaces where bodies touch cannot be seen by any camera"
+        tell(findings, "several-bodies", num_bodies, "note", remedy)
     mesh = replace(mesh, cad_face_idx=_complete_cad_faces(mesh))
     return _without_needles(mesh), findings
 
@@ -67,15 +69,7 @@ def _drop_empty(mesh: Mesh, findings: list[Finding]) -> Mesh:
     extent = float(np.ptp(mesh.vertices, axis=0).max())
     empty = (a == b) | (b == c) | (c == a)
     empty |= triangle_areas(mesh.vertices[mesh.faces]) <= 1e-14 * extent**2
-    if empty.any():
-        findings.append(
-            Finding(
-                name="degenerate-faces",
-                count=int(empty.sum()),
-                severity="note",
-                remedy="triangles without area were dropped",
-            )
-        )
+    tell(findings, "degenerate-faces", int(empty.sum()), "note", "triangles without area were dropped")
     return mesh.kept(~empty)
 
 
@@ -90,24 +84,9 @@ def _drop_double(mesh: Mesh, findings: list[Finding]) -> tuple[Mesh, Bools]:
     twofold = (num_odd > 0) & (num_odd < count)
     touching = _touching(corners, twofold)
     repeated = int((count - 1 - twofold).sum())
-    if repeated:
-        findings.append(
-            Finding(
-                name="duplicate-faces",
-                count=repeated,
-                severity="note",
-                remedy="one triangle of each such group was kept",
-            )
-        )
-    if touching.any():
-        findings.append(
-            Finding(
-                name="contact-faces",
-                count=int(touching.sum()),
-                severity="note",
-                remedy="pairs of triangles back to back, where bodies touch and no camera can look, were dropped",
-            )
-        )
+    tell(findings, "duplicate-faces", repeated, "note", "one triangle of each such group was kept")
+    dropped = "pairs of triangles back to back, where bodies touch and no camera can look, were dropped"
+    tell(findings, "contact-faces", int(touching.sum()), "note", dropped)
     keep, doubled = np.zeros(len(mesh.faces), dtype=bool), np.zeros(len(mesh.faces), dtype=bool)
     keep[first[~touching]] = True
     doubled[first[twofold & ~touching]] = True
@@ -141,15 +120,9 @@ def _touching(corners: Ints, twofold: Bools) -> Bools:
 def _report_double_sided(mesh: Mesh, doubled: Bools, num_doubled: int, findings: list[Finding]) -> None:
     num_bodies, body = solid_bodies(mesh.faces)
     open_sheet = bool((doubled & ~closed_bodies(mesh, body, num_bodies)[body]).any())
-    findings.append(
-        Finding(
-            name="double-sided",
-            count=num_doubled,
-            severity="warning" if open_sheet else "note",
-            remedy="each such triangle had a twin wound the other way, and one of the two was kept"
-            + ("; only one side of an open sheet is inspected: export a solid" if open_sheet else ""),
-        )
-    )
+    remedy = "each such triangle had a twin wound the other way, and one of the two was kept"
+    remedy += "; only one side of an open sheet is inspected: export a solid" if open_sheet else ""
+    tell(findings, "double-sided", num_doubled, "warning" if open_sheet else "note", remedy)
 
 
 def _stitch(mesh: Mesh, doubled: Bools, findings: list[Finding]) -> tuple[Mesh, Bools]:
@@ -173,9 +146,7 @@ def _stitch(mesh: Mesh, doubled: Bools, findings: list[Finding]) -> tuple[Mesh, 
         remedy += f", corners moved by up to {100 * moved:.2g} % of the size"
     if num_left:
         remedy += f"; {num_left} along wider ones stay open: export again with a finer tessellation"
-    findings.append(
-        Finding(name="cracks", count=int(cracks.sum()), severity="warning" if num_left else "note", remedy=remedy)
-    )
+    tell(findings, "cracks", int(cracks.sum()), "warning" if num_left else "note", remedy)
     mended = Mesh(vertices=vertices, faces=faces, cad_face_idx=mesh.cad_face_idx[parent])
     return mended, doubled[parent]
 
@@ -185,26 +156,12 @@ def _report_edges(mesh: Mesh, findings: list[Finding]) -> None:
 
     ends, _ = border_edges(mesh.faces)
     num_open = int((~cracked(mesh.vertices, ends)).sum())
-    if num_open:
-        findings.append(
-            Finding(
-                name="open-edges",
-                count=num_open,
-                severity="warning",
-                remedy="the surface has holes; rays may pass through: export a closed solid",
-            )
-        )
+    remedy = "the surface has holes; rays may pass through: export a closed solid"
+    tell(findings, "open-edges", num_open, "warning", remedy)
     num_many, balanced = _crowded_edges(mesh.faces)
-    if num_many:
-        meaning = "bodies touch there, each wound well by itself" if balanced else "normals may be wrong there"
-        findings.append(
-            Finding(
-                name="non-manifold-edges",
-                count=num_many,
-                severity="note" if balanced else "warning",
-                remedy=f"more than two triangles meet at an edge; {meaning}",
-            )
-        )
+    meaning = "bodies touch there, each wound well by itself" if balanced else "normals may be wrong there"
+    remedy = f"more than two triangles meet at an edge; {meaning}"
+    tell(findings, "non-manifold-edges", num_many, "note" if balanced else "warning", remedy)
 
 
 def _crowded_edges(faces: Ints) -> tuple[int, bool]:
@@ -242,35 +199,21 @@ def find_hidden(mesh: Mesh) -> tuple[Bools, list[Finding]]:
     def area(of: Bools) -> str:
         return f"{area_mm2[of].sum():.4g} mm2, {100 * area_mm2[of].sum() / area_mm2.sum():.2g} % of the surface"
 
-    rows = (
-        ("hidden-interior", int(hidden.sum()), "warning",
-         f"{area(hidden)}, lies inside closed bodies, where no camera can look: it is left out of what is inspected"),
-        ("hidden-bodies", len(np.unique(body[within])), "warning",
-         f"{area(within)}, belongs to bodies that others hide from everywhere; delete them from the model, or it "
-         "counts as not coverable"),
-        ("self-intersections", int(pierced.same_body.sum()), "warning",
-         "triangles of one body pierce each other; what lies inside it is not inspected: export a sound solid"),
-        ("overlapping-bodies", int(pierced.other_body.sum()), "note",
-         "triangles of different bodies pierce each other, as bodies do that fit tightly; all are kept"),
+    found: list[Finding] = []
+    tell(
+        found, "hidden-interior", int(hidden.sum()), "warning",
+        f"{area(hidden)}, lies inside closed bodies, where no camera can look: it is left out of what is inspected",
     )  # fmt: skip
-    return hidden, [
-        Finding(name=name, count=count, severity=severity, remedy=remedy)  # type: ignore[arg-type]
-        for name, count, severity, remedy in rows
-        if count
-    ]
-
-
-def _report_bodies(mesh: Mesh, findings: list[Finding]) -> None:
-    num_bodies = num_connected(mesh.faces)
-    if num_bodies > 1:
-        findings.append(
-            Finding(
-                name="several-bodies",
-                count=num_bodies,
-                severity="note",
-                remedy="all are kept as one part; surfaces where bodies touch cannot be seen by any camera",
-            )
-        )
+    tell(
+        found, "hidden-bodies", len(np.unique(body[within])), "warning",
+        f"{area(within)}, belongs to bodies that others hide from everywhere; delete them from the model, or it "
+        "counts as not coverable",
+    )  # fmt: skip
+    remedy = "triangles of one body pierce each other; what lies inside it is not inspected: export a sound solid"
+    tell(found, "self-intersections", int(pierced.same_body.sum()), "warning", remedy)
+    remedy = "triangles of different bodies pierce each other, as bodies do that fit tightly; all are kept"
+    tell(found, "overlapping-bodies", int(pierced.other_body.sum()), "note", remedy)
+    return hidden, found
 
 
 def _without_needles(mesh: Mesh) -> Mesh:

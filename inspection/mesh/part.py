@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
+from pydantic import ConfigDict
 
 from viewcov.inspection.arrays import Bools, Floats, Ints, Ints32, locked, locked_floats
+from viewcov.inspection.records import FilePath, Positive, Sha256
+
+Unit = Literal["mm", "cm", "m", "inch"]
+"""Units that a user can name for a mesh file."""
 
 Severity = Literal["note", "warning", "error"]
 
@@ -29,20 +34,28 @@ class Finding:
     """What was done, or what the user can do."""
 
 
+def tell(findings: list[Finding], name: str, count: int, severity: Severity, remedy: str) -> None:
+    """Append a finding, if it concerns anything."""
+    if count:
+        findings.append(Finding(name=name, count=count, severity=severity, remedy=remedy))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PartSource:
-    """Where a part comes from and how its numbers are to be read."""
+    """Where a part comes from and how its numbers are to be read; a part of ``plan.json``."""
 
-    path: str
+    __pydantic_config__: ClassVar = ConfigDict(extra="forbid")
+
+    path: FilePath
     """Path of the file, or ``builtin:NAME``."""
 
-    sha256: str
+    sha256: Sha256
     """SHA-256 of the file's bytes, or of the built-in part's arrays."""
 
-    units: str | None = None
+    units: Unit | None = None
     """Unit said by the user for a file that has none."""
 
-    scale_mm: float | None = None
+    scale_mm: Positive | None = None
     """Largest extent in mm that the part was scaled to, if any."""
 
 
@@ -85,11 +98,8 @@ class Part:
             raise ValueError(
                 f"faces must index {len(self.vertices_mm)} vertices, got {self.faces.min()} to {self.faces.max()}"
             )
-        put(
-            self,
-            "cad_face_idx",
-            locked(self.cad_face_idx, name="cad_face_idx", shape=(num_faces,), dtype=np.int32),
-        )
+        cad_face_idx = locked(self.cad_face_idx, name="cad_face_idx", shape=(num_faces,), dtype=np.int32)
+        put(self, "cad_face_idx", cad_face_idx)
         inspected = np.ones(num_faces, dtype=bool) if self.inspected is None else self.inspected
         put(self, "inspected", locked(inspected, name="inspected", shape=(num_faces,), dtype=np.bool_))
 

@@ -39,7 +39,7 @@ def piercing_faces(vertices: Floats, faces: Ints, body: Ints) -> Piercings:
     edges, face_edges = unique_edges(faces)
     owner = np.empty(len(edges), dtype=np.int64)
     owner[face_edges] = np.arange(len(faces))[:, None]
-    of_edge, of_face = _pierce(points[edges], edges, body[owner], corners, faces, body, *cells_of(corners))
+    of_edge, of_face = _pierce((points[edges], edges, body[owner]), (corners, faces, body), cells_of(corners))
     hits = of_face | np.bitwise_or.reduce(of_edge[face_edges], axis=1)
     return Piercings(same_body=(hits & 1) > 0, other_body=(hits & 2) > 0)
 
@@ -47,8 +47,7 @@ def piercing_faces(vertices: Floats, faces: Ints, body: Ints) -> Piercings:
 def sides_pierce(triangles: Floats, corners: Floats) -> Bools:
     """Which triangles (T, 3, 3) pierce faces with corners (F, 3, 3) with a side, shape (T,)."""
     sides = np.stack([triangles, np.roll(triangles, -1, axis=1)], axis=2).reshape(-1, 2, 3)
-    hits = _pierce(sides, _strangers(len(sides), 2), _one_body(sides), corners, _strangers(len(corners), 3),
-                   _one_body(corners), *cells_of(corners))[0]  # fmt: skip
+    hits = _pierce(_strangers(sides), _strangers(corners), cells_of(corners))[0]
     return np.asarray(hits.reshape(-1, 3).any(axis=1))
 
 
@@ -56,28 +55,26 @@ def pierced_by(triangles: Floats, points: Floats, edges: Ints) -> Bools:
     """Which triangles (T, 3, 3) are pierced by edges (E, 2) between points (N, 3), shape (T,)."""
     if not len(triangles):
         return np.zeros(0, dtype=bool)
-    ends = points[edges]
-    hits = _pierce(ends, _strangers(len(ends), 2), _one_body(ends), triangles, _strangers(len(triangles), 3),
-                   _one_body(triangles), *cells_of(triangles))[1]  # fmt: skip
+    hits = _pierce(_strangers(points[edges]), _strangers(triangles), cells_of(triangles))[1]
     return np.asarray(hits > 0)
 
 
-def _strangers(num: int, corners: int) -> Ints:
-    """Corner numbers that no two have in common, negative ones for triangles."""
-    numbers = np.arange(num * corners).reshape(num, corners)
-    return numbers if corners == 2 else -1 - numbers
-
-
-def _one_body(of: Floats) -> Ints:
-    return np.zeros(len(of), dtype=np.int64)
+def _strangers(corners: Floats) -> tuple[Floats, Ints, Ints]:
+    """Edges or triangles of one body with corner numbers that no two have in common, negative ones for triangles."""
+    num, sides = corners.shape[:2]
+    numbers = np.arange(num * sides).reshape(num, sides)
+    return corners, numbers if sides == 2 else -1 - numbers, np.zeros(num, dtype=np.int64)
 
 
 @njit(cache=True, nogil=True)
-def _pierce(ends, end_idx, end_body, corners, corner_idx, body, low, per_unit, num, start, entry):  # type: ignore[no-untyped-def]
+def _pierce(edges, faces, cells):  # type: ignore[no-untyped-def]
     """Flags per edge (E,) and per triangle (F,): 1 pierced within a body, 2 between two.
 
-    An edge and a triangle with a corner in common are not compared.
+    Edges and faces are tuples of corners, corners' numbers and body. An edge and a triangle with a corner in common
+    are not compared.
     """
+    (ends, end_idx, end_body), (corners, corner_idx, body) = edges, faces
+    low, per_unit, num, start, entry = cells
     of_edge, of_face = np.zeros(len(ends), np.uint8), np.zeros(len(corners), np.uint8)
     boxes = _face_boxes(corners)
     for edge in range(len(ends)):

@@ -136,21 +136,13 @@ def cut_surface(part: Part, max_edge_mm: float) -> Surface:
     )
 
 
-def sum_to_faces(surface: Surface, element_values: Floats) -> Floats:
-    """Element values summed per triangle of the part, shape (F,)."""
-    num_faces = len(surface.part.faces)
-    return np.bincount(surface.source_face_idx, weights=element_values, minlength=num_faces).astype(np.float64)
-
-
 def _refuse_too_many(part: Part, max_edge_mm: float, expected: float) -> None:
     if expected > MAX_ELEMENTS:
         raise InputError(
-            part.source.path,
-            "too many surface elements",
-            expected=f"at most {MAX_ELEMENTS:,}",
+            part.source.path, "too many surface elements", expected=f"at most {MAX_ELEMENTS:,}",
             found=f"about {expected:,.0f} for {part.area_mm2:,.0f} mm2 at edges of {max_edge_mm:g} mm",
             remedy="check the units, or allow longer edges",
-        )
+        )  # fmt: skip
 
 
 def _read_only(array: NDArray[Any]) -> NDArray[Any]:

@@ -8,7 +8,7 @@ import numpy as np
 
 from viewcov.inspection.arrays import Bools, Floats, Ints
 from viewcov.inspection.mesh.bodies import linked, paired_faces, solid_bodies
-from viewcov.inspection.mesh.part import Finding, triangle_areas
+from viewcov.inspection.mesh.part import Finding, tell, triangle_areas
 from viewcov.inspection.mesh.split import unique_edges
 
 
@@ -38,15 +38,9 @@ def wind_alike(mesh: Mesh, findings: list[Finding]) -> Mesh:
     flip = _two_colouring(len(mesh.faces), pairs, clash)
     faces = np.where(flip[:, None], mesh.faces[:, ::-1], mesh.faces)
     remaining = int(paired_faces(faces)[1].sum())
-    findings.append(
-        Finding(
-            name="mixed-winding",
-            count=int(flip.sum()),
-            severity="warning" if remaining else "note",
-            remedy="triangles were turned to agree with their neighbours"
-            + (f"; {remaining} edges still disagree (one-sided surface)" if remaining else ""),
-        )
-    )
+    remedy = "triangles were turned to agree with their neighbours"
+    remedy += f"; {remaining} edges still disagree (one-sided surface)" if remaining else ""
+    tell(findings, "mixed-winding", int(flip.sum()) or remaining, "warning" if remaining else "note", remedy)
     return replace(mesh, faces=faces)
 
 
@@ -87,16 +81,7 @@ def turn_outward(mesh: Mesh, findings: list[Finding]) -> Mesh:
     turn[~closed] = volume[~closed].sum() < 0
     low, high = _boxes(corners, body, num_bodies)
     turn[closed] = _inverted(volume[closed], low[closed], high[closed])
-    if not turn.any():
-        return mesh
-    findings.append(
-        Finding(
-            name="inside-out",
-            count=int(turn.sum()),
-            severity="note",
-            remedy="bodies whose normals pointed inward were turned",
-        )
-    )
+    tell(findings, "inside-out", int(turn.sum()), "note", "bodies whose normals pointed inward were turned")
     return replace(mesh, faces=np.where(turn[body][:, None], mesh.faces[:, ::-1], mesh.faces))
 
 

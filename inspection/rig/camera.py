@@ -2,65 +2,77 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import Annotated
 
 import numpy as np
+from pydantic import AfterValidator, Field
+from pydantic.dataclasses import dataclass
 
-from viewcov.inspection.arrays import Bools, Floats, checked_count, checked_number
+from viewcov.inspection.arrays import Bools, Floats
+from viewcov.inspection.errors import InputError
+from viewcov.inspection.rig.lens import LENSES, LensModel
+from viewcov.inspection.rig.values import CHECKED, Above0, Number, Whole
+
+_Pixels = Annotated[Whole, Field(ge=8, le=65536)]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+def _known_lens(name: str) -> str:
+    if name not in LENSES:
+        raise ValueError(f"one of {', '.join(LENSES)}")
+    return name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, config=CHECKED)
 class Camera:
     """A grey camera behind a thin lens. Camera frame is OpenCV's: +x right, +y down, +z forward."""
 
-    width_px: int
+    width_px: _Pixels
     """Image width in pixels."""
 
-    height_px: int
+    height_px: _Pixels
     """Image height in pixels."""
 
-    focal_length_mm: float
+    focal_length_mm: Above0
     """Focal length of the lens; the image distance follows from it and the focus distance."""
 
-    pixel_pitch_um: float
+    pixel_pitch_um: Above0
     """Edge length of one (square) pixel on the sensor."""
 
-    f_number: float
+    f_number: Above0
     """Aperture: focal length divided by the diameter of the entrance pupil."""
 
-    focus_distance_mm: float
+    focus_distance_mm: Above0
     """Distance from the lens' principal plane to the plane in focus."""
 
-    principal_x_px: float | None = None
+    principal_x_px: Number | None = None
     """Column at which the optical axis meets the image; the image's middle if not given."""
 
-    principal_y_px: float | None = None
+    principal_y_px: Number | None = None
     """Row at which the optical axis meets the image; the image's middle if not given."""
 
-    distortion: tuple[float, float, float, float, float] = (0.0, 0.0, 0.0, 0.0, 0.0)
-    """OpenCV's k1, k2, p1, p2, k3."""
+    distortion: tuple[Number, ...] = (0.0, 0.0, 0.0, 0.0, 0.0)
+    """The lens model's coefficients: OpenCV's k1, k2, p1, p2, k3 for ``brown-conrady``."""
 
-    wavelength_nm: float = 550.0
+    lens: Annotated[str, AfterValidator(_known_lens)] = "brown-conrady"
+    """Lens model, one of ``lens.LENSES``."""
+
+    wavelength_nm: Above0 = 550.0
     """Middle wavelength of the light, for diffraction."""
 
     def __post_init__(self) -> None:
-        put = object.__setattr__
-        for name in ("width_px", "height_px"):
-            count = checked_count(getattr(self, name), name=f"camera.{name}", at_least=8, at_most=65536)
-            put(self, name, count)
-        for name in ("focal_length_mm", "pixel_pitch_um", "f_number", "focus_distance_mm", "wavelength_nm"):
-            put(self, name, checked_number(getattr(self, name), name=f"camera.{name}", above=0.0))
-        for name in ("principal_x_px", "principal_y_px"):
-            if getattr(self, name) is not None:
-                put(self, name, checked_number(getattr(self, name), name=f"camera.{name}"))
         if self.focus_distance_mm <= self.focal_length_mm:
             raise ValueError(
-                f"camera.focus_distance_mm must exceed focal_length_mm = {self.focal_length_mm}, "
-                f"got {self.focus_distance_mm}"
+                f"focus_distance_mm above focal_length_mm = {self.focal_length_mm}, not {self.focus_distance_mm}"
             )
-        if not isinstance(self.distortion, tuple | list) or len(self.distortion) != 5:
-            raise ValueError(f"camera.distortion must be five numbers, got {self.distortion!r}")
-        put(self, "distortion", tuple(checked_number(k, name="camera.distortion") for k in self.distortion))
+        wanted = self.lens_model.num_coefficients
+        if len(self.distortion) != wanted:
+            raise ValueError(f"distortion of {wanted} numbers for the lens {self.lens!r}, not {len(self.distortion)}")
+
+    @property
+    def lens_model(self) -> LensModel:
+        """The lens that is called ``lens``."""
+        return LENSES[self.lens]
 
     @property
     def image_distance_mm(self) -> float:
@@ -93,8 +105,8 @@ class Camera:
 
     @property
     def has_distortion(self) -> bool:
-        """Whether any distortion coefficient differs from zero."""
-        return any(self.distortion)
+        """Whether the lens moves anything."""
+        return not self.lens_model.is_straight(self.distortion)
 
     def binned(self, factor: int) -> Camera:
         """The same camera with ``factor`` x ``factor`` pixels added up to one; a remainder is cut off."""
@@ -113,21 +125,28 @@ class Camera:
             principal_y_px=None if keep_y else y / factor,
         )
 
+    @property
+    def brown_conrady(self) -> tuple[float, float, float, float, float]:
+        """Coefficients k1, k2, p1, p2, k3, for files and code that know no other lens.
+
+        Raises
+        ------
+        InputError
+            If the lens is another one.
+        """
+        if self.lens != "brown-conrady":
+            raise InputError(
+                "camera.lens", "a lens model that is not known here", expected="brown-conrady", found=self.lens,
+                remedy="use another format, or fit OpenCV's model to the lens",
+            )  # fmt: skip
+        k1, k2, p1, p2, k3 = self.distortion
+        return k1, k2, p1, p2, k3
+
     def distort(self, normalized: Floats) -> Floats:
-        """Distorted normalized image coordinates, shape (..., 2), of undistorted ones (OpenCV's model)."""
+        """Distorted normalized image coordinates, shape (..., 2), of undistorted ones."""
         if not self.has_distortion:
             return normalized
-        k1, k2, p1, p2, k3 = self.distortion
-        x, y = normalized[..., 0], normalized[..., 1]
-        r2 = x * x + y * y
-        radial = 1.0 + r2 * (k1 + r2 * (k2 + r2 * k3))
-        return np.stack(
-            [
-                x * radial + 2 * p1 * x * y + p2 * (r2 + 2 * x * x),
-                y * radial + p1 * (r2 + 2 * y * y) + 2 * p2 * x * y,
-            ],
-            axis=-1,
-        )
+        return np.stack(self.lens_model.distort(normalized[..., 0], normalized[..., 1], self.distortion), axis=-1)
 
     def project(self, points_camera_mm: Floats) -> Floats:
         """Pixel coordinates (column, row), shape (..., 2), of points in the camera frame, shape (..., 3).
@@ -145,31 +164,17 @@ class Camera:
 
     @property
     def turning_radius(self) -> float:
-        """Normalized radius up to which the radial distortion grows; infinite if it always does."""
-        k1, k2, _, _, k3 = self.distortion
-        # The derivative 1 + 3 k1 r^2 + 5 k2 r^4 + 7 k3 r^6, in s = 1 / r^2 so that the leading term is never 0.
-        roots = np.roots([1.0, 3 * k1, 5 * k2, 7 * k3])
-        turns = roots.real[(np.abs(roots.imag) < 1e-12) & (roots.real > 1e-12)]
-        return float(1 / np.sqrt(turns.max())) if turns.size else float("inf")
+        """Normalized radius up to which the distortion grows; infinite if it always does."""
+        return self.lens_model.turning_radius(self.distortion)
 
-    def rays(self, pixels: Floats, *, num_iterations: int = 50) -> Floats:
+    def rays(self, pixels: Floats) -> Floats:
         """Camera-frame ray directions (x, y, 1), shape (..., 3), through pixel coordinates (..., 2).
 
-        The distortion is undone by fixed-point iteration, which converges for the mild distortion of
-        machine-vision lenses; pixels for which it does not, give NaN.
+        NaN for pixels for which the distortion cannot be undone.
         """
-        distorted = (pixels - np.array(self.center_px)) / self.focal_px
-        normalized = distorted
+        normalized = (pixels - np.array(self.center_px)) / self.focal_px
         if self.has_distortion:
-            error = np.full_like(distorted, np.inf)
-            with np.errstate(over="ignore", invalid="ignore"):  # A pixel that diverges ends as NaN.
-                for _ in range(num_iterations):
-                    error = distorted - self.distort(normalized)
-                    if not (np.abs(error) > 1e-14).any():
-                        break
-                    normalized = normalized + error
-            converged = (np.abs(error) < 1e-9).all(axis=-1, keepdims=True)
-            normalized = np.where(converged, normalized, np.nan)
+            normalized = self.lens_model.undistort(normalized, self.distortion)
         return np.concatenate([normalized, np.ones_like(normalized[..., :1])], axis=-1)
 
     def in_frame(self, pixels: Floats, *, border_px: float = 0.0) -> Bools:

@@ -2,22 +2,40 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import lru_cache
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
+from pydantic import AfterValidator, StringConstraints
+from pydantic.dataclasses import dataclass
 
-from viewcov.inspection.arrays import Bools, Floats, Ints, checked_number
+from viewcov.inspection.arrays import Bools, Floats, Ints
 from viewcov.inspection.errors import InputError
-from viewcov.inspection.files import sha256_of
+from viewcov.inspection.files import found_from, sha256_of
 from viewcov.inspection.loading.cad import STEP_SUFFIXES
 from viewcov.inspection.loading.part_files import MM_PER_UNIT, load_part
 from viewcov.inspection.mesh.part import Part
+from viewcov.inspection.rig.values import CHECKED, Number
+
+_Unit = Annotated[str, StringConstraints(pattern=f"^({'|'.join(MM_PER_UNIT)})$")]
+_Text = Annotated[str, StringConstraints(min_length=1)]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+def _unit(normal: tuple[float, float, float]) -> tuple[float, float, float]:
+    x, y, z = normal
+    length = float(np.linalg.norm(normal))
+    # The height counts along the normal: with another length it would be unclear what it means.
+    if abs(length - 1.0) > 1e-3:
+        raise ValueError(f"a vector of length 1, not {length:g}")
+    # A vector that is of unit length to rounding stays as it is, so that files come back to the last bit.
+    return normal if abs(length - 1.0) < 1e-15 else (x / length, y / length, z / length)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, config=CHECKED)
 class Fixture:
     """Clamps and table, in the part's CAD frame (millimetres, not scaled with the part).
 
@@ -25,37 +43,28 @@ class Fixture:
     inspected.
     """
 
-    meshes: tuple[str, ...] = ()
+    meshes: tuple[_Text, ...] = ()
     """Files of the clamps. Relative to the rig's or plan's file in files, absolute in memory."""
 
-    units: str | None = None
+    units: _Unit | None = None
     """Unit of mesh files that have none: mm, cm, m or inch. STEP files keep their own."""
 
-    sha256: tuple[str, ...] = ()
+    sha256: tuple[_Text, ...] = ()
     """SHA-256 of each mesh file; other content is refused. Empty: not checked."""
 
-    table_normal: tuple[float, float, float] = (0.0, 0.0, 1.0)
+    table_normal: Annotated[tuple[Number, Number, Number], AfterValidator(_unit)] = (0.0, 0.0, 1.0)
     """Unit vector out of the table, towards the part."""
 
-    table_height_mm: float | None = None
+    table_height_mm: Number | None = None
     """Points x with ``table_normal . x`` at most this are inside the table; no table if not given."""
 
     def __post_init__(self) -> None:
-        for name in ("meshes", "sha256"):
-            values = getattr(self, name)
-            if not isinstance(values, tuple) or not all(isinstance(value, str) and value for value in values):
-                raise ValueError(f"fixture.{name} must be a list of texts, got {values!r}")
         if len(self.sha256) not in (0, len(self.meshes)):
-            raise ValueError(f"fixture.sha256 must have one value for each mesh, got {len(self.sha256)}")
-        if self.units is not None and self.units not in MM_PER_UNIT:
-            raise ValueError(f"fixture.units must be one of {', '.join(MM_PER_UNIT)}, got {self.units!r}")
-        object.__setattr__(self, "table_normal", _unit(self.table_normal))
-        if self.table_height_mm is not None:
-            checked_number(self.table_height_mm, name="fixture.table_height_mm")
+            raise ValueError(f"one 'sha256' for each mesh, not {len(self.sha256)}")
 
     def located(self, folder: Path) -> Fixture:
         """The same with the meshes' paths taken from ``folder`` on."""
-        return replace(self, meshes=tuple(str((folder / mesh).resolve()) for mesh in self.meshes))
+        return replace(self, meshes=tuple(found_from(folder, mesh) for mesh in self.meshes))
 
     def identified(self) -> Fixture:
         """The same with the SHA-256 of each mesh file, where they were not given.
@@ -91,7 +100,7 @@ class Fixture:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Obstacles:
     """A fixture's meshes as loaded, and its table; without either if there is none."""
 
@@ -156,18 +165,6 @@ def joined_triangles(meshes: Sequence[tuple[Floats, Ints]]) -> tuple[Floats, Int
         *(rows + start for (_, rows), start in zip(meshes, starts, strict=False)),
     ]
     return np.concatenate(vertices), np.concatenate(faces)
-
-
-def _unit(normal: tuple[float, float, float]) -> tuple[float, float, float]:
-    if not isinstance(normal, tuple) or len(normal) != 3:
-        raise ValueError(f"fixture.table_normal must be three numbers, got {normal!r}")
-    x, y, z = (checked_number(value, name="fixture.table_normal") for value in normal)
-    length = float(np.linalg.norm([x, y, z]))
-    # The height counts along the normal: with another length it would be unclear what it means.
-    if abs(length - 1.0) > 1e-3:
-        raise ValueError(f"fixture.table_normal must have length 1, got {length:g}")
-    # A vector that is of unit length to rounding stays as it is, so that files come back to the last bit.
-    return (x, y, z) if abs(length - 1.0) < 1e-15 else (x / length, y / length, z / length)
 
 
 def _digest(mesh: str) -> str:

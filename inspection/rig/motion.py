@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
+from pydantic.dataclasses import dataclass
 
-from viewcov.inspection.arrays import Floats, checked_number
+from viewcov.inspection.arrays import Floats
+from viewcov.inspection.rig.values import CHECKED, Above0, From0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, config=CHECKED)
 class MotionModel:
     """How fast the camera is moved and how long it stays at each view.
 
@@ -18,32 +18,23 @@ class MotionModel:
     (see `viewcov.planning.route.times_csv.read_times_csv`).
     """
 
-    linear_mm_per_s: float = 250.0
+    linear_mm_per_s: Above0 = 250.0
     """Highest speed of the camera centre."""
 
-    angular_deg_per_s: float = 60.0
+    angular_deg_per_s: Above0 = 60.0
     """Highest speed of rotation."""
 
-    linear_mm_per_s2: float | None = None
+    linear_mm_per_s2: Above0 | None = None
     """Acceleration and braking of the camera centre; without it the speed is there at once."""
 
-    angular_deg_per_s2: float | None = None
+    angular_deg_per_s2: Above0 | None = None
     """Acceleration and braking of the rotation; without it the speed is there at once."""
 
-    settle_s: float = 0.3
+    settle_s: From0 = 0.3
     """Waiting until vibrations have gone, at each view."""
 
-    exposure_s: float = 0.1
+    exposure_s: From0 = 0.1
     """Taking and transferring the images of one view, all exposures of its stack together."""
-
-    def __post_init__(self) -> None:
-        for name in ("linear_mm_per_s", "angular_deg_per_s"):
-            checked_number(getattr(self, name), name=f"motion.{name}", above=0.0)
-        for name in ("linear_mm_per_s2", "angular_deg_per_s2"):
-            if getattr(self, name) is not None:
-                checked_number(getattr(self, name), name=f"motion.{name}", above=0.0)
-        for name in ("settle_s", "exposure_s"):
-            checked_number(getattr(self, name), name=f"motion.{name}", at_least=0.0)
 
     @property
     def stop_s(self) -> float:

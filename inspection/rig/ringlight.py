@@ -2,52 +2,46 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+import itertools
+from typing import Annotated, Literal
 
 import numpy as np
+from pydantic import Field
+from pydantic.dataclasses import dataclass
 
-from viewcov.inspection.arrays import Floats, checked_count, checked_number
+from viewcov.inspection.arrays import Floats, Ints
+from viewcov.inspection.rig.light import Emitters, Light, circle, discs
+from viewcov.inspection.rig.values import CHECKED, Above0, From0, Number, Whole
 
-AMBIENT_SHARE = 0.003
-"""Radiance of the room, from all sides, as a share of the ring's: what is left under a shade or a closed door."""
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RingLight:
+@dataclass(frozen=True, slots=True, kw_only=True, config=CHECKED)
+class RingLight(Light):
     """A flat ring around the optical axis that emits along +z of the camera frame."""
 
-    inner_radius_mm: float
+    inner_radius_mm: From0
     """Inner radius of the emitting ring."""
 
-    outer_radius_mm: float
+    outer_radius_mm: Above0
     """Outer radius of the emitting ring."""
 
-    offset_mm: float = 0.0
+    offset_mm: Number = 0.0
     """Where the ring's plane lies on the optical axis, from the lens' principal plane towards the part."""
 
-    radiance: float = 1.0
+    radiance: Above0 = 1.0
     """Emitted radiance in units of the camera's full scale: a white diffuser seen directly at exposure 1."""
 
     kind: Literal["diffuse", "led"] = "diffuse"
     """``diffuse``: a Lambertian annulus; ``led``: emitters on the middle circle."""
 
-    led_count: int = 24
+    led_count: Annotated[Whole, Field(ge=1, le=100_000)] = 24
     """Number of LEDs, for kind ``led``."""
 
-    led_exponent: float = 1.0
+    led_exponent: From0 = 1.0
     """Lobe of one LED: intensity falls with cos(angle) to this power (1 = Lambertian)."""
 
     def __post_init__(self) -> None:
-        outer = checked_number(self.outer_radius_mm, name="ring_light.outer_radius_mm", above=0.0)
-        checked_number(self.inner_radius_mm, name="ring_light.inner_radius_mm", at_least=0.0, below=outer)
-        checked_number(self.offset_mm, name="ring_light.offset_mm")
-        checked_number(self.radiance, name="ring_light.radiance", above=0.0)
-        if self.kind not in ("diffuse", "led"):
-            raise ValueError(f"ring_light.kind must be 'diffuse' or 'led', got {self.kind!r}")
-        count = checked_count(self.led_count, name="ring_light.led_count", at_least=1, at_most=100_000)
-        object.__setattr__(self, "led_count", count)
-        checked_number(self.led_exponent, name="ring_light.led_exponent", at_least=0.0)
+        if self.inner_radius_mm >= self.outer_radius_mm:
+            raise ValueError(f"inner_radius_mm below outer_radius_mm = {self.outer_radius_mm}")
 
     @property
     def area_mm2(self) -> float:
@@ -70,8 +64,8 @@ class RingLight:
         """Area that emits: the ring's, or that of all LEDs."""
         return self.area_mm2 if self.kind == "diffuse" else float(self.led_count * np.pi * self.led_radius_mm**2)
 
-    def emitters_mm(self, num_samples: int) -> Floats:
-        """Points on the ring in the camera frame, shape (N, 3), each standing for an equal share of its area.
+    def emitters(self, num_samples: int) -> Emitters:
+        """Points on the ring, each standing for an equal share of its area.
 
         A diffuse ring is sampled on as many circles of equal area as it is wide for; an LED ring gives its
         LEDs, whatever ``num_samples`` says.
@@ -84,10 +78,56 @@ class RingLight:
             middle = (self.outer_radius_mm + self.inner_radius_mm) / 2
             # As many circles as make samples about as far apart across the ring as along it.
             num_circles = max(1, round(np.sqrt(num_samples * width / (2 * np.pi * middle))))
-            circle = np.arange(num_samples) % num_circles
-            share = (circle + 0.5) / num_circles
+            circle_of = np.arange(num_samples) % num_circles
+            share = (circle_of + 0.5) / num_circles
             inner2, outer2 = self.inner_radius_mm**2, self.outer_radius_mm**2
             radius = np.sqrt(inner2 + share * (outer2 - inner2))
             angle = 2 * np.pi * np.arange(num_samples) / num_samples
         offset = np.full(len(radius), self.offset_mm)
-        return np.column_stack([radius * np.cos(angle), radius * np.sin(angle), offset])
+        points = np.column_stack([radius * np.cos(angle), radius * np.sin(angle), offset])
+        return Emitters.forward(points, self.emitting_area_mm2 / len(points), exponent=self.lobe_exponent)
+
+    def samples(self, apart_mm: float) -> Emitters:
+        """Points on circles in the ring, or in each LED's disc."""
+        if self.kind == "led":
+            disc, areas = _annulus(0.0, self.led_radius_mm, apart_mm)
+            points = (self.emitters_mm(self.led_count)[:, None] + disc).reshape(-1, 3)
+            areas = np.tile(areas, self.led_count)
+        else:
+            points, areas = _annulus(self.inner_radius_mm, self.outer_radius_mm, apart_mm)
+            points[:, 2] = self.offset_mm
+        return Emitters.forward(points, areas, exponent=self.lobe_exponent)
+
+    @property
+    def tube_mm(self) -> tuple[float, float, float]:
+        """Inner and outer radius, and where the ring's plane lies."""
+        return self.inner_radius_mm, self.outer_radius_mm, self.offset_mm
+
+    def mesh(self) -> tuple[Floats, Ints, Floats]:
+        """An annulus, or discs as wide as the ring or as their spacing allows; see ``Light.mesh``."""
+        if self.kind == "led":
+            return discs(self.emitters(self.led_count))
+        ring = circle()
+        inner, after = np.arange(len(ring)), np.roll(np.arange(len(ring)), -1)
+        outer, outer_after = inner + len(ring), after + len(ring)
+        vertices = np.concatenate([self.inner_radius_mm * ring, self.outer_radius_mm * ring])
+        faces = np.column_stack([inner, outer, outer_after]), np.column_stack([inner, outer_after, after])
+        vertices[:, 2] = self.offset_mm
+        return vertices, np.concatenate(faces), np.ones(2 * len(ring))
+
+
+def _annulus(inner_mm: float, outer_mm: float, apart_mm: float) -> tuple[Floats, Floats]:
+    """Points of about that spacing on an annulus in the xy plane, shape (N, 3), and the area around each (N,)."""
+    num_circles = max(1, round((outer_mm - inner_mm) / apart_mm))
+    edges = np.linspace(inner_mm, outer_mm, num_circles + 1)
+    points, areas = [], []
+    for number, (low, high) in enumerate(itertools.pairwise(edges)):
+        # The circle that halves the area between the edges; a disc that one point can stand for has it inside.
+        radius = np.sqrt((low**2 + high**2) / 2)
+        count = max(3, round(2 * np.pi * radius / apart_mm))
+        if low == 0.0 and high <= 0.6 * apart_mm:
+            radius, count = 0.0, 1
+        angle = 2 * np.pi * (np.arange(count) + number * (np.sqrt(5.0) - 1.0) / 2.0) / count
+        points.append(np.stack([radius * np.cos(angle), radius * np.sin(angle), np.zeros(count)], axis=1))
+        areas.append(np.full(count, np.pi * (high**2 - low**2) / count))
+    return np.concatenate(points), np.concatenate(areas)

@@ -96,17 +96,16 @@ class _Cloud:
         clear = nearest >= self._tubes[:, 3].max() + self._needed_mm
         for camera in np.flatnonzero(~clear):
             clear[camera] = _keeps_off(
-                self._points, self._starts, self._ball_middle_mm, self._ball_radius_mm,
+                (self._points, self._starts, self._ball_middle_mm, self._ball_radius_mm),
                 center_mm[camera], forward[camera], self._tubes, self._needed_mm,
             )  # fmt: skip
         return clear
 
 
 @njit(cache=True, nogil=True)
-def _keeps_off(  # type: ignore[no-untyped-def]
-    points, starts, ball_middle, ball_radius, center, forward, tubes, needed
-):
+def _keeps_off(cells, center, forward, tubes, needed):  # type: ignore[no-untyped-def]
     """Whether no point is nearer to the tubes than needed; points in a ball that is far enough are not looked at."""
+    points, starts, ball_middle, ball_radius = cells
     for cell in range(len(ball_radius)):
         if _off_tubes(ball_middle[cell], center, forward, tubes) - ball_radius[cell] >= needed:
             continue
@@ -139,9 +138,9 @@ def _fixture_surface(part: Part, edge_mm: float) -> Surface:
 
 
 def _tubes(rig: Rig) -> list[_Tube]:
-    """The body, which is full, and the tube of a ring light that reaches from its front to the ring's plane."""
-    body, ring = rig.body, rig.ring_light
-    tubes = [(0.0, max(body.radius_mm, ring.outer_radius_mm), body.front_mm - body.length_mm, body.front_mm)]
-    if ring.offset_mm > body.front_mm:
-        tubes.append((ring.inner_radius_mm, ring.outer_radius_mm, body.front_mm, ring.offset_mm))
+    """The body, which is full, and the tube that holds a light ahead of it."""
+    body, (inner, outer, ahead) = rig.body, rig.ring_light.tube_mm
+    tubes = [(0.0, max(body.radius_mm, outer), body.front_mm - body.length_mm, body.front_mm)]
+    if ahead > body.front_mm:
+        tubes.append((inner, outer, body.front_mm, ahead))
     return tubes

@@ -55,7 +55,7 @@ def write_bop(path: Path, plan: InspectionPlan) -> None:
             path,
             "BOP has no lens distortion",
             expected="a rig without",
-            found=f"k1, k2, p1, p2, k3 = {', '.join(f'{k:g}' for k in camera.distortion)}",
+            found=f"{camera.lens} {', '.join(f'{k:g}' for k in camera.distortion)}",
             remedy="convert to colmap or nerfstudio",
         )
     matrix = camera.K.copy()

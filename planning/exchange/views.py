@@ -57,7 +57,7 @@ class Intrinsics:
             focal_y_px=camera.focal_px,
             center_x_px=x,
             center_y_px=y,
-            distortion=camera.distortion,
+            distortion=camera.brown_conrady,
             width_px=camera.width_px,
             height_px=camera.height_px,
         )
@@ -68,7 +68,7 @@ class Intrinsics:
         x, y = np.meshgrid(share * camera.width_px, share * camera.height_px)
         pixels = np.stack([x, y], axis=-1)
         normalized = camera.rays(pixels)[..., :2]
-        distorted = replace(camera, distortion=self.distortion).distort(normalized)
+        distorted = replace(camera, lens="brown-conrady", distortion=self.distortion).distort(normalized)
         theirs = distorted * (self.focal_x_px, self.focal_y_px) + (self.center_x_px, self.center_y_px)
         return float(np.nanmax(np.linalg.norm(theirs - pixels, axis=-1)))
 

@@ -191,7 +191,7 @@ def _turn(search, base):  # type: ignore[no-untyped-def]
         first = (at + 1) % num
         if change + _turning(search, first, to) < -search.tolerance:
             _reverse(tour, first, to)
-            _touch(search, base, after, near, beyond, base, near)
+            _touch(search, (base, after, near, beyond, base, near))
             return 4
         # before [base ... last] near  becomes  before [last ... base] near.
         last = tour[(to - 1) % num]
@@ -199,7 +199,7 @@ def _turn(search, base):  # type: ignore[no-untyped-def]
         end = (to - 1) % num
         if change + _turning(search, at, end) < -search.tolerance:
             _reverse(tour, at, end)
-            _touch(search, base, before, near, last, base, near)
+            _touch(search, (base, before, near, last, base, near))
             return 4
     return 0
 
@@ -231,15 +231,15 @@ def _shift(search, base):  # type: ignore[no-untyped-def]
             change = cost[last, beyond] + cost[stop, after] - cost[stop, beyond] - gain
             if end > middle and change < -search.tolerance:
                 _exchange(tour, at, at + middle, at + end, search.scratch)
-                _touch(search, base, after, last, near, stop, beyond)
+                _touch(search, (base, after, last, near, stop, beyond))
                 return 6
     return 0
 
 
 @njit(cache=True, nogil=True)
-def _touch(search, a, b, c, d, e, f):  # type: ignore[no-untyped-def]
-    touched = search.touched
-    touched[0], touched[1], touched[2], touched[3], touched[4], touched[5] = a, b, c, d, e, f
+def _touch(search, places):  # type: ignore[no-untyped-def]
+    for k in range(6):
+        search.touched[k] = places[k]
 
 
 @njit(cache=True, nogil=True)

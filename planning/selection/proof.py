@@ -63,14 +63,7 @@ class _Node:
 
 
 def prove_cover(
-    problem: CoverProblem,
-    chosen: Ints,
-    *,
-    target: float,
-    relaxation: CoverRelaxation,
-    num_views: int,
-    budget: Budget,
-    seed: int = 0,
+    relaxation: CoverRelaxation, chosen: Ints, *, target: float, num_views: int, budget: Budget, seed: int = 0
 ) -> tuple[Ints, int]:
     """A cover no larger than ``chosen`` and a number of views that no cover falls below.
 
@@ -82,21 +75,18 @@ def prove_cover(
 
     Parameters
     ----------
-    problem
-        With equal rows merged and demand 1.
+    relaxation
+        Of the problem, with equal rows merged and demand 1.
     chosen
         A cover of the weight ``target``.
-    relaxation
-        Of the same problem.
     num_views
         A proven lower bound to begin with.
     budget
         For all numbers of views together.
     """
-    sets = view_sets(problem)
-    share = target / problem.coverable_weight
+    sets = view_sets(relaxation.problem)
     while num_views < len(chosen) and not budget.spent:
-        search = _Search(problem, relaxation, sets, target, share, num_views, seed)
+        search = _Search(relaxation, sets, target=target, num_views=num_views, seed=seed)
         try:
             found, closed = search.run(budget)
         except OutOfTimeError:
@@ -114,21 +104,15 @@ class _Search:
     """Whether ``num_views`` views can cover the target."""
 
     def __init__(
-        self,
-        problem: CoverProblem,
-        relaxation: CoverRelaxation,
-        sets: list[Ints],
-        target: float,
-        share: float,
-        num_views: int,
-        seed: int,
+        self, relaxation: CoverRelaxation, sets: list[Ints], *, target: float, num_views: int, seed: int
     ) -> None:
-        self._problem, self._relaxation, self._sets = problem, relaxation, sets
-        self._target, self._share, self._num_views, self._seed = target, share, num_views, seed
+        self._problem, self._relaxation, self._sets = relaxation.problem, relaxation, sets
+        self._target, self._num_views, self._seed = target, num_views, seed
+        self._share = target / self._problem.coverable_weight
         self._until = np.inf
         starts = np.concatenate([[0], np.cumsum([len(members) for members in sets])])
         columns = np.concatenate(sets) if sets else np.empty(0, dtype=np.int64)
-        self._sum_of = csr_array((np.ones(len(columns)), columns, starts), shape=(len(sets), problem.num_views))
+        self._sum_of = csr_array((np.ones(len(columns)), columns, starts), shape=(len(sets), self._problem.num_views))
         self._tried: set[bytes] = set()
 
     def run(self, budget: Budget) -> tuple[Ints | None, bool]:

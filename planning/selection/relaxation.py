@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from scipy.sparse import csr_array
@@ -126,9 +127,7 @@ class CoverRelaxation:
         Any number of rounds gives a valid bound. The first is always finished; those after it end when the monotonic
         clock reads ``until``.
         """
-        return self._goal(
-            views_cost=1.0, share_cost=0.0, least_share=share, most_views=np.inf, max_rounds=max_rounds, until=until
-        )
+        return self._goal("views", share, max_rounds=max_rounds, until=until)
 
     def most(
         self, num_views: float, *, enough: float = np.inf, max_rounds: int = 400, until: float = np.inf
@@ -142,37 +141,23 @@ class CoverRelaxation:
         OutOfTimeError
             If that is before the first is finished.
         """
-        return self._goal(
-            views_cost=0.0,
-            share_cost=-1.0,
-            least_share=-np.inf,
-            most_views=num_views,
-            max_rounds=max_rounds,
-            enough=enough,
-            until=until,
-        )
+        return self._goal("share", num_views, max_rounds=max_rounds, enough=enough, until=until)
 
     def _goal(
-        self,
-        *,
-        views_cost: float,
-        share_cost: float,
-        least_share: float,
-        most_views: float,
-        max_rounds: int,
-        enough: float = -np.inf,
-        until: float = np.inf,
+        self, goal: Literal["views", "share"], limit: float, *, max_rounds: int, until: float, enough: float = -np.inf
     ) -> RelaxedCover | None:
+        """The fewest views for the share ``limit``, or the largest share with ``limit`` views."""
         model, num_views, num_groups = self._model, self.num_views, len(self._group_share)
-        cost = np.concatenate([np.full(num_views, views_cost), share_cost * self._group_share])
+        few = goal == "views"
+        cost = np.concatenate([np.full(num_views, float(few)), -float(not few) * self._group_share])
         model.changeColsCost(num_views + num_groups, np.arange(num_views + num_groups, dtype=np.int32), cost)
-        model.changeRowBounds(0, least_share, np.inf)
-        model.changeRowBounds(1, -np.inf, most_views)
+        model.changeRowBounds(0, limit if few else -np.inf, np.inf)
+        model.changeRowBounds(1, -np.inf, np.inf if few else limit)
         found: RelaxedCover | None = None
         for _ in range(max_rounds):
             # The first linear program of a smallest sum is small, and without it there would be no bound at all.
             try:
-                better, covered = self._solved(np.inf if found is None and views_cost else until)
+                better, covered = self._solved(np.inf if found is None and few else until)
             except OutOfTimeError:
                 if found is None:
                     raise
@@ -180,7 +165,7 @@ class CoverRelaxation:
             if better is None:
                 return None
             found = better
-            if share_cost:
+            if not few:
                 found = RelaxedCover(value=-found.value, chosen=found.chosen)
                 if found.value < enough:
                     return found

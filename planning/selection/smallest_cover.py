@@ -128,7 +128,7 @@ def _partial_cover(
     if problem.demand > 1 or len(views) <= bound.num_views:
         return Cover(views=np.sort(views), bound=bound)
     views, num_views = prove_cover(
-        problem, views, target=target, relaxation=relaxation, num_views=bound.num_views, budget=budget, seed=seed
+        relaxation, views, target=target, num_views=bound.num_views, budget=budget, seed=seed
     )
     if num_views > bound.num_views:
         bound = LowerBound(num_views=num_views, name="branch and bound")

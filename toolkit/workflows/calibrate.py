@@ -4,85 +4,140 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import Any, Literal
 
-from viewcov.inspection.files import read_json, write_json
+from viewcov.coverage.effective.calibration import (
+    Calibration,
+    calibrate_inspections,
+    find_calibration,
+    own_calibration_path,
+    read_calibration,
+    write_calibration,
+)
+from viewcov.coverage.effective.figures import DefectCounts
+from viewcov.coverage.effective.fuse import fuse_inspection
+from viewcov.coverage.effective.options import CalibrateOptions, Inspections, chosen_inspections
+from viewcov.inspection.errors import InputError
 from viewcov.inspection.folder import Dataset
+from viewcov.inspection.predictions import calibration_path, model_folder, shipped_models
+from viewcov.inspection.records import Record, Share
+from viewcov.segmentation.images import SampleSet
+from viewcov.segmentation.metrics import SegmentationFigures, test_model
+from viewcov.segmentation.models import load_model
+from viewcov.segmentation.options import TestOptions, TrainingOptions
+from viewcov.segmentation.prediction import predict_inspection
+from viewcov.segmentation.training import train_model
 
 log = logging.getLogger(__name__)
 
+_DEFAULTS = CalibrateOptions()
+
+
+def calibrate(
+    model: str,
+    inspections: Inspections,
+    options: CalibrateOptions = _DEFAULTS,
+    *,
+    out: Path | None = None,
+    jobs: int = 1,
+    progress: bool = False,
+) -> tuple[Calibration, Path]:
+    """Calibrate a model by its predictions for inspections with truth, write that, and give it with its file.
+
+    It goes to ``out``, or else where ``cover`` and ``fuse`` find it: into the model's folder, if the card beside
+    the predictions names one, or as ``calibrations/MODEL.json`` into the data set.
+
+    Raises
+    ------
+    InputError
+        If nothing can be calibrated with, or the model is a shipped one, whose folder is not the user's.
+    """
+    folders, _ = chosen_inspections(inspections, options.split, usual="validation", or_all=False)
+    home = model_folder(folders[0], model)
+    if out is None and home is not None and home.resolve().parent == shipped_models().resolve():
+        raise InputError(
+            model, "a shipped model keeps its calibration", expected="a file for yours", found="none",
+            remedy="give --out FILE here, and --calibration FILE to 'viewcov cover' and 'viewcov fuse'",
+        )  # fmt: skip
+    path = out or (calibration_path(home) if home else own_calibration_path(folders[0], model))
+    calibration = calibrate_inspections(inspections, model, options, jobs=jobs, progress=progress)
+    write_calibration(path, calibration)
+    log.info("wrote %s", path)
+    return calibration, path
+
+
+class TrainedModel(Record):
+    """``train --json``: a model that was trained and calibrated."""
+
+    model: str
+    """Its folder."""
+
+    name: str
+    exposures: tuple[float, ...]
+    threshold: float
+    """Probability from which a pixel counts as defective."""
+
+    validation_f1: Share
+    """Pixel F1 on the validation inspections."""
+
+    steps: int
+    best_step: int
+    """The step whose weights were kept."""
+
+    seconds: float
+    calibration: Calibration | None
+    """None without a validation inspection that has 3D truth."""
+
+
+class MeasuredModel(SegmentationFigures):
+    """``test --json``: figures of a model on a split."""
+
+    surface: dict[str, DefectCounts]
+    """By fusion rule: planted defects found in the fused views of the inspections with truth."""
+
 
 def train_and_calibrate(
-    dataset: Dataset,
-    out: Path,
-    *,
-    name: str,
-    exposures: tuple[float, ...],
-    num_steps: int,
-    seed: int = 0,
-    progress: bool = False,
-) -> dict[str, Any]:
-    """Train a model, set its fusion thresholds on the validation inspections, and give its main figures.
+    data: Dataset | SampleSet, out: Path, options: TrainingOptions, *, progress: bool = False
+) -> TrainedModel:
+    """Train a model and calibrate it on the validation inspections.
 
     The predictions for the validation inspections stay in their folders.
     """
-    from viewcov.coverage.effective.fuse import calibrate_fusion
-    from viewcov.segmentation.models import CARD_NAME
-    from viewcov.segmentation.options import TrainingOptions
-    from viewcov.segmentation.prediction import predict_inspection
-    from viewcov.segmentation.training import train_model
-
-    model = train_model(
-        dataset,
-        out,
-        name=name,
-        exposures=exposures,
-        seed=seed,
-        options=TrainingOptions(num_steps=num_steps),
-        progress=progress,
-    )
-    card = read_json(out / CARD_NAME)
-    folders = [folder for folder in dataset.inspections("validation") if folder.truth_path.is_file()]
+    model = train_model(data, out, options, progress=progress)
+    inspections = data.inspections("validation") if isinstance(data, Dataset) else []
+    folders = [folder for folder in inspections if folder.truth_path.is_file()]
+    path = calibration_path(out)
     if not folders:
         log.warning("%s: no validation inspection has 3D truth: the model gets no thresholds for fused views", out)
-    elif "fusion" not in card:
+    elif not path.is_file():
         for folder in folders:
             predict_inspection(model, folder, progress=progress)
-        card["fusion"] = dict(calibrate_fusion(folders, model.name, progress=progress))
-        write_json(out / CARD_NAME, card)
-    figures = card["training"]["figures"]
-    return {
-        "model": str(out),
-        "name": name,
-        "exposures": list(exposures),
-        "threshold": card["threshold"],
-        "validation_f1": figures["validation_f1"],
-        "steps": figures["steps"],
-        "best_step": figures["best_step"],
-        "seconds": figures["seconds"],
-        "fusion": card.get("fusion", {}),
-    }
+        calibrate(model.name, folders, out=path, progress=progress)
+    figures = model.card.figures
+    assert figures is not None, "a model that was just trained has them"
+    return TrainedModel(
+        model=str(out),
+        name=model.name,
+        exposures=model.exposures,
+        threshold=model.threshold,
+        validation_f1=figures.validation_f1,
+        steps=figures.steps,
+        best_step=figures.best_step,
+        seconds=figures.seconds,
+        calibration=read_calibration(path) if path.is_file() else None,
+    )
 
 
-def measured_on_split(
-    model: str, dataset: Dataset, *, split: Literal["train", "validation", "test"], progress: bool = False
-) -> dict[str, Any]:
+def measure_model(
+    model: str, data: Dataset | SampleSet, options: TestOptions, *, progress: bool = False
+) -> MeasuredModel:
     """Figures of a model on a split: pixels, defects in images, and fused defects on the surface."""
-    from viewcov.coverage.effective.fuse import fuse_inspection, inspection_surface, read_thresholds
-    from viewcov.coverage.effective.matching import DefectCounts
-    from viewcov.segmentation.metrics import test_model
-    from viewcov.segmentation.models import load_model
-    from viewcov.segmentation.prediction import predict_inspection
-
     loaded = load_model(model)
-    figures = dict(test_model(loaded, dataset, split=split, progress=progress))
-    totals: dict[str, DefectCounts] = {}
-    for folder in dataset.inspections(split):
+    figures = test_model(loaded, data, options, progress=progress)
+    surface: dict[str, DefectCounts] = {}
+    for folder in data.inspections(options.split) if isinstance(data, Dataset) else []:
         predict_inspection(loaded, folder, progress=progress)
-        if not folder.truth_path.is_file() or not read_thresholds(folder, loaded.name):
+        if not folder.truth_path.is_file() or find_calibration(folder, loaded.name) is None:
             continue
-        fused = fuse_inspection(folder, loaded.name, surface=inspection_surface(folder))
-        for rule, match in fused.matches.items():
-            totals[rule] = totals.get(rule, DefectCounts()) + match.counts
-    figures["surface"] = {rule: counts.to_json() for rule, counts in totals.items()}
-    return figures
+        for rule, match in fuse_inspection(folder, loaded.name).matches.items():
+            surface[rule] = surface.get(rule, DefectCounts()) + match.counts
+    return MeasuredModel(**dict(figures), surface=surface)

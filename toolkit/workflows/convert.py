@@ -4,56 +4,86 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import Any
+
+from pydantic import Field
 
 from viewcov.inspection.errors import InputError
+from viewcov.inspection.mesh.part import Unit
 from viewcov.inspection.plan import InspectionPlan, read_plan
+from viewcov.inspection.records import Options, Positive, Record
 from viewcov.planning.exchange.formats import Format, locate
 
 log = logging.getLogger(__name__)
 
 
+class ConvertOptions(Options):
+    """From what and to what."""
+
+    to: Format
+    """Format to write."""
+
+    source_format: Format | None = None
+    """Format of the source; by name and content if not given."""
+
+    part: str | None = None
+    """Part of poses that are no plan, which has its own."""
+
+    rig: str | None = None
+    """Rig of poses that are no plan; paper if not given."""
+
+    units: Unit | None = None
+    """Unit of that part's mesh file if it states none."""
+
+    scale_mm: Positive | None = None
+    """Scale that part so that its largest extent becomes this many mm."""
+
+
+class Converted(Record):
+    """What was done."""
+
+    source_format: Format = Field(serialization_alias="from")
+    to: Format
+    out: str
+    viewpoints: int
+
+
 def convert_file(
-    source: Path,
-    out: Path,
-    *,
-    to: Format,
-    source_format: Format | None = None,
-    part: str | None = None,
-    rig: str | None = None,
-    units: str | None = None,
-    scale_mm: float | None = None,
-    jobs: int = 1,
-) -> dict[str, Any]:
-    """Write a plan, or poses of another program on a part with a rig, in the wanted format, and say what was done.
+    source: str | Path, out: str | Path, options: ConvertOptions, *, jobs: int = 1, progress: bool = False
+) -> Converted:
+    """Write a plan, or poses of another program on a part with a rig, in the wanted format.
 
     Parameters
     ----------
-    part, rig, units, scale_mm
-        Of poses from elsewhere, which do not say them; the rig is ``paper`` if not given. A plan has its own.
-    jobs
-        Processes for evaluating the plan, which a workbook needs for its reasons.
+    source, out
+        Files, for COLMAP folders.
+    options
+        The formats, and the part and rig of poses from elsewhere, which do not say them.
+    jobs, progress
+        Processes and progress bars of evaluating the plan, which a workbook needs for its reasons.
+
+    Raises
+    ------
+    InputError
+        If the source cannot be read, lacks a part or rig or has its own, or does not fit into the format.
     """
     from viewcov.planning.exchange.plans import export_plan
     from viewcov.planning.plan_evaluation import evaluate_plan
 
-    found, place = locate(source, source_format)
+    source, out = Path(source), Path(out)
+    found, place = locate(source, options.source_format)
     if out.resolve() in (source.resolve(), place.resolve()):
         raise InputError(
             out, "would overwrite its source", expected="another path", found="the same", remedy="change --out"
         )
-    if found == "plan":
-        plan = _own_plan(place, part=part, rig=rig, units=units, scale_mm=scale_mm)
-    else:
-        plan = _foreign_plan(place, found, part=part, rig=rig, units=units, scale_mm=scale_mm)
-    evaluation = evaluate_plan(plan, jobs=jobs, progress=True).coverage if to == "xlsx" else None
-    export_plan(plan, out, to=to, evaluation=evaluation)
-    return {"from": found, "to": to, "out": str(out), "viewpoints": len(plan.viewpoints)}
+    plan = _own_plan(place, options) if found == "plan" else _foreign_plan(place, found, options)
+    evaluation = evaluate_plan(plan, jobs=jobs, progress=progress).coverage if options.to == "xlsx" else None
+    export_plan(plan, out, to=options.to, evaluation=evaluation)
+    return Converted(source_format=found, to=options.to, out=str(out), viewpoints=len(plan.viewpoints))
 
 
-def _own_plan(path: Path, **said: str | float | None) -> InspectionPlan:
-    for name, value in said.items():
-        if value is not None:
+def _own_plan(path: Path, options: ConvertOptions) -> InspectionPlan:
+    for name in ("part", "rig", "units", "scale_mm"):
+        if getattr(options, name) is not None:
             raise InputError(
                 f"--{name.replace('_', '-')}", "a plan has its own", expected=f"poses that have no {name}",
                 found=f"the plan {path}", remedy="leave the option out",
@@ -61,14 +91,12 @@ def _own_plan(path: Path, **said: str | float | None) -> InspectionPlan:
     return read_plan(path)
 
 
-def _foreign_plan(
-    path: Path, fmt: Format, *, part: str | None, rig: str | None, units: str | None, scale_mm: float | None
-) -> InspectionPlan:
+def _foreign_plan(path: Path, fmt: Format, options: ConvertOptions) -> InspectionPlan:
     from viewcov.inspection.loading.part_files import load_part
     from viewcov.inspection.rig.rig import load_rig
     from viewcov.planning.exchange.plans import import_viewpoints, plan_from_views
 
-    if part is None:
+    if options.part is None:
         raise InputError(
             path, f"poses ({fmt}) do not say their part", expected="--part PART", found="none",
             remedy="name the part, and the rig with --rig if it is not 'paper'",
@@ -77,8 +105,8 @@ def _foreign_plan(
     if views.renamed:
         new, old = next(iter(views.renamed.items()))
         log.warning("%s: changed %d names to valid ids, such as %r to %s", path, len(views.renamed), old, new)
-    loaded = load_part(part, units=units, scale_mm=scale_mm)
+    loaded = load_part(options.part, units=options.units, scale_mm=options.scale_mm)
     for finding in loaded.findings:
         if finding.severity == "warning":
-            log.warning("%s: %s (%d): %s", part, finding.name, finding.count, finding.remedy)
-    return plan_from_views(views, loaded, load_rig(rig or "paper"), source=path)
+            log.warning("%s: %s (%d): %s", options.part, finding.name, finding.count, finding.remedy)
+    return plan_from_views(views, loaded, load_rig(options.rig or "paper"), source=path)

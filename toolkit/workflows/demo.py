@@ -6,74 +6,132 @@ import dataclasses
 import logging
 import platform
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Literal
 
+import viewcov
 from viewcov.inspection.errors import InputError
-from viewcov.inspection.files import finite, read_json, write_json
-from viewcov.inspection.folder import InspectionFolder, read_dataset
-from viewcov.inspection.loading.part_files import load_part
-from viewcov.inspection.mesh.part import Part
-from viewcov.inspection.plan import InspectionPlan, read_plan, write_plan
-from viewcov.inspection.rig.rig import load_rig
+from viewcov.inspection.folder import InspectionFolder
+from viewcov.inspection.mesh.part import Part, Unit
+from viewcov.inspection.plan import InspectionPlan
+from viewcov.inspection.records import AtLeastOne, FileRecord, NotNegative, Options, Positive, PositiveShare, Seed
+
+from viewcov.inspection.records import read_record, write_record  # isort: skip
+from viewcov.inspection.rig.rig import Rig
+from viewcov.segmentation.options import STACK
+
+if TYPE_CHECKING:
+    from viewcov.segmentation.metrics import SegmentationFigures
+    from viewcov.viewer.report.content import ImageFigures
+    from viewcov.workflows.summary import Summary
 
 log = logging.getLogger(__name__)
 
-MODELS = ("plain", "stack")
-"""The two variants: the plain image, and the exposure stack."""
+MODELS: Mapping[str, tuple[float, ...]] = {"plain": (0.0,), "stack": STACK}
+"""The two variants and their exposures: the plain image, and the exposure stack."""
 
-COVERAGE = 0.95
-"""Share of the coverable area that the demo's plan covers: the last per cent cost most of the views."""
+CARD_NAME = "demo.json"
 
 _TRAINING_VIEWS = 16
 _TRAINING_INSTANCES = 6
 _TRAINING_STEPS = 600
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DemoOptions:
-    """What the demo is told; a folder holds the demo of one set of options."""
+class DemoOptions(Options):
+    """What the demo is told; a folder holds the demo of one part and one set of options."""
 
-    part: str = "builtin:clutch-half"
     rig: str = "paper-quarter"
-    units: str | None = None
-    scale_mm: float | None = None
-    num_views: int | None = None
-    num_instances: int = 4
-    num_defects: tuple[int, int] = (30, 40)
-    num_samples: int = 16
+    """Rig file (TOML), or a shipped rig: paper, paper-half, paper-quarter."""
+
+    units: Unit | None = None
+    """Unit of a mesh file that states none."""
+
+    scale_mm: Positive | None = None
+    """Scale the part so that its largest extent becomes this many mm."""
+
+    coverage: PositiveShare = 0.95
+    """Share of the coverable area that the plan covers; the last per cent cost most of the views."""
+
+    num_views: AtLeastOne | None = None
+    """Use this many views and cover as much as they can."""
+
+    instances: AtLeastOne = 4
+    """Defective instances to render and inspect."""
+
+    defects: tuple[AtLeastOne, AtLeastOne] = (30, 40)
+    """Fewest and most defects of an instance."""
+
+    samples: AtLeastOne = 16
+    """Light paths per pixel."""
+
     train: bool = False
-    seed: int = 0
+    """Train the models on freshly rendered images instead of taking the shipped ones."""
 
-    def __post_init__(self) -> None:
-        if self.num_instances < 1:
-            raise InputError(
-                "--instances", "too few", expected="at least 1", found=str(self.num_instances), remedy="render one"
-            )
+    seed: Seed = 0
+    """Start of the random numbers; same seed, same result."""
 
 
-def run_demo(options: DemoOptions, out: Path, *, jobs: int = 1, progress: bool = False) -> dict[str, Any]:
+class DemoCard(FileRecord):
+    """``demo.json``: whose demo a folder holds."""
+
+    REMEDY = "choose another --out, or remove the folder"
+
+    schema_version: Literal["viewcov-demo/1"] = "viewcov-demo/1"
+    part: str
+    options: DemoOptions
+
+
+class StageSeconds(FileRecord):
+    """``seconds.json``: how long the stages of a demo took."""
+
+    REMEDY = "remove it"
+
+    schema_version: Literal["viewcov-seconds/1"] = "viewcov-seconds/1"
+    seconds: dict[str, NotNegative]
+
+
+def run_demo(
+    part: str, out: str | Path, options: DemoOptions | None = None, *, jobs: int = 1, progress: bool = False
+) -> Summary:
     """Run the whole loop, continue where a killed run stopped, and give the content of ``summary.json``.
+
+    Parameters
+    ----------
+    part
+        File of the part, or ``builtin:NAME``.
+    out
+        Folder of the demo: a new one, or one of the same part and options.
+    options
+        What else the demo is told.
+    jobs
+        Processes to use.
+    progress
+        Whether to show progress bars on stderr.
 
     Raises
     ------
     InputError
-        If the part cannot be used, or the folder holds a demo of other options.
+        If the part cannot be used, or the folder holds something else.
     """
+    options, out = options or DemoOptions(), Path(out)
+    card = DemoCard(part=part if part.startswith("builtin:") else Path(part).resolve().as_posix(), options=options)
+    _refuse_other(card, out)
+    start = time.monotonic()
+    loaded = viewcov.load_part(part, units=options.units, scale_mm=options.scale_mm)
+    rig = viewcov.load_rig(options.rig)
     from viewcov.segmentation.models import require_torch
 
     # Before the first off-screen render: torchvision cannot be imported after one.
     require_torch()
-    _claim(options, out)
+    # Only now that all is good is the folder taken.
+    write_record(out / CARD_NAME, card)
     clock = _Clock(out / "seconds.json")
-    with clock.stage("part"):
-        part = load_part(options.part, units=options.units, scale_mm=options.scale_mm)
+    clock.add("part", time.monotonic() - start)
     with clock.stage("plan"):
-        plan = _plan(options, part, out, jobs=jobs, progress=progress)
+        plan = _plan(options, loaded, rig, out, jobs=jobs, progress=progress)
     with clock.stage("synthesize"):
         folders = _twin(options, plan, out, progress=progress)
     with clock.stage("segment"):
@@ -82,209 +140,148 @@ def run_demo(options: DemoOptions, out: Path, *, jobs: int = 1, progress: bool =
         _evaluate(plan, out, jobs=jobs, progress=progress)
     with clock.stage("cover_and_fuse"):
         _cover(options, folders, out, jobs=jobs, progress=progress)
-    from viewcov.workflows.gallery import report_on
-    from viewcov.workflows.summary import summarise
+    from viewcov.workflows.summary import read_summary, summarise, write_summary
 
-    summary = summarise(out)
-    summary["segmentation"] = figures
-    summary["models"] = {name: read_json(_measured(out, name))["weights_sha256"] for name in MODELS}
-    summary["versions"] = _versions()
-    summary["seeds"] = {"all": options.seed}
-    write_json(out / "summary.json", finite(summary))
+    summary = summarise(out).model_copy(
+        update={
+            "segmentation": {name: _on_images(each) for name, each in figures.items()},
+            "models": {name: each.weights_sha256 for name, each in figures.items()},
+            "versions": _versions(),
+            "seeds": {"all": options.seed},
+        }
+    )
+    write_summary(out / "summary.json", summary)
     with clock.stage("show"):
-        report_on(out, progress=progress)
-    summary["seconds"] = clock.seconds
-    write_json(out / "summary.json", finite(summary))
-    report_on(out, draw=False)
-    return dict(read_json(out / "summary.json"))
-
-
-def headline(summary: dict[str, Any]) -> Iterator[str]:
-    """The figures that matter most, a line each."""
-    geometric = summary["geometric"]
-    yield f"geometric coverage  {geometric['coverage']:.1%} of the coverable area in {summary['viewpoints']} views"
-    for name, row in summary["effective"]["variants"].items():
-        low, high = row["interval"]
-        alarms = f"{row['false_alarms_per_part']:.1f} false alarms a part"
-        yield f"effective coverage  {row['coverage']:.1%} [{low:.1%}, {high:.1%}] {name}, {alarms}"
-    for pair in summary["effective"]["all_pairs"]:
-        low, high = pair["interval"]
-        names = f"{pair['second']} over {pair['first']}"
-        yield f"difference          {pair['difference']:+.1%} [{low:+.1%}, {high:+.1%}] {names}"
-    for name, rules in summary["fusion"].items():
-        fused, single = rules[summary["rule"]], rules["single_view"]
-        yield f"3D defects          F1 {fused['f1']:.3f} fused, {single['mean']['f1']:.3f} mean single view, {name}"
+        viewcov.report(out, progress=progress)
+    write_summary(out / "summary.json", summary.model_copy(update={"seconds": clock.seconds}))
+    viewcov.report(out, draw=False)
+    return read_summary(out / "summary.json")
 
 
 def show_if_possible(out: Path) -> None:
     """Open the results in a window, where a display is there."""
+    from viewcov.viewer.result_files import surface_files
     from viewcov.viewer.window import has_display, show
-    from viewcov.workflows.results import result_files
 
     if has_display():
-        show(*result_files(out / "results"))
+        show(*surface_files(out / "results"))
 
 
-def _claim(options: DemoOptions, out: Path) -> None:
-    """Make the folder the demo of these options, or refuse one of others."""
-    said = dataclasses.asdict(options) | {"num_defects": list(options.num_defects)}
-    if not options.part.startswith("builtin:"):
-        said["part"] = Path(options.part).resolve().as_posix()
-    path = out / "demo.json"
-    if path.is_file():
-        before = read_json(path)
-        other = [key for key in said if before.get(key) != said[key]]
+def _refuse_other(card: DemoCard, out: Path) -> None:
+    """Refuse a folder that holds anything but the demo of this part and these options."""
+    if (out / CARD_NAME).is_file():
+        before, said = (
+            {"part": each.part, **each.options.model_dump()} for each in (read_record(out / CARD_NAME, DemoCard), card)
+        )
+        other = next((name for name in said if before[name] != said[name]), None)
         if other:
             raise InputError(
-                out, "holds a demo with other options", expected=f"{other[0]} = {before.get(other[0])!r}",
-                found=repr(said[other[0]]), remedy="choose another --out, or remove the folder",
+                out, "holds a demo with other options", expected=f"{other} = {before[other]!r}",
+                found=repr(said[other]), remedy=card.REMEDY,
             )  # fmt: skip
-    elif out.exists() and any(out.iterdir()):
+    elif out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(
             out, "is not empty", expected="a new folder or that of an earlier demo", found="other files",
             remedy="choose another --out",
         )  # fmt: skip
-    write_json(path, said)
 
 
-def _plan(options: DemoOptions, part: Part, out: Path, *, jobs: int, progress: bool) -> InspectionPlan:
-    from viewcov.planning.options import PlanningOptions
-    from viewcov.planning.planner import plan_views
-
+def _plan(options: DemoOptions, part: Part, rig: Rig, out: Path, *, jobs: int, progress: bool) -> InspectionPlan:
     path = out / "plan.json"
     if path.is_file():
-        return read_plan(path)
-    result = plan_views(
+        return viewcov.read_plan(path)
+    result = viewcov.plan_views(
         part,
-        load_rig(options.rig),
+        rig,
         # The plan need not be the smallest there is: the bound of the relaxation will do.
-        options=PlanningOptions(coverage=COVERAGE, num_views=options.num_views, seed=options.seed, max_nodes=0),
+        options=viewcov.PlanningOptions(
+            coverage=options.coverage, num_views=options.num_views, seed=options.seed, max_nodes=0
+        ),
         jobs=jobs,
         progress=progress,
     )
-    write_json(out / "plan-figures.json", result.figures)
-    write_plan(path, result.plan)
-    return read_plan(path)
+    viewcov.write_plan(path, result.plan)
+    return viewcov.read_plan(path)
 
 
 def _twin(options: DemoOptions, plan: InspectionPlan, out: Path, *, progress: bool) -> list[InspectionFolder]:
-    from viewcov.synthesis.dataset import synthesize
-
-    dataset = synthesize(
-        plan,
-        out / "dataset",
-        num_defective=options.num_instances,
-        num_defects=options.num_defects,
-        num_samples=options.num_samples,
-        splits=(0.0, 0.0, 1.0),
-        seed=options.seed,
-        progress=progress,
+    asked = viewcov.SynthesisOptions(
+        instances=options.instances, defects=options.defects, samples=options.samples, seed=options.seed
     )
-    return dataset.inspections()
+    return viewcov.synthesize(plan, out / "dataset", asked, progress=progress).inspections()
 
 
 def _segment(
     options: DemoOptions, plan: InspectionPlan, folders: list[InspectionFolder], out: Path, *, progress: bool
-) -> dict[str, Any]:
+) -> dict[str, SegmentationFigures]:
     """Predict with both variants; gives their figures on the demo's images."""
-    from viewcov.segmentation.metrics import test_model
-    from viewcov.segmentation.models import load_model
-    from viewcov.segmentation.prediction import predict_inspection
+    from viewcov.segmentation.metrics import SegmentationFigures, test_model
 
     if options.train:
         _train(options, plan, out, progress=progress)
     figures = {}
     for name in MODELS:
-        model = load_model(out / "models" / name if options.train else name)
+        model = viewcov.load_model(out / "models" / name if options.train else name)
         for folder in folders:
-            predict_inspection(model, folder, progress=progress)
-        measured = _measured(out, name)
-        if not measured.is_file():
-            write_json(measured, finite(test_model(model, read_dataset(out / "dataset"), progress=progress)))
-        figures[name] = _flat(read_json(measured))
+            viewcov.predict(model, folder, progress=progress)
+        path = out / "results" / f"segmentation-{name}.json"
+        if not path.is_file():
+            write_record(path, test_model(model, viewcov.read_dataset(out / "dataset"), progress=progress))
+        figures[name] = read_record(path, SegmentationFigures)
     return figures
 
 
-def _measured(out: Path, model: str) -> Path:
-    """File of a model's figures on single images."""
-    return out / "results" / f"segmentation-{model}.json"
-
-
-def _flat(measured: dict[str, Any]) -> dict[str, Any]:
+def _on_images(measured: SegmentationFigures) -> ImageFigures:
     """The figures of a model on single images that the summary shows; times are kept elsewhere."""
-    pixels = measured["pixels"]
-    return {
-        "images": measured["images"],
-        "threshold": measured["threshold"],
-        **{key: pixels[key] for key in ("precision", "recall", "f1", "iou", "f1_max")},
-        "defect_recall": measured["defects"]["recall"],
-        "false_alarms_per_image": measured["false_alarms"]["per_image"],
-    }
+    from viewcov.viewer.report.content import ImageFigures
+
+    return ImageFigures(
+        images=measured.images, threshold=measured.threshold, defect_recall=measured.defects.recall,
+        false_alarms_per_image=measured.false_alarms.per_image,
+        **measured.pixels.model_dump(include={"precision", "recall", "f1", "iou", "f1_max"}),
+    )  # fmt: skip
 
 
 def _train(options: DemoOptions, plan: InspectionPlan, out: Path, *, progress: bool) -> None:
     """Both variants, trained on other instances of the same part."""
-    from viewcov.synthesis.dataset import synthesize
-    from viewcov.workflows.calibrate import train_and_calibrate
-
     few = dataclasses.replace(plan, viewpoints=plan.viewpoints[:: -(-len(plan.viewpoints) // _TRAINING_VIEWS)])
-    dataset = synthesize(
-        few,
-        out / "training",
-        num_defective=_TRAINING_INSTANCES,
-        num_defects=options.num_defects,
-        num_samples=options.num_samples,
-        splits=(2 / 3, 1 / 3, 0.0),
-        seed=options.seed + 1000,
-        progress=progress,
-    )
-    for name in MODELS:
-        train_and_calibrate(
-            dataset,
-            out / "models" / name,
-            name=name,
-            exposures=(0.0, 1.0, 2.0) if name == "stack" else (0.0,),
-            num_steps=_TRAINING_STEPS,
-            seed=options.seed,
-            progress=progress,
-        )
+    asked = viewcov.SynthesisOptions(
+        instances=_TRAINING_INSTANCES, defects=options.defects, samples=options.samples,
+        split=(2 / 3, 1 / 3, 0.0), seed=options.seed + 1000,
+    )  # fmt: skip
+    dataset = viewcov.synthesize(few, out / "training", asked, progress=progress)
+    for name, exposures in MODELS.items():
+        asked_of = viewcov.TrainingOptions(name=name, exposures=exposures, steps=_TRAINING_STEPS, seed=options.seed)
+        viewcov.train(dataset, out / "models" / name, asked_of, progress=progress)
 
 
 def _evaluate(plan: InspectionPlan, out: Path, *, jobs: int, progress: bool) -> None:
-    from viewcov.planning.plan_evaluation import evaluate_plan
     from viewcov.workflows.results import write_geometric
 
     # The figures are written last, so they vouch for the other files.
     if not (out / "results" / "geometric.json").is_file():
-        write_geometric(out / "results", evaluate_plan(plan, jobs=jobs, progress=progress))
+        write_geometric(out / "results", viewcov.evaluate_plan(plan, jobs=jobs, progress=progress))
 
 
 def _cover(options: DemoOptions, folders: list[InspectionFolder], out: Path, *, jobs: int, progress: bool) -> None:
-    from viewcov.coverage.effective.cover import cover_inspections
     from viewcov.workflows.results import write_cover, write_fused
 
     if (out / "results" / "effective.json").is_file():
         return
-    result = cover_inspections(folders, MODELS, seed=options.seed, jobs=jobs, progress=progress)
+    result = viewcov.cover(folders, list(MODELS), viewcov.CoverOptions(seed=options.seed), jobs=jobs, progress=progress)
     for each in result.fused.values():
-        for folder, fused in zip(folders, each, strict=True):
-            write_fused(folder, fused)
+        for fused in each:
+            write_fused(fused)
     write_cover(out / "results", result)
 
 
 def _versions() -> dict[str, str]:
     from viewcov.synthesis.scene import renderer_name
 
-    packages = ("viewcov", "numpy", "scipy", "trimesh", "open3d", "numba", "mitsuba", "torch", "pyvista")
-    found = {}
-    for name in packages:
-        for distribution in (name, f"{name}-cpu"):
-            try:
-                found[name] = metadata.version(distribution)
-                break
-            except metadata.PackageNotFoundError:
-                continue
-    return {"python": platform.python_version(), **found, "renderer": renderer_name()}
+    packages = ("viewcov", "numpy", "scipy", "trimesh", "open3d", "open3d-cpu", "numba", "mitsuba", "torch", "pyvista")
+    found = {each.name.lower(): each.version for each in metadata.distributions()}
+    there = {name.removesuffix("-cpu"): found[name] for name in packages if name in found}
+    return {"python": platform.python_version(), **there, "renderer": renderer_name()}
 
 
 class _Clock:
@@ -292,7 +289,7 @@ class _Clock:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.seconds: dict[str, float] = dict(read_json(path)) if path.is_file() else {}
+        self.seconds = dict(read_record(path, StageSeconds).seconds) if path.is_file() else {}
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
@@ -301,5 +298,8 @@ class _Clock:
         try:
             yield
         finally:
-            self.seconds[name] = round(self.seconds.get(name, 0.0) + time.monotonic() - start, 2)
-            write_json(self.path, self.seconds)
+            self.add(name, time.monotonic() - start)
+
+    def add(self, name: str, seconds: float) -> None:
+        self.seconds[name] = round(self.seconds.get(name, 0.0) + seconds, 2)
+        write_record(self.path, StageSeconds(seconds=self.seconds))

@@ -2,277 +2,286 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
 from tqdm import tqdm
 
-from viewcov.inspection.files import finite, read_grey, read_json, read_mask, write_json
+from viewcov.coverage.effective.figures import EffectiveFigures, FusedFigures
+from viewcov.coverage.geometric.figures import GeometricFigures
+from viewcov.inspection.files import read_grey, read_json, read_mask
 from viewcov.inspection.folder import InspectionFolder
+from viewcov.inspection.predictions import read_predictions_card
+from viewcov.viewer import palette
 from viewcov.viewer.charts import PodCurve, coverage_chart, pod_chart
-from viewcov.viewer.heatmaps import heatmap, panel_size
+from viewcov.viewer.compare import agreement
+from viewcov.viewer.heatmaps import Look, heatmap, panel_size
 from viewcov.viewer.image_sheets import SheetImage, image_sheet
-from viewcov.viewer.markers import Marker, marker
+from viewcov.viewer.markers import Marker
 from viewcov.viewer.offscreen import WHOLE_PART, View, draw_views
 from viewcov.viewer.plan_pictures import plan_picture
-from viewcov.viewer.report.page import Picture, write_report
+from viewcov.viewer.report.blocks import Picture
+from viewcov.viewer.report.page import write_report
+from viewcov.viewer.result_files import ResultFile, find_results
 from viewcov.viewer.vtp import SurfaceFile, read_vtp
-from viewcov.workflows.summary import inspections_under, plan_under, summarise
+from viewcov.viewer.words import counted, number
+from viewcov.workflows.summary import (
+    inspections_under,
+    plan_under,
+    read_summary,
+    summarise,
+    write_summary,
+)
 
 _SIZE = (1600, 800)
 _SHEET_VIEWS = 6
-_FOUND, _FALSE, _MISSED = "#1f8a70", "#d11f5a", "#3b6fb6"
-_REASONS = ("out of frame", "too steep", "occluded", "out of focus", "too coarse", "unlit", "exposure", "inspected")
+_BARE_THRESHOLD = 0.5
+"""Of images of probabilities whose model is not known."""
+
+_RINGS = {True: (palette.TRUE, "true"), False: (palette.FALSE, "false alarm"), None: (palette.REPORTED, "reported")}
 
 Draw = tuple[Picture, Callable[[], None]]
 
 
 def report_on(result: Path, out: Path | None = None, *, draw: bool = True, progress: bool = False) -> Path:
-    """Write ``report.html`` and its pictures for a demo folder, data set or inspection; gives its path.
+    """Write ``report.html`` for a demo, data set, inspection or any folder of results; gives its path.
 
     Parameters
     ----------
     result
         Folder with results.
     out
-        Where the page goes; ``report.html`` in the folder if not given. Pictures go to ``pictures/`` beside it.
+        Where the page goes; ``report.html`` in the folder if not given. It holds its pictures; they are kept in
+        ``pictures/`` beside it too.
     draw
         Whether to draw the pictures; otherwise those that are there are shown.
 
     Raises
     ------
     InputError
-        If there are no results.
+        If there are no results, or a file of them does not fit.
     """
+    if result.is_file():
+        find_results(result)
+        result = result.parent
     stored = result / "summary.json"
     # A demo writes its own summary, with times and versions; elsewhere the results may be newer than the last one.
     own = (result / "demo.json").is_file() and stored.is_file()
-    summary = read_json(stored) if own else finite(summarise(result))
+    summary = read_summary(stored) if own else summarise(result)
     page = out or result / "report.html"
-    pictures = list(_pictures(result, summary, page.parent / "pictures"))
+    pictures = list(_pictures(result, page.parent / "pictures"))
     if draw:
         for picture, do in tqdm(pictures, desc="pictures", unit="picture", disable=not progress):
             do()
             assert Path(picture.path).is_file()
     if not own:
-        write_json(stored, summary)
+        write_summary(stored, summary)
     write_report(page, summary, [picture for picture, _ in pictures])
     return page
 
 
-def _pictures(root: Path, summary: Mapping[str, Any], folder: Path) -> Iterator[Draw]:
+def _pictures(root: Path, folder: Path) -> Iterator[Draw]:
     """Every picture that the results allow, with what draws it."""
     folder.mkdir(parents=True, exist_ok=True)
-    views = _ViewsOf()
-    results = root / "results"
-    if (results / "geometric.vtp").is_file():
-        yield from _geometric(results / "geometric.vtp", summary, plan_under(root), folder, views)
-    if (results / "effective.vtp").is_file():
-        yield from _effective(results / "effective.vtp", summary, folder, views)
-    models = list(summary.get("fusion", {}))
-    if models:
-        shown = inspections_under(root)[0]
-        yield from _fused(shown, models[-1], summary["rule"], folder, views)
-        yield _sheet(shown, models[-1], folder)
+    gallery = _Gallery(folder)
+    results = find_results(root)
+    for kind, draw in (("effective", gallery.effective), ("geometric", gallery.geometric)):
+        first = next((result for result in results if result.kind == kind), None)
+        if first is not None:
+            figures = first.figures()
+            mesh = read_vtp(first.vtp)
+            yield from draw(mesh, figures)  # type: ignore[operator]
+            if kind == "geometric":
+                yield from gallery.plan(mesh, root)
+    fused = next((result for result in results if result.kind == "fused"), None)
+    if fused is not None:
+        yield from gallery.fused(fused, inspections_under(root))
 
 
-class _ViewsOf:
-    """Drawings of surfaces, kept, because every heatmap of one surface shares them."""
+@dataclass(slots=True, eq=False)
+class _Gallery:
+    """Where pictures go, and the drawings of the surface that all of its heatmaps share."""
 
-    def __init__(self) -> None:
-        self._mesh: SurfaceFile | None = None
-        self._views: tuple[View, ...] = ()
+    folder: Path
+    mesh: SurfaceFile | None = None
+    views: tuple[View, ...] = field(default_factory=tuple)
 
-    def heatmap(self, mesh: SurfaceFile, values: ArrayLike, path: Path, **options: Any) -> Callable[[], None]:
-        """What draws a heatmap, to be called when it is wanted."""
+    def heatmap(self, mesh: SurfaceFile, name: str, picture: Picture, markers: list[Marker] | None = None) -> Draw:
+        """A picture of one array in its layer's words, and what draws it."""
+        layer, path = mesh.layer(name), Path(picture.path)
 
         def draw() -> None:
-            heatmap(mesh, values, path, views=self._of(mesh), **options)
+            look = Look(views=self._views_of(mesh), markers=markers or (), size_px=_SIZE)
+            heatmap(mesh, mesh.arrays[name], layer, path, title=picture.title, look=look)
 
-        return draw
+        return picture, draw
 
-    def _of(self, mesh: SurfaceFile) -> tuple[View, ...]:
-        known = self._mesh
+    def _views_of(self, mesh: SurfaceFile) -> tuple[View, ...]:
+        known = self.mesh
         if known is None or not (
             np.array_equal(known.faces, mesh.faces) and np.array_equal(known.vertices_mm, mesh.vertices_mm)
         ):
             width, height = panel_size(_SIZE, len(WHOLE_PART))
-            self._mesh, self._views = mesh, draw_views(mesh, WHOLE_PART, width_px=width, height_px=height)
-        return self._views
+            self.mesh, self.views = mesh, draw_views(mesh, WHOLE_PART, width_px=width, height_px=height)
+        return self.views
 
+    def plan(self, mesh: SurfaceFile, root: Path) -> Iterator[Draw]:
+        """The cameras around the part, where the plan lies beside the results."""
+        plan = plan_under(root)
+        if plan is not None:
+            path, title = self.folder / "plan.png", f"Plan of {counted(len(plan.viewpoints), 'viewpoint')}"
+            caption = "Cameras with the directions of their frusta, coloured in the order of the route."
+            yield (
+                Picture(path=path, title=title, caption=caption, section="plan"),
+                lambda: plan_picture(mesh, plan.viewpoints, plan.rig, path, title=title),
+            )
 
-def _geometric(vtp: Path, summary: Mapping[str, Any], plan: Any, folder: Path, views: _ViewsOf) -> Iterator[Draw]:
-    mesh = read_vtp(vtp)
-    num = len(plan.viewpoints)
-    yield (
-        Picture(
-            path=folder / "plan.png", title=f"{num} viewpoints and the route through them", section="plan",
-            caption="Cameras with the directions of their frusta, coloured in the order of the route.",
-        ),
-        lambda: plan_picture(mesh, plan.viewpoints, plan.rig, folder / "plan.png", title=f"Plan: {num} viewpoints"),
-    )  # fmt: skip
-    seen = mesh.arrays["num_views"].astype(float)
-    seen[seen == 0] = np.nan
-    yield (
-        Picture(
-            path=folder / "geometric-coverage.png", title="Views that inspect each element", section="geometric",
-            caption="How many views pass every geometric test. Hatched grey: none does.",
-        ),
-        views.heatmap(
-            mesh, seen, folder / "geometric-coverage.png", title="Geometric coverage", label="views per element",
-            kind="count",
-        ),
-    )  # fmt: skip
-    yield (
-        Picture(
-            path=folder / "geometric-reasons.png", title="Why the rest is not inspected", section="geometric",
-            caption="The test that the most promising view of each element failed.",
-        ),
-        views.heatmap(
-            mesh, mesh.arrays["tests_passed"], folder / "geometric-reasons.png",
-            title="Which test fails where no view inspects", label="most promising view", kind="categories",
-            categories=_REASONS,
-            colours=("#7a5fc0", "#c8504b", "#3a3f4a", "#3b6fb6", "#64b5e6", "#e0903a", "#d9c84a", "#cfe6d8"),
-        ),
-    )  # fmt: skip
-    by_views = summary["geometric"]["coverage_by_views"]
-    curves = {
-        "best view next": [0.0, *by_views["greedily"]],
-        "in the order of the route": [0.0, *by_views["in_order"]],
-    }
-    yield (
-        Picture(
-            path=folder / "coverage-by-views.png", title="Coverage against the number of views", section="geometric",
-            caption="What a part of the plan covers. The last views add little: where the curve flattens, fewer views "
-            "cost hardly any area.",
-        ),
-        lambda: coverage_chart(folder / "coverage-by-views.png", curves),
-    )  # fmt: skip
-    if "covered_probability" in mesh.arrays:
-        path = folder / "covered-probability.png"
+    def geometric(self, mesh: SurfaceFile, figures: GeometricFigures) -> Iterator[Draw]:
+        """What is covered, how often, what is lost, and what further views add."""
+        words = {
+            "rung": "The rungs of the ladder on the part: shares are those of the bars above.",
+            "num_views": "How many views pass every geometric test.",
+            "loss": "What the most promising view of each place fails by.",
+            "tests_passed": "What the most promising view of each place fails by.",
+            "covered_probability": "Share of the draws of pose noise in which each place is covered.",
+        }
+        if "loss" in mesh.arrays:
+            del words["tests_passed"]
+        for name, caption in words.items():
+            if name in mesh.arrays:
+                path = self.folder / f"geometric-{name.replace('_', '-')}.png"
+                title = mesh.layer(name).title
+                yield self.heatmap(mesh, name, Picture(path=path, title=title, caption=caption, section="geometric"))
+        path, by_views, whole = (
+            self.folder / "coverage-by-views.png",
+            figures.coverage_by_views,
+            figures.coverable_share,
+        )
+        curves = {
+            "best view next": [0.0, *(whole * share for share in by_views.greedily)],
+            "in the order of the route": [0.0, *(whole * share for share in by_views.in_order)],
+        }
         yield (
             Picture(
-                path=path, title="Coverage under pose noise", section="geometric",
-                caption="Share of the draws in which each element is covered.",
+                path=path, title="Covered with each further view", section="geometric",
+                caption="What a part of the plan covers. Where the curve flattens, fewer views cost hardly any area.",
             ),
-            views.heatmap(
-                mesh, mesh.arrays["covered_probability"], path, limits=(0.0, 1.0), title="Coverage under pose noise",
-                label="share of draws",
-            ),
+            lambda: coverage_chart(path, curves, coverable=whole),
         )  # fmt: skip
 
-
-def _effective(vtp: Path, summary: Mapping[str, Any], folder: Path, views: _ViewsOf) -> Iterator[Draw]:
-    mesh = read_vtp(vtp)
-    effective = summary["effective"]
-    for model, row in effective["variants"].items():
-        size = f"{row['reference_size_mm']:.1f} mm"
-        state, pod = folder / f"effective-{model}.png", folder / f"pod-{model}.png"
+    def effective(self, mesh: SurfaceFile, figures: EffectiveFigures) -> Iterator[Draw]:
+        """Probability of detection of each model on the part, where models differ, and by size of defect."""
+        for model, row in figures.models.items():
+            size, level = f"{number(row.pod_map.size_mm, 2)} mm", f"{row.pod_map.pod_threshold:g}"
+            yield self.heatmap(
+                mesh, f"state_{model}",
+                Picture(
+                    path=self.folder / f"state-{model}.png", title=f"Where PoD reaches {level}, {model}",
+                    section="effective", caption=f"Where a defect of {size} is found with a probability of at least "
+                    f"{level}, by the hit/miss model fitted to the planted defects.",
+                ),
+            )  # fmt: skip
+            yield self.heatmap(
+                mesh, f"pod_{model}",
+                Picture(
+                    path=self.folder / f"pod-{model}.png", title=f"Probability of detection (PoD), {model}",
+                    section="effective", caption=f"Of a defect of {size} in the fused views, by the same model.",
+                ),
+            )  # fmt: skip
+        names = list(figures.models)
+        if len(names) > 1:
+            yield self._agreement(mesh, names[0], names[1])
+        curves = [
+            PodCurve(name=name, size_mm=row.pod_by_size.size_mm, pod=row.pod_by_size.pod, a90_mm=row.pod_by_size.a90_mm)
+            for name, row in figures.models.items()
+        ]
+        path = self.folder / "pod-by-size.png"
         yield (
             Picture(
-                path=state, title=f"Effective coverage, {model}", section="effective",
-                caption=f"Where a defect of {size} is found with a probability of at least one half, by the hit/miss "
-                "model fitted to the planted defects. Visible in no view: unseen.",
+                path=path, title="Probability of detection by defect size", section="effective",
+                caption="Mean over the surface that images show, by the hit/miss model fitted to the planted defects.",
             ),
-            views.heatmap(
-                mesh, mesh.arrays[f"state_{model}"].astype(float), state, kind="states",
-                title=f"Effective visual coverage, model {model!r}", label=f"defect of {size}",
-            ),
+            lambda: pod_chart(path, curves),
         )  # fmt: skip
-        yield (
-            Picture(
-                path=pod, title=f"Probability of detection, {model}", section="effective",
-                caption=f"Modelled probability that a defect of {size} at each element is found in the fused views.",
-            ),
-            views.heatmap(
-                mesh, mesh.arrays[f"pod_{model}"], pod, limits=(0.0, 1.0),
-                title=f"Probability of detection, model {model!r}", label=f"PoD of {size} (1)",
-            ),
+
+    def _agreement(self, mesh: SurfaceFile, first: str, last: str) -> Draw:
+        values, layer = agreement(
+            (mesh.layer(f"state_{first}"), mesh.arrays[f"state_{first}"]),
+            (mesh.layer(f"state_{last}"), mesh.arrays[f"state_{last}"]), (first, last),
         )  # fmt: skip
-    curves = [
-        PodCurve(name=name, size_mm=[mm for mm, _ in row["pod_by_size"]], pod=[pod for _, pod in row["pod_by_size"]])
-        for name, row in effective["variants"].items()
-    ]
-    yield (
-        Picture(
-            path=folder / "pod-by-size.png", title="Probability of detection by defect size", section="effective",
-            caption="Mean over the visible surface, by the hit/miss model fitted to the planted defects.",
-        ),
-        lambda: pod_chart(folder / "pod-by-size.png", curves),
-    )  # fmt: skip
+        path, title = self.folder / "models.png", f"Where PoD reaches the level: {first} and {last}"
+        caption = "Where both models, only one, or neither reaches the level of the maps above."
+        return (
+            Picture(path=path, title=title, caption=caption, section="effective"),
+            lambda: heatmap(
+                mesh, values, layer, path, title=title, look=Look(views=self._views_of(mesh), size_px=_SIZE)
+            ),
+        )
+
+    def fused(self, result: ResultFile, inspections: list[InspectionFolder]) -> Iterator[Draw]:
+        """The defects that are reported, the truth where there is one, and some images."""
+        mesh, figures = read_vtp(result.vtp), result.figures()
+        assert isinstance(figures, FusedFigures)
+        name = f"probability_{figures.rule}"
+        rings = [_ring(one.id, one.center_mm, *_RINGS[one.true]) for one in figures.defects]
+        title = f"Fused defect probability, {figures.inspection}, {figures.model}"
+        caption = f"Evidence of all views by model {figures.model}, rule {figures.rule.replace('_', ' ')}."
+        picture = Picture(path=self.folder / "fused.png", title=title, caption=caption, section="defects")
+        yield self.heatmap(mesh, name, picture, rings)
+        inspection = next((one for one in inspections if one.name == figures.inspection), None)
+        if inspection is None:
+            return
+        if "true_share" in mesh.arrays and inspection.truth_path.is_file():
+            hits = set(figures.rules[figures.rule].found_ids)
+            looks = {True: (palette.TRUE, "found"), False: (palette.REPORTED, "missed")}
+            planted = [
+                _ring(one["id"], one["center_mm"], *looks[one["id"] in hits])
+                for one in read_json(inspection.truth_path)["defects"]
+            ]
+            yield self.heatmap(
+                mesh, "true_share",
+                Picture(
+                    path=self.folder / "truth.png", title=f"Planted defects, {inspection.name}", section="defects",
+                    caption=f"Share of each element that a planted defect covers; rings: found or missed by model "
+                    f"{figures.model}.",
+                ),
+                planted,
+            )  # fmt: skip
+        yield _sheet(inspection, figures.model, self.folder)
 
 
-def _fused(inspection: InspectionFolder, model: str, rule: str, folder: Path, views: _ViewsOf) -> Iterator[Draw]:
-    mesh = read_vtp(inspection.results / model / "fused.vtp")
-    figures = read_json(inspection.results / model / "fused.json")
-    looks = {True: (_FOUND, "true"), False: (_FALSE, "false alarm"), None: (_MISSED, "reported defect")}
-    found = [_ring(one, *looks[one["true"]]) for one in figures["defects"]]
-    path = folder / "fused.png"
-    yield (
-        Picture(
-            path=path, title=f"Fused defect probability, {inspection.name}", section="defects",
-            caption=f"Evidence of all views by model {model!r}, rule {rule.replace('_', ' ')}.",
-        ),
-        views.heatmap(
-            mesh, mesh.arrays[f"probability_{rule}"], path, limits=(0.0, 1.0), markers=found,
-            title=f"Fused defect probability, {inspection.name}, model {model!r}",
-            label="defect probability (1)",
-        ),
-    )  # fmt: skip
-    if "true_share" not in mesh.arrays:
-        return
-    truth = read_json(inspection.truth_path)["defects"]
-    hits = set(figures["rules"][rule]["found_ids"])
-    looks = {True: (_FOUND, "found"), False: (_MISSED, "missed")}
-    planted = [_ring(one, *looks[one["id"] in hits]) for one in truth]
-    yield (
-        Picture(
-            path=folder / "truth.png", title=f"Planted defects, {inspection.name}", section="defects",
-            caption="Share of each element that a planted defect covers.",
-        ),
-        views.heatmap(
-            mesh, mesh.arrays["true_share"], folder / "truth.png", limits=(0.0, 1.0),
-            markers=planted, title=f"Planted defects, {inspection.name}",
-            label="covered share (1)",
-        ),
-    )  # fmt: skip
-
-
-def _ring(defect: Mapping[str, Any], colour: str, meaning: str) -> Marker:
-    return marker(defect["center_mm"], str(defect["id"]), colour=colour, meaning=meaning)
+def _ring(number: int, center_mm: object, colour: str, meaning: str) -> Marker:
+    return Marker(point_mm=np.asarray(center_mm, dtype=np.float64), label=str(number), colour=colour, meaning=meaning)
 
 
 def _sheet(inspection: InspectionFolder, model: str, folder: Path) -> Draw:
     """The views with the most to see: most defect pixels, or most predicted ones where there is no truth."""
     path = folder / "views.png"
+    views = [view.id for view in inspection.plan().viewpoints]
+    known = any(inspection.mask_path(view).is_file() for view in views)
 
     def draw() -> None:
         images = []
-        for view in inspection.plan().viewpoints:
-            mask = inspection.mask_path(view.id)
-            images.append(
-                SheetImage(
-                    title=view.id,
-                    image=read_grey(inspection.image_path(view.id)),
-                    probability=read_grey(inspection.prediction_path(model, view.id)),
-                    mask=read_mask(mask) if mask.is_file() else None,
-                )
-            )
+        for view in views:
+            files = inspection.image_path(view), inspection.prediction_path(model, view)
+            mask = inspection.mask_path(view)
+            if all(file.is_file() for file in files):
+                image, probability = map(read_grey, files)
+                truth = read_mask(mask) if mask.is_file() else None
+                images.append(SheetImage(title=view, image=image, probability=probability, mask=truth))
         images.sort(key=lambda one: -float((one.probability if one.mask is None else one.mask).sum()))  # type: ignore[union-attr]
-        threshold = read_json(inspection.prediction_path(model, "x").with_name("model.json"))["threshold"]
-        image_sheet(
-            images[:_SHEET_VIEWS], path, title=f"Views of {inspection.name} with predictions of model {model!r}",
-            threshold=threshold,
-        )  # fmt: skip
+        card = read_predictions_card(inspection, model)
+        threshold = card.threshold if card else _BARE_THRESHOLD
+        title = f"Views of {inspection.name} with predictions of model {model}"
+        image_sheet(images[:_SHEET_VIEWS], path, title=title, threshold=threshold)
 
+    said = "most defect pixels: outlines where a defect truly is, tint" if known else "most predicted pixels: tint"
     return (
         Picture(
-            path=path, title="Images, truth and prediction", section="segmentation",
-            caption="The views that show most defect pixels: outlines of planted defects, tint where the model's "
-            "probability reaches its threshold.",
+            path=path, title="Images, truth and prediction" if known else "Images and prediction", section="segmentation",
+            caption=f"The views with the {said} where the probability of model {model} reaches its threshold.",
         ),
         draw,
     )  # fmt: skip

@@ -9,9 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from viewcov.inspection.errors import InputError
 from viewcov.inspection.files import finite, write_json, write_table
-from viewcov.inspection.folder import InspectionFolder
 from viewcov.inspection.mesh.surface import Surface
 
 if TYPE_CHECKING:
@@ -25,7 +23,9 @@ if TYPE_CHECKING:
 def write_geometric(folder: Path, result: PlanEvaluation) -> None:
     """Write ``geometric.json``, ``geometric.vtp``, ``geometric.parquet`` and, with repairs, ``nearest.parquet``."""
     coverage, repairs = result.coverage, result.repairs
+    rung = coverage.coverable.astype(np.int8) + coverage.covered
     arrays: dict[str, NDArray[Any]] = {
+        "rung": np.where(coverage.surface.inspected, rung, np.int8(-1)),
         "num_views": coverage.num_views,
         "tests_passed": coverage.furthest,
         "coverable": coverage.coverable,
@@ -58,7 +58,9 @@ def _write_nearest(path: Path, viewpoints: Sequence[Viewpoint], repairs: Repairs
 
 def write_cover(folder: Path, result: CoverResult) -> None:
     """Write ``effective.json``, ``effective.vtp``, ``effective.parquet`` and ``trials.parquet``."""
-    arrays: dict[str, NDArray[Any]] = {"visible_views": result.visible.num_views}
+    from viewcov.coverage.effective.figures import write_figures
+
+    arrays: dict[str, NDArray[Any]] = {"visible_views": result.num_views.astype(np.float32)}
     for model, mapped in result.pod_maps.items():
         arrays[f"pod_{model}"] = mapped.pod
         arrays[f"state_{model}"] = mapped.state
@@ -73,11 +75,13 @@ def write_cover(folder: Path, result: CoverResult) -> None:
         **{f"found_{model}": found for model, found in trials.found.items()},
     }
     write_table(folder / "trials.parquet", columns)
-    write_json(folder / "effective.json", finite(result.to_json()))
+    write_figures(folder / "effective.json", result.figures)
 
 
-def write_fused(folder: InspectionFolder, result: FusedInspection) -> None:
+def write_fused(result: FusedInspection) -> None:
     """Write ``results/<model>/fused.json``, ``fused.vtp`` and ``fused.parquet`` of an inspection."""
+    from viewcov.coverage.effective.figures import write_figures
+
     defect = np.zeros(result.surface.num_elements, dtype=np.int32)
     for found in result.defects:
         defect[found.element_idx] = found.id
@@ -85,36 +89,17 @@ def write_fused(folder: InspectionFolder, result: FusedInspection) -> None:
     arrays["defect"] = defect
     if result.truth is not None:
         arrays["true_share"] = result.truth.share().astype(np.float32)
-    root = folder.results / result.model
-    _write_arrays(root / "fused", result.surface, arrays)
-    write_json(root / "fused.json", finite({"inspection": folder.name, **result.to_json()}))
+    root = result.folder.results_of(result.calibration.model)
+    _write_arrays(root / "fused", result.surface, arrays, main=f"probability_{result.rule}")
+    write_figures(root / "fused.json", result.figures)
 
 
-def result_files(path: Path) -> list[Path]:
-    """The ``.vtp`` files of a result: the file itself, or those under a folder, the most telling first.
-
-    Raises
-    ------
-    InputError
-        If there is none.
-    """
-    if path.suffix == ".vtp" and path.is_file():
-        return [path]
-    order = ("effective.vtp", "geometric.vtp", "fused.vtp")
-    found = sorted(path.rglob("*.vtp"), key=lambda file: (order.index(file.name) if file.name in order else 9, file))
-    if not found:
-        raise InputError(
-            path, "no result to show", expected="a .vtp file or a folder with one",
-            found="none" if path.exists() else "nothing", remedy="run 'viewcov cover' or 'viewcov fuse' first",
-        )  # fmt: skip
-    return found
-
-
-def _write_arrays(stem: Path, surface: Surface, arrays: Mapping[str, NDArray[Any]]) -> None:
+def _write_arrays(stem: Path, surface: Surface, arrays: Mapping[str, NDArray[Any]], *, main: str | None = None) -> None:
     """The arrays per element as ``.vtp`` for viewers and as Parquet for tables."""
     from viewcov.viewer.vtp import write_vtp
 
-    write_vtp(stem.with_suffix(".vtp"), surface, arrays)
+    inspected = {} if surface.inspected.all() else {"inspected": surface.inspected}
+    write_vtp(stem.with_suffix(".vtp"), surface, {**arrays, **inspected}, main=main)
     place = {f"{axis}_mm": surface.centroid_mm[:, k] for k, axis in enumerate("xyz")}
     columns = {
         **place,

@@ -2,217 +2,239 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from statistics import fmean
+from typing import ClassVar, Literal, TypeVar
 
-import numpy as np
+from pydantic import ValidationError
 
-from viewcov.inspection.errors import InputError
-from viewcov.inspection.files import read_json
+from viewcov.coverage.effective.figures import DefectCounts, EffectiveFigures, FusedFigures, MeanScores, ViewScores
+from viewcov.coverage.geometric.figures import GeometricFigures
+from viewcov.coverage.ladder import RUNGS, Areas
 from viewcov.inspection.folder import InspectionFolder, open_inspections
+from viewcov.inspection.mesh.part import Part
 from viewcov.inspection.plan import InspectionPlan, read_plan
-
-SCHEMA = "viewcov-summary/1"
-
-NOTES = (
-    "Defects and images are synthetic: what is measured here holds for the twin's material, light and defects.",
-    "Effective coverage counts planted defects at sites spread evenly over the whole surface to be inspected, "
-    "unseen area included; geometric coverage is a share of what the rig could inspect from anywhere.",
-    "Intervals are 95 %, by bootstrap over instances and the defects on them; few instances make them rough.",
-    "Single views are judged only against the defects that each of them shows; the fused views against all.",
+from viewcov.inspection.records import FileRecord, read_record, write_record
+from viewcov.planning.figures import PlanFigures
+from viewcov.viewer.report.content import (
+    Content,
+    FusionFigures,
+    PartFigures,
+    PartFinding,
+    ReportedDefects,
+    RuleFigures,
+    SingleViews,
 )
+from viewcov.viewer.result_files import ResultFile, find_results
+from viewcov.viewer.words import counted, interval, percent, points
+
+F = TypeVar("F", GeometricFigures, EffectiveFigures)
+
+SYNTHETIC = "Defects and images are synthetic: what is measured here holds for the twin's material, light and defects."
+_EFFECTIVE = (
+    "Effectively covered is an estimate from defects planted at sites spread evenly over the whole surface to be "
+    "inspected, surface that no image shows included.",
+    "Intervals are 95 %, by bootstrap over inspections and the defects on them; few inspections make them rough.",
+)
+_SINGLE = (
+    "Single views are judged against the defects that each of them shows, and against all; the fused views against all."
+)
+_UNCONFIRMED = "Nothing confirms the reported defects: their number says nothing about false alarms or misses."
+
+
+class Summary(Content, FileRecord):
+    """``summary.json``: what the results of a demo, data set or inspection say together."""
+
+    REMEDY: ClassVar[str] = "make it again with 'viewcov report' or 'viewcov demo'"
+
+    schema_version: Literal["viewcov-summary/1"] = "viewcov-summary/1"
+
+
+def read_summary(path: str | Path) -> Summary:
+    """The content of a ``summary.json``; raises InputError if it is missing or does not fit."""
+    return read_record(path, Summary)
+
+
+def write_summary(path: str | Path, summary: Summary) -> None:
+    """Write ``summary.json``."""
+    write_record(path, summary)
 
 
 def inspections_under(root: Path) -> list[InspectionFolder]:
-    """The inspections of a demo folder, a data set or an inspection."""
-    return open_inspections(root / "dataset" if (root / "dataset" / "dataset.json").is_file() else root)
+    """The inspections of a demo folder, a data set or an inspection; none in a mere folder of results."""
+    root = root if (root / "plan.json").is_file() or not (root.parent / "plan.json").is_file() else root.parent
+    dataset = root / "dataset" if (root / "dataset" / "dataset.json").is_file() else root
+    known = (dataset / "dataset.json").is_file() or (dataset / "plan.json").is_file()
+    return open_inspections(dataset) if known else []
 
 
-def plan_under(root: Path) -> InspectionPlan:
-    """The plan of a demo folder or inspection, or the first one of a data set."""
-    path = root / "plan.json"
-    return read_plan(path) if path.is_file() else inspections_under(root)[0].plan()
+def plan_under(root: Path) -> InspectionPlan | None:
+    """The plan of a demo folder, an inspection or its results, or the first one of a data set; None without any."""
+    for folder in (root, root.parent):
+        if (folder / "plan.json").is_file():
+            return read_plan(folder / "plan.json")
+    inspections = inspections_under(root)
+    return inspections[0].plan() if inspections else None
 
 
-def summarise(root: Path) -> dict[str, Any]:
-    """What the result files under a demo folder, data set or inspection say together.
+def summarise(root: Path) -> Summary:
+    """What the result files under a demo folder, data set, inspection or folder of results say together.
 
     Raises
     ------
     InputError
-        If there are no results.
+        If there are no results, or a file of them does not fit.
     """
+    results = find_results(root)
+    geometric = _first(results, GeometricFigures)
+    effective = _first(results, EffectiveFigures)
+    fused = [figures for result in results if isinstance(figures := result.figures(), FusedFigures)]
     plan = plan_under(root)
-    part = plan.load_part()
-    geometric = _optional(root / "results" / "geometric.json")
-    effective = _optional(root / "results" / "effective.json")
-    fused = list(_fused_files(root))
-    if geometric is None and effective is None and not fused:
-        raise InputError(
-            root, "no results", expected="geometric.json, effective.json or fused.json under results/",
-            found="none", remedy="run 'viewcov cover' or 'viewcov fuse' first",
-        )  # fmt: skip
-    figures = _optional(root / "plan-figures.json") or plan.made.get("figures", {})
-    summary: dict[str, Any] = {
-        "schema_version": SCHEMA,
-        "elements": (geometric or effective or {}).get("elements"),
-        "area_mm2": part.area_mm2,
-        "viewpoints": len(plan.viewpoints),
-        "part": {
-            "name": part.name,
-            "source": Path(part.source.path).name,
-            "sha256": part.source.sha256,
-            "triangles": len(part.faces),
-            "cad_faces": int(part.cad_face_idx.max()) + 1,
-            "area_mm2": part.area_mm2,
-            "largest_extent_mm": part.largest_extent_mm,
-            "findings": [asdict(finding) for finding in part.findings],
+    made = _plan_figures(plan)
+    summary = Summary(
+        part=_part(plan.load_part()) if plan else None,
+        viewpoints=len(plan.viewpoints) if plan else geometric.viewpoints if geometric else None,
+        areas=_areas(geometric, made, effective),
+        plan=made,
+        geometric=geometric,
+        effective=effective,
+        rule=effective.rule if effective else fused[0].rule if fused else None,
+        planted=effective is not None or any(one.rules for one in fused),
+        fusion={
+            model: _fusion([one for one in fused if one.model == model and one.rules])
+            for model in dict.fromkeys(one.model for one in fused if one.rules)
         },
-        "plan": {key: value for key, value in figures.items() if key not in ("part", "seconds")},
-    }
-    if geometric is not None:
-        summary["geometric"] = geometric
-    if effective is not None:
-        summary["rule"] = effective["rule"]
-        summary["effective"] = _effective(effective)
-    if fused:
-        rule = summary.setdefault("rule", fused[0]["rule"])
-        summary["fusion"] = {
-            model: _fusion([one for one in fused if one["model"] == model])
-            for model in dict.fromkeys(one["model"] for one in fused)
-        }
-        summary["defects"] = [_defect(one) for one in shown_inspection(fused)["defects"]]
-        summary["notes"] = [*NOTES, *_disappointments(summary, rule)]
-    return summary
+        reported=_reported(fused),
+    )
+    return summary.model_copy(update={"notes": tuple(_notes(summary))})
 
 
-def shown_inspection(fused: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
-    """The inspection whose defects are listed and drawn: the first one, by the last model."""
-    model = list(dict.fromkeys(one["model"] for one in fused))[-1]
-    return next(one for one in fused if one["model"] == model)
+def headline(summary: Content) -> Iterator[str]:
+    """The figures that matter most, a line each: the rungs of the ladder, then models and fusion."""
+    areas = summary.areas
+    if areas is not None:
+        of = "of the inspected surface"
+        yield f"{'inspected':<20}{areas.inspected_area_mm2:,.0f} mm2"
+        yield f"{RUNGS['coverable']:<20}{percent(areas.coverable_share)} {of}"
+        views = f" in {counted(summary.viewpoints, 'view')}" if summary.viewpoints else ""
+        yield f"{RUNGS['covered']:<20}{percent(areas.covered_share)} {of}{views}"
+    if summary.effective is not None:
+        for name, row in summary.effective.models.items():
+            ends = interval(row.interval.low, row.interval.high)
+            alarms = f"{row.false_alarms.per_part:.1f} false alarms a part"
+            yield f"{RUNGS['effectively_covered']:<20}{percent(row.effective_coverage)} [{ends}] {name}, {alarms}"
+        for pair in summary.effective.paired:
+            ends = points(pair.interval.low, pair.interval.high)
+            yield f"{'difference':<20}{100 * pair.difference:+.1f} [{ends}] points, {pair.model} over {pair.minus}"
+    for name, figures in summary.fusion.items():
+        counts = figures.rules.get(summary.rule or "")
+        if counts is not None and counts.f1 is not None:
+            alone = figures.of_all.mean.f1 if figures.of_all else None
+            views = f", {alone:.3f} mean single view" if alone is not None else ""
+            yield f"{'3D defects':<20}F1 {counts.f1:.3f} fused{views}, {name}"
+    if summary.reported is not None and not summary.planted:
+        of_ = summary.reported
+        yield f"{'3D defects':<20}{len(of_.defects)} reported on {of_.inspection}, {of_.model}"
 
 
-def _fused_files(root: Path) -> Iterator[dict[str, Any]]:
-    for folder in inspections_under(root):
-        for model in folder.models():
-            value = _optional(folder.results / model / "fused.json")
-            if value is not None:
-                yield value
+def _first(results: Sequence[ResultFile], kind: type[F]) -> F | None:
+    found = (result.figures() for result in results if result.kind != "fused")
+    return next((figures for figures in found if isinstance(figures, kind)), None)
 
 
-def _optional(path: Path) -> dict[str, Any] | None:
-    return read_json(path) if path.is_file() else None
+def _plan_figures(plan: InspectionPlan | None) -> PlanFigures | None:
+    """The figures that a plan keeps; none of plans that viewcov did not make, or an older one did."""
+    try:
+        return PlanFigures.model_validate(plan.made.get("figures")) if plan else None
+    except ValidationError:
+        return None
 
 
-def _effective(effective: Mapping[str, Any]) -> dict[str, Any]:
-    variants = {
-        name: {
-            "coverage": row["coverage"],
-            "interval": _ends(row["interval"]),
-            "num_defects": row["num_defects"],
-            "num_found": row["num_found"],
-            "num_seen": row["num_seen"],
-            "seen_area_share": row["seen_area_share"],
-            "false_alarms_per_part": row["false_alarms"]["per_part"],
-            "mean_pod": row["pod_map"]["mean_pod"],
-            "covered_area_mm2": row["pod_map"]["area_mm2"]["covered"],
-            "reference_size_mm": row["pod_map"]["size_mm"],
-            "curve": row["pod_map"]["curve"],
-            "pod_by_size": row["pod_by_size"],
-        }
-        for name, row in effective["variants"].items()
-    }
-    pairs = [
-        {
-            "first": pair["minus"],
-            "second": pair["variant"],
-            "difference": pair["difference"],
-            "interval": _ends(pair["interval"]),
-            "only_first": pair["only_minus"],
-            "only_second": pair["only_variant"],
-            "p_value": pair["p_value"],
-        }
-        for pair in effective["paired"]
-    ]
-    result: dict[str, Any] = {"variants": variants, "all_pairs": pairs}
-    if pairs:
-        result["paired"] = pairs[0]
-    return result
+def _part(part: Part) -> PartFigures:
+    return PartFigures(
+        name=part.name,
+        source=Path(part.source.path).name,
+        sha256=part.source.sha256,
+        triangles=len(part.faces),
+        cad_faces=int(part.cad_face_idx.max()) + 1,
+        area_mm2=part.area_mm2,
+        largest_extent_mm=part.largest_extent_mm,
+        findings=tuple(PartFinding(**asdict(finding)) for finding in part.findings),
+    )
 
 
-def _ends(interval: Mapping[str, float]) -> list[float]:
-    return [interval["low"], interval["high"]]
+def _areas(*sources: Areas | EffectiveFigures | None) -> Areas | None:
+    """The geometric rungs, by the first of the sources that says them."""
+    for source in sources:
+        if isinstance(source, Areas):
+            return Areas(**{name: getattr(source, name) for name in Areas.model_fields})
+        if source is not None and source.coverable_area_mm2 is not None and source.covered_area_mm2 is not None:
+            coverable, covered = source.coverable_area_mm2, source.covered_area_mm2
+            return Areas.of(source.inspected_area_mm2, coverable, covered, covered / max(coverable, 1e-300))
+    return None
 
 
-def _fusion(inspections: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def _reported(fused: Sequence[FusedFigures]) -> ReportedDefects | None:
+    """The defects that are listed and drawn: those of the first inspection, by its first model."""
+    return ReportedDefects(
+        inspection=fused[0].inspection, model=fused[0].model, rule=fused[0].rule, defects=fused[0].defects
+    ) if fused else None  # fmt: skip
+
+
+def _fusion(inspections: Sequence[FusedFigures]) -> FusionFigures:
     """Figures of one model over inspections: counts add up, single views are averaged."""
-    rules: dict[str, Any] = {}
-    for rule in inspections[0]["rules"]:
-        counts = [one["rules"][rule] for one in inspections]
-        total = {
-            key: sum(count[key] for count in counts)
-            for key in ("num_planted", "num_found", "num_detections", "num_true")
-        }
-        rules[rule] = total | _scores(**total) | {"threshold": inspections[0]["thresholds"][rule]}
-    singles = [one["single_view"] for one in inspections if one["single_view"]]
-    for key, name in (("in_view", "single_view"), ("of_all", "single_view_of_all")):
-        if singles:
-            rules[name] = {which: _mean([single[key][which] for single in singles]) for which in ("mean", "best")}
-    return rules
-
-
-def _scores(*, num_planted: int, num_found: int, num_detections: int, num_true: int) -> dict[str, float | None]:
-    precision = num_true / num_detections if num_detections else None
-    recall = num_found / num_planted if num_planted else None
-    both = (precision or 0.0) + (recall or 0.0)
-    return {
-        "precision": precision,
-        "recall": recall,
-        "f1": 2 * (precision or 0.0) * (recall or 0.0) / both if both else 0.0,
-    }
-
-
-def _mean(values: Sequence[Mapping[str, Any] | None]) -> dict[str, float | None]:
-    """Mean of each score over inspections that have it."""
-    result: dict[str, float | None] = {}
-    for key in ("precision", "recall", "f1"):
-        known = [value[key] for value in values if value is not None and value[key] is not None]
-        result[key] = float(np.mean(known)) if known else None
-    return result
-
-
-def _defect(defect: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        "id": defect["id"],
-        "center_mm": [round(x, 1) for x in defect["center_mm"]],
-        "area_mm2": defect["area_mm2"],
-        "size_mm": defect["extent_mm"],
-        "probability": defect["mean_probability"],
-        "views": defect["views"],
-        "true": defect["true"],
-    }
-
-
-def _disappointments(summary: Mapping[str, Any], rule: str) -> list[str]:
-    """Results that did not come out as one hopes, said as they are."""
-    notes = []
-    for model, rules in summary["fusion"].items():
-        fused, single = rules.get(rule), rules.get("single_view")
-        if not fused or not single or single["mean"]["f1"] is None:
-            continue
-        if fused["f1"] <= single["mean"]["f1"]:
-            notes.append(
-                f"{model}: fusing the views ({rule}, F1 {fused['f1']:.3f}) is not better than the mean single view "
-                f"(F1 {single['mean']['f1']:.3f})."
+    rules = {}
+    for rule, high in inspections[0].thresholds.items():
+        counts = [one.rules[rule] for one in inspections if rule in one.rules]
+        if counts:
+            total = sum(counts, DefectCounts())
+            rules[rule] = RuleFigures(
+                **{name: getattr(total, name) for name in DefectCounts.model_fields}, threshold=high
             )
-    for pair in summary.get("effective", {}).get("all_pairs", []):
-        low, high = pair["interval"]
-        if low <= 0.0 <= high:
-            notes.append(
-                f"The difference between {pair['second']} and {pair['first']} is not distinguishable from none "
-                f"({pair['only_second']} defects found only by {pair['second']}, {pair['only_first']} only by "
-                f"{pair['first']})."
+    alone = [one.single_view for one in inspections if one.single_view]
+    return FusionFigures(
+        rules=rules,
+        in_view=_single([views.in_view for views in alone if views.in_view]),
+        of_all=_single([views.of_all for views in alone if views.of_all]),
+    )
+
+
+def _single(views: Sequence[ViewScores]) -> SingleViews | None:
+    return SingleViews(
+        mean=_mean([one.mean for one in views]), best=_mean([one.best for one in views])
+    ) if views else None  # fmt: skip
+
+
+def _mean(scores: Sequence[DefectCounts | MeanScores]) -> MeanScores:
+    """Mean of each score over those that have it."""
+    known = {
+        name: [value for one in scores if (value := getattr(one, name)) is not None] for name in MeanScores.model_fields
+    }
+    return MeanScores(**{name: fmean(values) if values else None for name, values in known.items()})
+
+
+def _notes(summary: Content) -> Iterator[str]:
+    """What a reader must know, and what did not come out as one hopes; only about what is there."""
+    if summary.planted:
+        yield SYNTHETIC
+    if summary.effective is not None:
+        yield from _EFFECTIVE
+    if any(figures.of_all for figures in summary.fusion.values()):
+        yield _SINGLE
+    if summary.reported is not None and not summary.planted:
+        yield _UNCONFIRMED
+    for model, figures in summary.fusion.items():
+        fused, alone = figures.rules.get(summary.rule or ""), figures.in_view
+        if fused and alone and fused.f1 is not None and alone.mean.f1 is not None and fused.f1 <= alone.mean.f1:
+            yield (
+                f"{model}: fusing the views ({summary.rule}, F1 {fused.f1:.3f}) is not better than the mean single "
+                f"view against what it shows (F1 {alone.mean.f1:.3f})."
             )
-    return notes
+    for pair in summary.effective.paired if summary.effective else ():
+        if pair.interval.low <= 0.0 <= pair.interval.high:
+            yield (
+                f"The difference between {pair.model} and {pair.minus} is not distinguishable from none "
+                f"({pair.only_model} defects found only by {pair.model}, {pair.only_minus} only by {pair.minus})."
+            )

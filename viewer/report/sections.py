@@ -1,282 +1,250 @@
-"""The sections of the report, each made from its part of ``summary.json``; empty where that is missing."""
+"""The sections of the report, each made from its part of the content; empty where that is missing."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
 
-from viewcov.viewer.report.cards import COLOURS, mapping, of, points_text
-from viewcov.viewer.report.html import (
-    Bar,
-    Markup,
-    Quantity,
-    Tone,
-    bars,
-    chip,
-    escape,
-    facts,
-    interval_text,
-    label,
-    number,
-    percent,
-    records,
-    table,
+from viewcov.coverage.effective.figures import (
+    DefectCounts,
+    DefectFigures,
+    EffectiveFigures,
+    MeanScores,
+    PairedDifference,
 )
-
-Summary = Mapping[str, Any]
+from viewcov.viewer.report.blocks import Block, Cell, Chip, Heading, Kept, Points, Quantity, Table, Text, Tone
+from viewcov.viewer.report.content import Content, FusionFigures
+from viewcov.viewer.report.ladder import OF
+from viewcov.viewer.words import counted, fixed, interval, mm2, number, percent, points
 
 MAX_DEFECTS = 200
 """More rows than this are left to the result files."""
 
-_SHARES = ("coverage", "most_coverage", "gap")
+_MAX_LEVELS, _MAX_VIEWS = 10, 3
 _STATUS = {
-    "optimal": "no plan with fewer views reaches this coverage with the candidates tried",
+    "optimal": "no plan with fewer views covers as much with the candidates tried",
     "feasible": "a plan with fewer views may exist; the bound says how many at least",
 }
 
 
-def seen_share(summary: Summary) -> float | None:
-    """Geometric coverage with the denominator of effective coverage: all of the surface to be inspected."""
-    values = {**mapping(summary.get("plan")), **mapping(summary.get("geometric"))}
-    covered, inspected = values.get("covered_area_mm2"), values.get("inspected_area_mm2")
-    return covered / inspected if covered is not None and inspected else None
-
-
-def effective(summary: Summary) -> str:
-    """What each model finds, beside what the camera sees."""
-    variants = mapping(of(summary, "effective", "variants"))
-    if not variants:
-        return ""
-    lines = []
-    seen = seen_share(summary)
-    if seen is not None:
-        lines.append(Bar(name="geometric", share=seen, text=percent(seen), colour="#9aa3ae"))
-    for k, (name, variant) in enumerate(variants.items()):
-        share, interval = of(variant, "coverage"), of(variant, "interval")
-        if share is None:
-            continue
-        between = (interval[0], interval[1]) if interval_text(interval) else None
-        text = f"[{interval_text(interval)}]" if between else ""
-        colour = COLOURS[k % len(COLOURS)]
-        lines.append(Bar(name=name, share=share, text=percent(share), detail=text, interval=between, colour=colour))
-    rows = [
-        [
-            name,
-            Quantity(percent(of(variant, "coverage"))),
-            interval_text(of(variant, "interval")) or None,
-            of(variant, "num_defects"),
-            of(variant, "num_found"),
-            of(variant, "false_alarms_per_part"),
-        ]
-        for name, variant in variants.items()
-    ]
-    header = [
-        "model",
-        "effective coverage",
-        "95 % interval",
-        "defects planted",
-        "defects found",
-        "false alarms per part",
-    ]
-    return (
-        "<p>Geometric coverage says where a defect could be seen. Effective coverage says where this model "
-        "finds it: defects were planted over the whole surface, and the fused views "
-        "of the model found or missed them. "
-        "Both are shares of all of the surface to be inspected; whiskers are 95 % intervals.</p>"
-        + bars(lines)
-        + _paired(mapping(of(summary, "effective", "paired")))
-        + '<h3 class="sub">Planted and found</h3>'
-        + table(header, rows, caption="False alarms belong beside any share of defects found.")
-        + _curves(variants)
+def effective(content: Content) -> Iterator[Block]:
+    """What each model finds of planted defects, and how models differ."""
+    figures = content.effective
+    if figures is None:
+        return
+    on = f"{counted(len(figures.inspections), 'inspection')}" + (
+        f" of the {figures.split} split" if figures.split else ""
     )
+    yield Text(
+        f"Defects were planted over the whole surface of {on}, and the fused views of each model (rule "
+        f"{_words(figures.rule)}) found or missed them. {percent(figures.seen_area_mm2 / figures.inspected_area_mm2)} "
+        f"{OF} appears in some image; elsewhere nothing can be found."
+    )
+    for pair in figures.paired:
+        yield _paired(pair)
+    yield Heading("Planted and found")
+    yield Table(
+        title="Planted and found",
+        header=["model", "effectively covered", "95 % interval", "planted", "found", "false alarms / part", "threshold"],
+        rows=[
+            [
+                name, Quantity(percent(row.effective_coverage)), Kept(interval(row.interval.low, row.interval.high)),
+                Quantity(number(row.num_defects)), Quantity(number(row.num_found)),
+                Quantity(fixed(row.false_alarms.per_part, 2)), Quantity(fixed(row.threshold, 3)),
+            ]
+            for name, row in figures.models.items()
+        ],
+        caption="False alarms belong beside any share of defects found.",
+    )  # fmt: skip
+    yield from _pod_areas(figures)
 
 
-def _paired(paired: Mapping[str, Any]) -> str:
-    if paired.get("difference") is None:
-        return ""
-    interval = paired.get("interval")
-    points = paired["difference"]
+def _paired(pair: PairedDifference) -> Text:
+    low, high = pair.interval.low, pair.interval.high
+    less = "less" if pair.difference < 0 else "more"
     text = (
-        f"On the same defects, <b>{escape(paired.get('second', 'the second'))}</b> covers "
-        f"{abs(100 * points):.1f} percentage points {'less' if points < 0 else 'more'} than "
-        f"<b>{escape(paired.get('first', 'the first'))}</b>"
+        f"On the same defects, {pair.model} finds {abs(100 * pair.difference):.1f} percentage points {less} than "
+        f"{pair.minus} (95 % interval {points(low, high)})"
     )
-    shown = True
-    if points_text(interval):
-        assert interval is not None
-        shown = not interval[0] <= 0 <= interval[1]
-        text += f" (95 % interval {escape(points_text(interval))})"
-    text += "." if shown else "; the interval contains zero, so the difference may be chance."
-    only = [paired.get("only_first"), paired.get("only_second")]
-    if None not in only:
-        text += (
-            f" Defects that only {escape(paired.get('first'))} found: {escape(number(only[0]))}; "
-            f"only {escape(paired.get('second'))}: {escape(number(only[1]))}."
-        )
-    return f'<div class="statement{"" if shown else " open"}">{text}</div>'
+    open_ = low <= 0 <= high
+    text += "; the interval contains zero, so the difference may be chance." if open_ else "."
+    text += f" Only {pair.minus} found {number(pair.only_minus)}; only {pair.model} found {number(pair.only_model)}."
+    return Text(text, "open" if open_ else "sure")
 
 
-def _curves(variants: Mapping[str, Any]) -> str:
-    curves = {name: dict(of(v, "curve")) for name, v in variants.items() if of(v, "curve")}
-    if not curves:
-        return ""
+def _pod_areas(figures: EffectiveFigures) -> Iterator[Block]:
+    """How much of the surface reaches which probability of detection, by the fitted model."""
+    curves = {name: dict(row.pod_map.curve) for name, row in figures.models.items()}
     levels = sorted({p for curve in curves.values() for p in curve})
-    step = max(1, -(-len(levels) // 12))
-    kept = [p for k, p in enumerate(levels) if k % step == 0 or k == len(levels) - 1]
-    rows = [
-        [f"at least {100 * p:.3g} %", *(Quantity(percent(curve.get(p))) for curve in curves.values())] for p in kept
-    ]
-    header = ["probability of detection", *curves]
-    return '<h3 class="sub">Share of the surface by probability of detection</h3>' + table(header, rows)
+    if not levels:
+        return
+    kept = levels[:: -(-len(levels) // _MAX_LEVELS)]
+    size = number(next(iter(figures.models.values())).pod_map.size_mm, 2)
+    yield Heading(f"Surface by probability of detection (PoD) of a defect of {size} mm")
+    yield Table(
+        title="Surface by probability of detection",
+        header=["PoD of at least", *curves],
+        rows=[
+            [Quantity(fixed(p, 2)), *(Quantity(percent(curve.get(p))) for curve in curves.values())] for p in kept
+        ],
+        caption=f"Shares {OF}, by the hit/miss model fitted to the planted defects: a model of what the estimate "
+        "counts, not the estimate.",
+    )  # fmt: skip
 
 
-def segmentation(summary: Summary) -> str:
-    """Pixel figures of the models."""
-    models = mapping(summary.get("segmentation"))
-    rows = [{"model": name, **mapping(values)} for name, values in models.items()]
-    if not rows:
-        return ""
-    caption = "On single images: a pixel is a defect where its probability reaches the threshold."
-    return records(rows, first=("model", "precision", "recall", "f1", "threshold"), caption=caption)
-
-
-def fusion(summary: Summary) -> str:
-    """Rules of fusion against the views alone."""
-    rows: list[list[Any]] = []
-    best: list[int] = []
-    for model, rules in mapping(summary.get("fusion")).items():
-        start = len(rows)
-        for key, against in (("single_view", "what it shows"), ("single_view_of_all", "all defects")):
-            single = mapping(of(rules, key))
-            for which, name in (("mean", "mean view"), ("best", "best view")):
-                if which in single:
-                    rows.append([model, f"{name} against {against}", *_scores(single[which])])
-        for rule, values in mapping(rules).items():
-            if not rule.startswith("single_view"):
-                rows.append([model, f"fused: {rule.replace('_', ' ')}", *_scores(values)])
-        scores = [row[4] for row in rows[start:] if row[4] is not None]
-        best += [k for k in range(start, len(rows)) if scores and rows[k][4] == max(scores)]
-    if not rows:
-        return ""
-    header = ["model", "evidence", "precision", "recall", "F1", "threshold"]
-    caption = "On the surface. Bold: the highest F1 of each model."
-    return table(header, rows, caption=caption, best=best)
-
-
-def _scores(values: Any) -> list[Any]:
-    return [of(values, key) for key in ("precision", "recall", "f1", "threshold")]
-
-
-def defects(summary: Summary) -> str:
-    """The list of 3D defects."""
-    found = summary.get("defects")
-    if not isinstance(found, Sequence) or isinstance(found, str):
-        return ""
-    if not found:
-        return "<p>No defect was reported on this part.</p>"
-    rows = [_defect(mapping(one)) for one in found[:MAX_DEFECTS]]
-    first = (
-        "id",
-        "kind",
-        "center_mm",
-        "area_mm2",
-        "extent_mm",
-        "max_probability",
-        "mean_probability",
-        "views",
-        "true",
+def defects(content: Content) -> Iterator[Block]:
+    """The list of 3D defects of one inspection by one model."""
+    of = content.reported
+    if of is None:
+        return
+    who = f"on {of.inspection}, by model {of.model} with rule {_words(of.rule)}"
+    if not of.defects:
+        yield Text(f"No defect was reported {who}.")
+        return
+    known = any(defect.true is not None for defect in of.defects)
+    header = ["no.", "place, mm", "area, mm²", "length, mm", "probability", "seen best in views"]
+    yield Text(f"{counted(len(of.defects), 'defect')} reported {who}.")
+    more = len(of.defects) - MAX_DEFECTS
+    yield Table(
+        title="Reported defects",
+        header=[*header, "planted"] if known else header,
+        rows=[_defect(one, known=known) for one in of.defects[:MAX_DEFECTS]],
+        caption="Places are in the part's CAD frame; the probability is the mean over the defect."
+        + (f" {more} more are in fused.json." if more > 0 else ""),
     )
-    more = len(found) - len(rows)
-    caption = "Places are in the part's CAD frame, in mm. " + (f"{more} more are in the result files." if more else "")
-    return records(rows, first=first, caption=caption)
 
 
-def _defect(one: Mapping[str, Any]) -> dict[str, Any]:
-    row: dict[str, Any] = {}
-    for key, value in one.items():
-        if key.endswith("_mm") and isinstance(value, Sequence) and not isinstance(value, str):
-            row[key] = ", ".join(f"{x:.1f}" for x in value).replace("-", "−")
-        elif isinstance(value, Sequence) and not isinstance(value, str) and len(value) > 6:
-            row[key] = Markup(f"{len(value)}: " + escape(", ".join(str(part) for part in value[:4])) + ", …")
-        elif key in ("found", "true", "is_true") and value is not None:
-            row[key] = Markup(chip("yes", "good") if value else chip("no", "bad"))
-        else:
-            row[key] = value
-    row.setdefault("kind", "unknown")
+def _defect(one: DefectFigures, *, known: bool) -> list[Cell]:
+    views = ", ".join(one.views[:_MAX_VIEWS])
+    more = len(one.views) - _MAX_VIEWS
+    row: list[Cell] = [
+        Quantity(one.id), Kept(", ".join(fixed(x, 1) for x in one.center_mm)), Quantity(fixed(one.area_mm2, 2)),
+        Quantity(fixed(one.extent_mm, 1)), Quantity(fixed(one.mean_probability, 3)),
+        (views + (f" and {more} more" if more > 0 else "")) or "none by itself, only all together",
+    ]  # fmt: skip
+    if known:
+        row.append(None if one.true is None else Chip("yes", "good") if one.true else Chip("no", "bad"))
     return row
 
 
-def plan(summary: Summary) -> str:
-    """Figures of the plan."""
-    values = mapping(summary.get("plan"))
-    if not values:
-        return ""
-    meaning = {
-        "viewpoints": "camera positions",
-        "coverage": "covered share of the coverable area",
-        "covered_area_mm2": "seen well enough by at least one view",
-        "coverable_area_mm2": "what some allowed view could see well enough",
-        "inspected_area_mm2": "what is to be inspected",
-        "most_coverage": "no plan of as many views from these candidates covers more",
-        "lower_bound": "no plan from these candidates has fewer views",
-        "bound": "what proves that",
-        "gap": "how far the plan may be from the fewest views",
-        "route_s": "estimated time for the camera's moves and stops",
-        "route_bound_s": "no order of these views takes less",
-        "route_bound": "what proves that",
-    }
-    rows = []
-    for key, value in values.items():
-        shown: Any = Quantity(percent(value)) if key in _SHARES else value
-        said = _STATUS.get(str(value), "") if key == "status" else meaning.get(key, "")
-        rows.append([label(key), Quantity(number(value)) if _plain_number(key, value) else shown, said])
-    return table(["figure", "value", "meaning"], rows)
+def fusion(content: Content) -> Iterator[Block]:
+    """Rules of fusion against the views alone."""
+    rows: list[list[Cell]] = []
+    best: set[int] = set()
+    for model, figures in content.fusion.items():
+        fair: dict[int, float] = {}
+        for name, of_all, scores, threshold in _evidence(figures):
+            if of_all and scores.f1 is not None:
+                fair[len(rows)] = scores.f1
+            parts = (scores.precision, scores.recall, scores.f1)
+            rows.append([model, name, *(Quantity(fixed(x, 3)) for x in parts), Quantity(fixed(threshold, 3))])
+        best |= {k for k, f1 in fair.items() if f1 == max(fair.values())}
+    if rows:
+        yield Table(
+            title="Fused views against single views",
+            header=["model", "evidence", "precision", "recall", "F1", "threshold"],
+            rows=rows,
+            best=frozenset(best),
+            caption="On the surface. Bold: the highest F1 of each model against all planted defects; what a view shows "
+            "is fewer defects, so those rows do not compare.",
+        )
 
 
-def _plain_number(key: str, value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and key not in _SHARES
+def _evidence(figures: FusionFigures) -> Iterator[tuple[str, bool, DefectCounts | MeanScores, float | None]]:
+    """Name, whether it is measured against all defects, scores, threshold."""
+    for views, against, of_all in (
+        (figures.in_view, "what it shows", False), (figures.of_all, "all defects", True),
+    ):  # fmt: skip
+        if views is not None:
+            yield f"mean view against {against}", of_all, views.mean, None
+            yield f"best view against {against}", of_all, views.best, None
+    for rule, counts in figures.rules.items():
+        yield f"fused: {_words(rule)}", True, counts, counts.threshold
 
 
-def part(summary: Summary) -> str:
-    """The part and what was found in its file."""
-    values = mapping(summary.get("part"))
-    if not values:
-        return ""
-    rows = [(label(key), value) for key, value in values.items() if key != "findings"]
-    tones: dict[Any, Tone] = {"error": "bad", "warning": "warn", "note": "plain"}
-    findings = [
-        [
-            Markup(chip(str(of(f, "severity")), tones.get(of(f, "severity"), "plain"))),
-            label(str(of(f, "name") or "")),
-            of(f, "count"),
-            of(f, "remedy"),
-        ]
-        for f in values.get("findings") or []
+def segmentation(content: Content) -> Iterator[Block]:
+    """Figures of the models on single images."""
+    if content.segmentation:
+        yield Table(
+            title="Models on single images",
+            header=["model", "images", "threshold", "precision", "recall", "F1", "defects found", "false alarms / image"],
+            rows=[
+                [
+                    name, Quantity(number(row.images)),
+                    *(Quantity(fixed(x, 3)) for x in (row.threshold, row.precision, row.recall, row.f1)),
+                    Quantity(percent(row.defect_recall)), Quantity(fixed(row.false_alarms_per_image, 2)),
+                ]
+                for name, row in content.segmentation.items()
+            ],
+            caption="A pixel is a defect where its probability reaches the threshold; precision, recall and F1 count "
+            "pixels.",
+        )  # fmt: skip
+
+
+def plan(content: Content) -> Iterator[Block]:
+    """Figures of the plan that its file keeps."""
+    figures = content.plan
+    if figures is None:
+        return
+    rows = [
+        ("viewpoints", number(figures.viewpoints), "camera positions"),
+        ("fewest possible", number(figures.lower_bound), f"no plan from these candidates has fewer ({figures.bound})"),
+        ("gap", percent(figures.gap), _STATUS.get(figures.status, figures.status)),
+        ("coverable", percent(figures.coverable_share), OF),
+        ("covered", percent(figures.covered_share), OF),
+        (
+            "covered of the coverable",
+            percent(figures.coverage),
+            "the plan's target, by weight of CAD faces",
+        ),
+        ("most possible", percent(figures.most_coverage), "no plan of as many views covers more of the coverable"),
+        ("route", f"{number(figures.route_s)} s", "estimated time for the camera's moves and stops"),
+        ("shortest possible", f"{number(figures.route_bound_s)} s", f"no order takes less ({figures.route_bound})"),
     ]
-    header = ["severity", "finding", "count", "what was done, or can be"]
-    below = '<h3 class="sub">Findings in the file</h3>' + table(header, findings) if findings else ""
-    return facts(rows) + below
+    yield Table(
+        title="Figures of the plan", header=["figure", "value", "meaning"],
+        rows=[[name, Quantity(value), meaning] for name, value, meaning in rows],
+    )  # fmt: skip
 
 
-def notes(summary: Summary) -> str:
+def part(content: Content) -> Iterator[Block]:
+    """The part and what was found in its file."""
+    values = content.part
+    if values is None:
+        return
+    rows = {
+        "file": values.source, "triangles": number(values.triangles), "CAD faces": number(values.cad_faces),
+        "area": mm2(values.area_mm2), "largest extent": f"{number(values.largest_extent_mm)} mm",
+    }  # fmt: skip
+    yield Table(title="The part", header=["of the part", ""], rows=[[name, value] for name, value in rows.items()])
+    tones: dict[str, Tone] = {"error": "bad", "warning": "warn"}
+    found = [
+        [Chip(f.severity, tones.get(f.severity, "plain")), _words(f.name), Quantity(number(f.count)), f.remedy]
+        for f in values.findings
+    ]
+    if found:
+        header = ["severity", "finding", "count", "what was done, or can be"]
+        yield Heading("Findings in the file")
+        yield Table(title="Findings in the part's file", header=header, rows=found)
+
+
+def notes(content: Content) -> Sequence[Block]:
     """Limitations and notes."""
-    lines = summary.get("notes")
-    if not isinstance(lines, Sequence) or isinstance(lines, str) or not lines:
-        return ""
-    return '<ul class="notes">' + "".join(f"<li>{escape(line)}</li>" for line in lines) + "</ul>"
+    return [Points(content.notes)] if content.notes else []
 
 
-def about(summary: Summary) -> str:
+def about(content: Content) -> Iterator[Block]:
     """Times, versions and seeds."""
-    columns = []
-    seconds = mapping(summary.get("seconds"))
-    if seconds:
-        rows = [
-            [label(name), Quantity(f"{value:,.1f}") if value is not None else None] for name, value in seconds.items()
-        ]
-        columns.append(table(["stage", "seconds"], rows))
-    for key, name in (("versions", "version"), ("seeds", "seed")):
-        values = mapping(summary.get(key))
-        if values:
-            columns.append(table(["of", name], [[label(str(k)), Quantity(v)] for k, v in values.items()]))
-    return f'<div class="columns">{"".join(f"<div>{column}</div>" for column in columns)}</div>' if columns else ""
+    seconds = {_words(name): Quantity(fixed(value, 1)) for name, value in content.seconds.items()}
+    yield from _pairs("Seconds", "stage", seconds)
+    yield from _pairs("Versions", "of", content.versions)
+    yield from _pairs("Seeds", "of", {name: str(seed) for name, seed in content.seeds.items()})
+    yield from _pairs("Weights", "model", {name: f"{sha[:16]}…" for name, sha in content.models.items()})
+
+
+def _pairs(title: str, what: str, values: Mapping[str, str]) -> Iterator[Block]:
+    if values:
+        yield Table(title=title, header=[what, title.lower()], rows=[[name, value] for name, value in values.items()])
+
+
+def _words(key: str) -> str:
+    return key.replace("_", " ").replace("-", " ")
