@@ -15,17 +15,27 @@ PAGES = {
     "CONTRIBUTING.md": "contributing.md",
     "CHANGELOG.md": "changelog.md",
     "LICENSE": "LICENSE.txt",
+    "examples/README.md": "tutorials.md",
 }
 
 
 def on_files(files: Files, *, config: MkDocsConfig) -> Files:
     """The files of docs/ and, beside them, those of the root, their links turned to where they stand here."""
+    tutorials = sorted((ROOT / "examples").glob("*.py"))
     for source, page in PAGES.items():
         text = (ROOT / source).read_text("utf-8").replace("](docs/", "](")
+        for script in tutorials:
+            text = text.replace(f"]({script.name})", f"](#{script.stem})")
         for other, name in PAGES.items():
             text = text.replace(f"]({other})", f"]({name})")
+        if source == "examples/README.md":
+            text += "".join(_code(script) for script in tutorials)
         files.append(File.generated(config, page, content=text))
     return files
+
+
+def _code(script: Path) -> str:
+    return f"\n## {script.stem}\n\n```python\n{script.read_text('utf-8')}```\n"
 
 
 def on_page_markdown(markdown: str, **_: object) -> str:

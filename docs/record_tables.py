@@ -7,20 +7,22 @@ import pkgutil
 import re
 import sys
 import types
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, TypeVar, Union, get_args, get_origin
 
+from pydantic import JsonValue
 from pydantic.fields import FieldInfo
 
 import viewcov
 from viewcov.inspection.records import FileRecord, Options, Record
+from viewcov.viewer.layers import LAYERS, Layer
 
 DOCS = Path(__file__).parent
 MARK = "<!-- What follows is made by `make tables`. -->\n"
 R = TypeVar("R", bound=Record)
-_WORDS = {float: "number", int: "whole number", str: "text", bool: "true or false", type(None): "null", Any: "any"}
+_WORDS = {float: "number", int: "whole number", str: "text", bool: "true or false", type(None): "null"}
 _LIMITS = {"ge": "from {}", "gt": "above {}", "le": "up to {}", "lt": "below {}"}
 
 
@@ -35,11 +37,12 @@ def pages() -> list[Page]:
     """The pages as they should be: what stands before the mark, and the tables of every type below it."""
     for module in pkgutil.walk_packages(viewcov.__path__, "viewcov."):
         importlib.import_module(module.name)
-    files = sorted(_below(FileRecord), key=schema)
-    options = sorted(_below(Options), key=lambda kind: kind.__name__)
+    # Of one kind of file, the type that has most.
+    files = {schema(kind): kind for kind in sorted(_below(FileRecord), key=lambda kind: len(kind.__mro__))}
+    options = {kind.__name__: kind for kind in _below(Options)}
     return [
-        _page(DOCS / "files.md", [_arrays(), *(_section(schema(kind), kind, defaults=False) for kind in files)]),
-        _page(DOCS / "options.md", (_section(kind.__name__, kind, defaults=True) for kind in options)),
+        _page(DOCS / "files.md", [_arrays(), *_sections(files, defaults=False)]),
+        _page(DOCS / "options.md", _sections(options, defaults=True)),
     ]
 
 
@@ -55,14 +58,14 @@ def _page(path: Path, sections: Iterable[str]) -> Page:
 
 def _arrays() -> str:
     """What viewer and legends call each array of a result."""
-    from viewcov.viewer.layers import LAYERS
-
     head = ["array", "in words", "unit", "where there is no value"]
     rows = [[f"`{one.name}`", one.title, one.unit, _gap(one.blank, one.nothing)] for one in LAYERS]
     return f"## Arrays of results\n\n{_lines(head, rows)}"
 
 
 def _gap(blank: int | None, nothing: str) -> str:
+    if nothing == Layer.model_fields["nothing"].default:
+        return ""
     return f"{'NaN' if blank is None else blank}: {nothing}"
 
 
@@ -71,22 +74,26 @@ def _below(kind: type[R]) -> set[type[R]]:
     return direct.union(*(_below(one) for one in direct))
 
 
-def _section(title: str, kind: type[Record], *, defaults: bool) -> str:
-    """Heading, place in the code and tables of one type, those of the records within it last."""
-    where = f"`{kind.__module__}.{kind.__name__}`"
-    first, *within = _parts(kind)
-    tables = [_table(first, defaults=defaults)]
-    tables += [f"**{one.__name__}**: {_sentence(one.__doc__)}\n\n{_table(one, defaults=defaults)}" for one in within]
-    return f"## {title}\n\n{_sentence(kind.__doc__)} In Python: {where}.\n\n" + "\n".join(tables)
+def _sections(kinds: Mapping[str, type[Record]], *, defaults: bool) -> Iterator[str]:
+    """Heading, place in the code and tables of each type; those of the records within it once, where first met."""
+    told: list[type[Record]] = []
+    for title, kind in sorted(kinds.items()):
+        where = f"`{kind.__module__}.{kind.__name__}`"
+        yield f"## {title}\n\n{_sentence(kind.__doc__)} In Python: {where}.\n\n{_table(kind, defaults=defaults)}"
+        for one in _within(kind):
+            if one not in told and one not in kinds.values():
+                told.append(one)
+                yield f"### {one.__name__}\n\n{_sentence(one.__doc__)}\n\n{_table(one, defaults=defaults)}"
+    assert len({one.__name__ for one in told}) == len(told), "links lead to names, so that two types cannot share one"
 
 
-def _parts(kind: type[Record]) -> list[type[Record]]:
-    """The record and those within it, each once, in the order in which they come up."""
+def _within(kind: type[Record]) -> list[type[Record]]:
+    """The records within a record, each once, in the order in which they come up."""
     found = [kind]
     for record in found:  # Grows while it is read.
         for field in record.model_fields.values():
             found += [part for part in _records_of(field.annotation) if part not in found]
-    return found
+    return found[1:]
 
 
 def _records_of(annotation: Any) -> Iterator[type[Record]]:
@@ -99,8 +106,8 @@ def _records_of(annotation: Any) -> Iterator[type[Record]]:
 def _table(record: type[Record], *, defaults: bool) -> str:
     rows = []
     for key, field in record.model_fields.items():
-        default = [_default(field)] if defaults else []
-        rows.append([f"`{key}`", _limited(words(field.annotation), field.metadata), *default, _cell(field.description)])
+        kind, default = _limited(words(field.annotation), field.metadata), [_default(field)] if defaults else []
+        rows.append([f"`{key}`", kind, *default, _cell(field.description)])
     for key, computed in record.model_computed_fields.items():
         rows.append([f"`{key}`", words(computed.return_type), _cell(computed.description)])
     head = ["key", "is", *(["if not said"] if defaults else []), "means"]
@@ -120,11 +127,16 @@ def words(annotation: Any) -> str:
         return " or ".join(f"`{value}`" for value in arguments)
     if origin in (Union, types.UnionType):
         return " or ".join(words(one) for one in sorted(arguments, key=lambda one: one is type(None)))
-    if origin is dict:
+    if origin in (dict, Mapping):
         return f"{words(arguments[1])} by {words(arguments[0])}"
     if origin in (list, tuple):
         kinds = [words(one) for one in arguments if one is not Ellipsis]
         return f"list of {kinds[0]}" if Ellipsis in arguments or origin is list else f"({', '.join(kinds)})"
+    if isinstance(annotation, type) and issubclass(annotation, Record):
+        title = schema(annotation) if issubclass(annotation, FileRecord) else annotation.__name__
+        return f"[{annotation.__name__}](#{re.sub('[^a-z0-9_-]', '', title.lower())})"
+    if annotation in (Any, JsonValue):
+        return "anything"
     if isinstance(annotation, type) and issubclass(annotation, Enum):
         return annotation.__name__.lower()
     return _WORDS.get(annotation) or getattr(annotation, "__name__", str(annotation)).lower()

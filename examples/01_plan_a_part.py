@@ -9,7 +9,6 @@ from pathlib import Path
 import trimesh
 
 import viewcov
-from viewcov.planning.plan_evaluation import evaluate_plan
 
 folder = Path(sys.argv[1] if len(sys.argv) > 1 else "tutorial")
 folder.mkdir(exist_ok=True)
@@ -33,7 +32,7 @@ for view in plan.viewpoints:
     print(f"{view.id}: camera at {x:7.1f} {y:7.1f} {z:7.1f} mm")
 
 # What the plan covers, and what happens to the rest. The same for any plan, also one that another program made.
-coverage = evaluate_plan(viewcov.read_plan(folder / "plan.json")).coverage
+coverage = viewcov.evaluate_plan(viewcov.read_plan(folder / "plan.json")).coverage
 for name, area in (
     ("inspected", coverage.inspected_area_mm2),
     ("coverable", coverage.coverable_area_mm2),

@@ -7,30 +7,28 @@ import sys
 from pathlib import Path
 
 import viewcov
-from viewcov.coverage.effective.cover import cover_inspections
-from viewcov.inspection.folder import read_dataset
 
 folder = Path(sys.argv[1] if len(sys.argv) > 1 else "tutorial")
-inspections = read_dataset(folder / "twin").inspections("test")
+twin = viewcov.read_dataset(folder / "twin")
 
 # Two models that come with the package: one sees the image, the other also sees it with longer exposures. A model of
 # your own is a folder that `viewcov train` made. What was predicted before is not predicted again.
 for name in ("plain", "stack"):
     model = viewcov.load_model(name)
-    for inspection in inspections:
-        viewcov.predict_inspection(model, inspection)
+    for inspection in twin.inspections("test"):
+        viewcov.predict(model, inspection)
 
 # Effective coverage: the share of the inspected area on which the model finds planted defects in the fused views. With
-# sixteen defects on two rings the intervals are wide; a study has hundreds of defects on several parts.
-result = cover_inspections(inspections, ["plain", "stack"])
-for name, estimate in result.effective.items():
-    low, high = estimate.interval.low, estimate.interval.high
-    alarms = result.false_alarms[name].per_part
-    print(f"{name:6} {estimate.coverage:6.1%} [{low:.1%}, {high:.1%}], {alarms:.1f} false alarms a part")
+# twelve defects on one ring the intervals are wide; a study has hundreds of defects on several parts.
+figures = viewcov.cover(twin, ["plain", "stack"], viewcov.CoverOptions(split="test", seed=0)).figures
+for name, row in figures.models.items():
+    low, high = row.interval.low, row.interval.high
+    alarms = row.false_alarms.per_part
+    print(f"{name:6} {row.effective_coverage:6.1%} [{low:.1%}, {high:.1%}], {alarms:.1f} false alarms a part")
 
 # The same defects were shown to both, so that the difference is taken defect by defect.
-pair = result.paired[0]
+pair = figures.paired[0]
 low, high = pair.interval.low, pair.interval.high
-print(f"{pair.variant} minus {pair.minus}: {pair.difference:+.1%} [{low:+.1%}, {high:+.1%}]")
-print(f"  found by {pair.variant} only: {pair.only_variant}, by {pair.minus} only: {pair.only_minus}")
+print(f"{pair.model} minus {pair.minus}: {pair.difference:+.1%} [{low:+.1%}, {high:+.1%}]")
+print(f"  found by {pair.model} only: {pair.only_model}, by {pair.minus} only: {pair.only_minus}")
 print(f"next: python -P examples/04_bring_your_own_images.py {folder}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import doctest
-import importlib
+import importlib.util
 import re
 import shlex
 import subprocess
@@ -14,6 +14,10 @@ from pathlib import Path
 import pytest
 import trimesh
 
+import viewcov
+from viewcov.commands import ALL
+from viewcov.coverage.effective.rules import RULES
+from viewcov.coverage.ladder import LOSSES, RUNGS, Areas
 from viewcov.inspection.loading.part_files import load_part
 from viewcov.inspection.plan import InspectionPlan, write_plan
 from viewcov.inspection.poses import look_at
@@ -25,13 +29,17 @@ from viewcov.segmentation.models import list_shipped
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text("utf-8")
 ROOMS = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["setuptools"]["package-dir"]
+SPEC = importlib.util.spec_from_file_location("record_tables", ROOT / "docs" / "record_tables.py")
+assert SPEC is not None
+assert SPEC.loader is not None
+record_tables = importlib.util.module_from_spec(SPEC)
+SPEC.loader.exec_module(record_tables)
 NEEDS_MODELS = pytest.mark.skipif("stack" not in list_shipped(), reason="no shipped models: run 'make models'")
 
 SHORTER = {
     "builtin:clutch-half": "ring.stl",
-    "coverage=0.95": "num_views=2, num_candidates=60, refine=0",
-    "num_defective=2": "num_defective=1",
-    "num_defects=(20, 30)": "num_defects=(8, 8), num_samples=2",
+    "coverage=0.95, seed=0": "num_views=2, num_candidates=60, refine=0",
+    "instances=2, defects=(20, 30), seed=0": "instances=1, defects=(8, 8), samples=2",
     "--out plan.json": "--out plan.json --views 2 --num-candidates 60",
     "--instances 2": "--instances 1 --defects 8 8 --samples 2",
 }
@@ -83,7 +91,7 @@ def test_what_is_shortened_stands_in_the_readme() -> None:
 @NEEDS_MODELS
 def test_the_quick_start_in_python_runs(folder: Path) -> None:
     Path("plan.json").unlink()
-    assert "coverage=" in python("-c", shortened(blocks("Quick start in Python")), cwd=folder)
+    assert "false alarms a part" in python("-c", shortened(blocks("Quick start in Python")), cwd=folder)
 
 
 @pytest.mark.slow
@@ -97,6 +105,46 @@ def test_the_quick_start_on_the_command_line_runs(folder: Path) -> None:
         assert command == "viewcov"
         assert python("-c", "from viewcov.cli import main; main()", *arguments, cwd=folder)
     assert list(folder.rglob("report.html"))
+
+
+def test_every_command_is_in_the_readme_and_no_other() -> None:
+    table = README.partition("| command | does |")[2].partition("\n\n")[0]
+    assert re.findall(r"^\| `viewcov ([a-z]+)", table, flags=re.MULTILINE) == [each.__name__ for each in ALL]
+
+
+def test_every_command_is_a_function_as_the_readme_says() -> None:
+    other = {"plan": "plan_views", "evaluate": "evaluate_plan"}
+    for command in (each.__name__ for each in ALL):
+        assert callable(getattr(viewcov, other.get(command, command))), command
+        assert f"`viewcov.{other.get(command, 'cover')}`" in README
+
+
+def test_every_kind_of_file_is_in_the_conventions() -> None:
+    text = (ROOT / "docs" / "conventions.md").read_text("utf-8")
+    assert not [name for name in schemas() if f"`{name}`" not in text]
+
+
+def test_every_loss_and_rung_is_in_the_conventions() -> None:
+    text = (ROOT / "docs" / "conventions.md").read_text("utf-8")
+    assert not [loss for loss, words in LOSSES.items() if f"| `{loss}` | {words} |" not in text]
+    assert not [words for words in RUNGS.values() if words not in text]
+    assert not [key for key in Areas.model_fields if f"`{key}`" not in text]
+
+
+def test_every_fusion_rule_is_in_the_conventions() -> None:
+    text = (ROOT / "docs" / "conventions.md").read_text("utf-8")
+    assert not [rule for rule in RULES if f"| `{rule}` |" not in text]
+
+
+def test_tables_of_keys_and_options_are_those_of_the_types() -> None:
+    stale = [page.path.name for page in record_tables.pages() if page.path.read_text("utf-8") != page.text]
+    assert not stale, "run 'make tables'"
+
+
+def schemas() -> list[str]:
+    """Name and version of every kind of file that has a record."""
+    text = (ROOT / "docs" / "files.md").read_text("utf-8")
+    return re.findall(r"^## (viewcov-\S+)$", text, flags=re.MULTILINE)
 
 
 def modules_with_examples() -> list[str]:

@@ -52,12 +52,23 @@ def test_plan_a_part(folder: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.skipif(set(list_shipped()) < {"plain", "stack"}, reason="no shipped models: run 'make models'")
-def test_inspect_one_part_then_compare_two_models(folder: Path) -> None:
+def test_inspect_one_part_then_compare_two_models_then_bring_your_own(folder: Path) -> None:
     out = run("02", folder)
     assert "where 12 were planted" in out
     (inspection,) = read_dataset(folder / "twin").inspections("test")
     assert len(list((inspection.root / "predictions" / "stack").glob("*.png"))) == 10
     out = run("03", folder)
-    assert "plain" in out
+    assert share(out, "plain") > 0
     assert "stack minus plain" in out
     assert len(list((inspection.root / "predictions" / "plain").glob("*.png"))) == 10
+    out = run("04", folder)
+    assert (folder / "twin" / "calibrations" / "contrast.json").is_file()
+    # What it finds has a price, and stands beside it.
+    assert share(out, "effective coverage") > 30
+    assert float(out.split()[-1]) > 10
+
+
+def share(out: str, name: str) -> float:
+    """The first share in per cent on the line of that name."""
+    (line,) = (line for line in out.splitlines() if line.startswith(name) and "%" in line)
+    return float(line.removeprefix(name).split("%")[0])
