@@ -18,19 +18,22 @@ import numpy as np
 from scipy.stats import spearmanr
 
 from viewcov.coverage.geometric.visibility import VisibilityTester
-from viewcov.coverage.light.grey import MAX_REFLECTIONS, GreyPredictor
+from viewcov.coverage.light.grey import GreyPredictor
 from viewcov.coverage.light.grey_range import Exposed, exposure_states
 from viewcov.coverage.rays.raster import id_buffer
 from viewcov.inspection.arrays import Floats, Ints
-from viewcov.inspection.lay import face_lays
+from viewcov.inspection.lay import face_lays, lay_coordinates
 from viewcov.inspection.loading.part_files import load_part
+from viewcov.inspection.mesh.normals import cad_corner_normals, unit
 from viewcov.inspection.mesh.part import Part
 from viewcov.inspection.mesh.surface import Surface, cut_surface
+from viewcov.inspection.rig.light import MAX_REFLECTIONS
 from viewcov.inspection.rig.material import Material
 from viewcov.inspection.rig.requirements import Requirements
 from viewcov.inspection.rig.rig import Rig, load_rig
 from viewcov.inspection.viewpoint import Viewpoint
-from viewcov.synthesis.render import open_smooth_scene
+from viewcov.synthesis.imprint import refined_for
+from viewcov.synthesis.scene import InspectionScene, SceneSurface
 
 PARTS = Path(__file__).resolve().parents[2] / "shared" / "data" / "parts"
 FILES: dict[str, tuple[str, float | None]] = {
@@ -82,6 +85,22 @@ def study_views(part: Part, rig: Rig) -> list[Viewpoint]:
     return [Viewpoint.looking_at(middle + arm, middle, id=f"v{number}") for number, arm in enumerate(arms)]
 
 
+def open_smooth_scene(part: Part, rig: Rig, *, num_samples: int, path_depth: int) -> InspectionScene:
+    """The part of the rig's material as it is: no texture, no defects, the lay in its highlights only."""
+    lays = face_lays(part)
+    mesh = refined_for(part, (), mm_per_px=rig.camera.mm_per_px_at_focus, lays=lays)
+    cad = part.cad_face_idx[mesh.part_face]
+    normals, uv = unit(mesh.at_corners(cad_corner_normals(part))), lay_coordinates(lays, cad, mesh.corners_mm)
+    is_plain = np.array([lay.course == "none" for lay in lays])[cad]
+    plain = rig.material.evenly_rough()
+    surfaces = [
+        SceneSurface(name=name, corners_mm=mesh.corners_mm[rows], normals=normals[rows], uv=uv[rows], material=material)
+        for name, rows, material in (("machined", ~is_plain, rig.material), ("plain", is_plain, plain))
+        if rows.any()
+    ]
+    return InspectionScene(surfaces, rig.camera, rig.ring_light, num_samples=num_samples, path_depth=path_depth)
+
+
 def seen_pairs(surface: Surface, rig: Rig, views: list[Viewpoint]) -> list[Ints]:
     tester = VisibilityTester(surface, rig, rig.requirements)
     return [tester.seen_elements(view) for view in views]
@@ -93,7 +112,7 @@ def agreement(
     surface = cut_surface(part, 6.0 * rig.camera.mm_per_px_at_focus)
     predictor = GreyPredictor(surface, rig)
     depth = num_reflections + 1
-    scene = open_smooth_scene(part, face_lays(part), rig, num_samples=num_samples, path_depth=depth)
+    scene = open_smooth_scene(part, rig, num_samples=num_samples, path_depth=depth)
     predicted, rendered = [], []
     views = study_views(part, rig)
     for view, seen in zip(views, seen_pairs(surface, rig, views), strict=True):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache, partial
 from typing import TypeVar
 
@@ -256,7 +256,7 @@ def _choices(
         return fullest_cover(problem, num_views=num, seed=seed)[0].views
 
     def moved(options: PlanningOptions) -> Ints:
-        options = replace(options, seed=seed, max_nodes=max_nodes, time_limit_s=time_limit_s)
+        options = options.model_copy(update={"seed": seed, "max_nodes": max_nodes, "time_limit_s": time_limit_s})
         found = choose_views(candidates, pool.surface, pool.rig, pool.rig.requirements, options)
         assert found is not None
         views, num = found.cover.views, pool.problem.num_views

@@ -325,13 +325,9 @@ def round_lay(face: MachinedFace, line: _Line) -> FaceLay:
     radial, axial = np.linalg.eigh(spread)[1][:, 1]
     sign = 1.0 if (abs(axial) < 1e-6 and radial > 0) or axial >= 1e-6 else -1.0
     return FaceLay(
-        course="around",
-        flat=face.is_flat,
-        origin_mm=line.origin,
-        axis=line.axis,
-        along=np.array([sign * radial, sign * axial, 0.0]),
-        radius_mm=float(center[0]),
-    )
+        course="around", flat=face.is_flat, origin_mm=line.origin, axis=line.axis,
+        along=np.array([sign * radial, sign * axial, 0.0]), radius_mm=float(center[0]),
+    )  # fmt: skip
 
 
 def _meridian_span_deg(lay: FaceLay, sample: _Sample) -> float:

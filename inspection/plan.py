@@ -9,17 +9,30 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import numpy as np
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from viewcov.inspection.errors import InputError
 from viewcov.inspection.files import found_from
 from viewcov.inspection.loading.part_files import load_part
 from viewcov.inspection.mesh.part import Part, PartSource, snapped
 from viewcov.inspection.priority import left_out
-from viewcov.inspection.records import FileRecord, Record, Transform, read_record, write_record
+from viewcov.inspection.records import FilePath, FileRecord, Record, Sha256, Transform, read_record, write_record
 from viewcov.inspection.rig.requirements import Requirements
 from viewcov.inspection.rig.rig import Rig, rig_from_dict
 from viewcov.inspection.viewpoint import Viewpoint
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolSource:
+    """Where the candidates of a plan are kept; a part of ``plan.json``."""
+
+    __pydantic_config__: ClassVar = ConfigDict(extra="forbid")
+
+    path: FilePath
+    """Path of the file."""
+
+    sha256: Sha256
+    """SHA-256 of its bytes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -40,6 +53,9 @@ class InspectionPlan:
 
     made: dict[str, Any] = field(default_factory=dict)
     """How it was made: options, seed, version, figures. Plain JSON values."""
+
+    pool: PoolSource | None = None
+    """Its candidates, if they are kept; ``path`` is absolute here and relative to the plan in its file."""
 
     def __post_init__(self) -> None:
         ids = [view.id for view in self.viewpoints]
@@ -91,6 +107,7 @@ class _PlanFile(FileRecord):
     requirements: dict[str, Any]
     viewpoints: tuple[_View, ...]
     made: dict[str, Any] = Field(default_factory=dict)
+    pool: PoolSource | None = None
 
 
 def write_plan(path: str | Path, plan: InspectionPlan) -> None:
@@ -110,6 +127,7 @@ def write_plan(path: str | Path, plan: InspectionPlan) -> None:
                 _View(id=view.id, world_from_camera=view.world_from_camera.tolist()) for view in plan.viewpoints
             ),
             made=plan.made,
+            pool=plan.pool and dataclasses.replace(plan.pool, path=_relative(plan.pool.path, path)),
         ),
     )
 
@@ -140,7 +158,10 @@ def read_plan(path: str | Path) -> InspectionPlan:
         if not part.path.startswith("builtin:"):
             part = dataclasses.replace(part, path=found_from(folder, part.path))
         views = tuple(Viewpoint(id=v.id, world_from_camera=np.array(v.world_from_camera)) for v in record.viewpoints)
-        return InspectionPlan(part=part, rig=rig, requirements=rig.requirements, viewpoints=views, made=record.made)
+        pool = record.pool and dataclasses.replace(record.pool, path=found_from(folder, record.pool.path))
+        return InspectionPlan(
+            part=part, rig=rig, requirements=rig.requirements, viewpoints=views, made=record.made, pool=pool
+        )
     except ValueError as error:
         raise InputError(
             path, "not a valid plan", expected="valid values", found=str(error), remedy=_PlanFile.REMEDY

@@ -6,8 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, Field
 
-from viewcov.inspection.folder import InspectionFolder
-from viewcov.inspection.records import Count, FileRecord, NotNegative, Point, Record, read_record, write_record
+from viewcov.inspection.records import Count, FileRecord, NotNegative, Point, Record
 
 DefectKind = Literal["dent", "scratch"]
 
@@ -63,7 +62,7 @@ def _numbered_once(defects: tuple[PlantedDefect, ...]) -> tuple[PlantedDefect, .
     return defects
 
 
-class TruthFile(FileRecord):
+class Truth(FileRecord):
     """The content of ``truth.json``."""
 
     REMEDY: ClassVar[str] = "make it again with 'viewcov synthesize'"
@@ -81,13 +80,3 @@ class TruthFile(FileRecord):
 
     texture: dict[str, Any] = Field(default_factory=dict)
     """Finish of the surface."""
-
-
-def read_truth(folder: InspectionFolder) -> TruthFile:
-    """What was planted in an inspection; raises InputError if its ``truth.json`` is missing or not valid."""
-    return read_record(folder.truth_path, TruthFile)
-
-
-def write_truth(folder: InspectionFolder, truth: TruthFile) -> None:
-    """Write the ``truth.json`` of an inspection."""
-    write_record(folder.truth_path, truth)

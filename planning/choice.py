@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from viewcov.coverage.geometric.visibility import VisibilityTester
 from viewcov.inspection.arrays import Ints
@@ -64,7 +64,7 @@ def choose_views(
         return None
     start = None
     if options.refine != 0:
-        first, _ = _chosen(problem, None, replace(options, max_nodes=0), effort=0.2)
+        first, _ = _chosen(problem, None, options.model_copy(update={"max_nodes": 0}), effort=0.2)
         refined = refine_views(
             pool,
             first.views,

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.sparse import csr_array, vstack
 
 from viewcov.coverage.geometric.sightings import Watch, confirmed, seen_by
-from viewcov.inspection.arrays import Ints
+from viewcov.inspection.arrays import Bools, Ints
 from viewcov.inspection.mesh.surface import Surface
 from viewcov.inspection.priority import weighted_areas_mm2
 from viewcov.inspection.rig.requirements import Requirements
@@ -33,6 +33,9 @@ class MeasuredViews:
 
     views: Ints
     """Shape (M,): which of the candidates."""
+
+    complete: Bools
+    """Shape (E,): elements that the rows of all candidates know; of the others, those of the views alone."""
 
     @property
     def coverage(self) -> float:
@@ -71,7 +74,9 @@ def measure_views(
         weight=weighted_areas_mm2(surface, requirements),
         demand=requirements.views_per_element,
     )
-    return MeasuredViews(surface=surface, problem=problem, views=views)
+    complete = np.zeros(surface.num_elements, dtype=bool)
+    complete[left] = True
+    return MeasuredViews(surface=surface, problem=problem, views=views, complete=complete)
 
 
 def completed(
@@ -93,7 +98,7 @@ def completed(
             visible, views = _with_rows(problem.visible, added, rows), grown
             problem = CoverProblem(visible=visible, weight=problem.weight, demand=problem.demand)
     views = prune_cover(problem, views, target=share * problem.coverable_weight)
-    return MeasuredViews(surface=measured.surface, problem=problem, views=views)
+    return replace(measured, problem=problem, views=views)
 
 
 def _reaches(problem: CoverProblem, views: Ints, share: float) -> bool:

@@ -1,69 +1,84 @@
-"""What is asked of a plan."""
+"""What is asked of a plan, of its evaluation and of its route."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal, get_args
+from pathlib import Path
+from typing import Literal
 
-from viewcov.inspection.errors import InputError
+from viewcov.inspection.records import AtLeastOne, Count, NotNegative, Options, Positive, PositiveShare, Seed
 
 Objective = Literal["views", "cycle"]
 """What a plan has little of: viewpoints, or seconds for moving through them and stopping at each."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PlanningOptions:
+class PlanningOptions(Options):
     """What is asked of a plan, and how much work may be spent on it."""
 
-    coverage: float = 0.99
-    """Share of the coverable area to be covered, in (0, 1]. Coverable is what enough candidates see."""
+    coverage: PositiveShare = 0.99
+    """Share of the coverable area that the plan must cover. Coverable is what enough candidates see."""
 
-    num_views: int | None = None
-    """If given, this many views are chosen to cover as much as they can, and ``coverage`` is not used."""
+    num_views: AtLeastOne | None = None
+    """Use this many views and cover as much as they can, whatever the coverage asked for."""
 
     objective: Objective = "views"
-    """``cycle``: the fewest views are exchanged for others, more if need be, while that shortens the cycle."""
+    """Have few viewpoints, or a short cycle: views are exchanged for others, more if need be, while that saves time."""
 
     closed: bool = False
-    """Whether the camera returns to the first view."""
+    """Return to the first viewpoint in the end."""
 
-    overlap: int | None = None
-    """Views that must see an element; ``requirements.views_per_element`` if not given."""
+    overlap: AtLeastOne | None = None
+    """Views that must see each element; from the rig's requirements if not given."""
 
-    seed: int = 0
-    """Of everything random."""
+    seed: Seed = 0
+    """Start of the random numbers; same seed, same result."""
 
-    edge_mm: float | None = None
-    """Longest edge of an element; if not given, the planner's choice (see `planning_surface`)."""
+    edge_mm: Positive | None = None
+    """Longest edge of an element that is planned on and measured; the planner's choice if not given."""
 
-    num_candidates: int | None = None
-    """Most candidates; by the size of the part if not given."""
+    num_candidates: AtLeastOne | None = None
+    """Most viewpoints to choose from; by the part's size if not given."""
 
-    refine: int | None = None
+    refine: Count | None = None
     """Poses tried, at most, to make the chosen views see more and so do with fewer; sixty for each view, but no
     fewer than a thousand and no more than eight thousand, if not given. 0 leaves the candidates' poses."""
 
-    time_limit_s: float = 120.0
+    time_limit_s: NotNegative = 120.0
     """Seconds for the proof that no fewer views will do."""
 
-    max_nodes: int = 400
+    max_nodes: Count = 400
     """Nodes of that proof's branch and bound; 0 leaves the bound of the linear relaxation."""
 
-    def __post_init__(self) -> None:
-        if not 0.0 < self.coverage <= 1.0:
-            raise out_of_range("coverage", "a share above 0 and up to 1", self.coverage)
-        for name in ("num_views", "num_candidates", "overlap"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise out_of_range(name, "a whole number from 1", value)
-        for name in ("refine", "time_limit_s", "max_nodes"):
-            value = getattr(self, name)
-            if value is not None and not value >= 0:
-                raise out_of_range(name, "a number from 0", value)
-        if self.objective not in get_args(Objective):
-            raise out_of_range("objective", " or ".join(get_args(Objective)), self.objective)
+
+class EvaluationOptions(Options):
+    """What is asked of the evaluation of a plan."""
+
+    num_draws: Count = 0
+    """Draws of pose noise to measure coverage under, each one an evaluation more."""
+
+    noise_mm: NotNegative = 0.5
+    """Pose noise of the camera centre: mm, 1 sigma, each axis."""
+
+    noise_deg: NotNegative = 0.1
+    """Pose noise of the rotation: degrees, 1 sigma, each axis."""
+
+    noise_seed: Seed = 0
+    """Start of the random numbers; same seed, same result."""
 
 
-def out_of_range(name: str, expected: str, found: object) -> InputError:
-    """The refusal of an option's value."""
-    return InputError(name, "out of range", expected=expected, found=repr(found), remedy="correct it")
+class RouteOptions(Options):
+    """What is asked of the order of a plan's viewpoints."""
+
+    times: Path | None = None
+    """CSV of seconds from each viewpoint to each other, as a robot's simulator gives; the rig's motion if not given."""
+
+    closed: bool = False
+    """Return to the first viewpoint in the end."""
+
+    start: str | None = None
+    """Viewpoint to begin with; wherever is best if not given."""
+
+    time_limit_s: NotNegative = 60.0
+    """Seconds for the proof that no order is shorter; 0 leaves the bound of Held and Karp."""
+
+    seed: Seed = 0
+    """Start of the random numbers; same seed, same result."""

@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
+from pydantic import ConfigDict
+from scipy.sparse import csr_array
 
 from viewcov.coverage.geometric.contributions import contributions
 from viewcov.coverage.geometric.evaluation import GeometricCoverage, evaluate_viewpoints
+from viewcov.coverage.geometric.figures import CoverableFrom, GeometricFigures
 from viewcov.coverage.geometric.robustness import PoseNoise, Robustness, robustness
 from viewcov.coverage.geometric.sightings import confirmed, seen_by
-from viewcov.inspection.errors import InputError
-from viewcov.inspection.mesh.surface import cut_surface
+from viewcov.inspection.mesh.surface import Surface, cut_surface
 from viewcov.inspection.plan import InspectionPlan
+from viewcov.inspection.records import AtLeastOne, Positive, Record, Seed, Transform, checked
+from viewcov.inspection.viewpoint import Viewpoint
 from viewcov.planning.candidates.pool import gather_candidates
+from viewcov.planning.kept_pool import KeptPool, kept_pool
+from viewcov.planning.options import EvaluationOptions
 from viewcov.planning.planner import planning_surface
 from viewcov.planning.repairs import Repairs, find_repairs
+
+DEFAULTS = EvaluationOptions()
+"""Without pose noise."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -32,90 +40,121 @@ class PlanEvaluation:
     robustness: Robustness | None = None
     """What cameras cover that do not stand exactly where they should, if that was asked for."""
 
-    def to_json(self) -> dict[str, Any]:
-        """The figures as plain JSON values."""
-        figures = self.coverage.to_json() | contributions(self.coverage).to_json()
-        if self.repairs is not None:
-            figures |= self.repairs.to_json()
-        if self.robustness is not None:
-            figures["robustness"] = self.robustness.to_json()
-        return figures
+    coverable_from: CoverableFrom
+    """How it is known what is coverable."""
 
-    def headline(self) -> dict[str, Any]:
-        """The figures without the long lists, for people."""
-        figures = self.coverage.to_json()
-        redundant = contributions(self.coverage).redundant
-        figures["redundant"] = f"{len(redundant)} of {self.coverage.num_viewpoints} views, each by itself"
-        if self.repairs is not None and self.repairs.fixes:
-            fixes, gained_mm2 = self.repairs.fixes, self.repairs.gained_mm2
-            figures["fixes"] = f"{len(fixes)} views to add, for {gained_mm2:,.1f} mm2 more"
-        if self.robustness is not None:
-            figures["robustness"] = self.robustness.to_json()
-            del figures["robustness"]["coverage_of_draws"]
-        return figures
+    def figures(self) -> GeometricFigures:
+        """The figures alone, as in ``geometric.json``."""
+        coverage, added = self.coverage, contributions(self.coverage)
+        return GeometricFigures(
+            **dict(coverage.areas),
+            elements=coverage.surface.num_elements,
+            viewpoints=coverage.num_viewpoints,
+            coverable_from=self.coverable_from,
+            waterfall=coverage.waterfall(),
+            uncovered=coverage.uncovered(),
+            not_coverable=coverage.uncovered(~coverage.coverable),
+            k_coverage=tuple(coverage.k_coverage()),
+            views=added.figures(),
+            redundant_views=added.redundant,
+            coverage_by_views=added.by_views(),
+            fixes=None if self.repairs is None else self.repairs.fixes,
+            robustness=None if self.robustness is None else self.robustness.figures(),
+        )
 
 
 def evaluate_plan(
     plan: InspectionPlan,
+    options: EvaluationOptions = DEFAULTS,
     *,
-    num_draws: int = 0,
-    noise_mm: float = 0.5,
-    noise_deg: float = 0.1,
-    noise_seed: int = 0,
     jobs: int = 1,
     progress: bool = False,
 ) -> PlanEvaluation:
     """What a plan inspects, what would mend it, and how well it bears errors of its poses.
 
-    Coverable is what the plan covers and what enough candidates see of the rest; they come from the same search as
-    those of planning. What would mend the plan is chosen from them.
+    Coverable is what the plan covers and what enough candidates see of the rest: those that are kept beside the plan.
+    Where there are none, or they were made for something else, candidates are searched for anew as planning would,
+    which a warning tells. What would mend the plan is chosen from them.
 
     Parameters
     ----------
     plan
         Any: made by viewcov, by hand, or by another program.
-    num_draws
-        Draws of pose noise, each of which costs an evaluation; 0 for no robustness.
-    noise_mm, noise_deg, noise_seed
-        See `PoseNoise`.
+    options
+        Pose noise for robustness, if that is asked for.
     jobs
-        Processes; the result does not depend on it.
+        Processes; the result does not depend on it. A script that asks for several must guard its entry with
+        ``if __name__ == "__main__"``.
 
     Raises
     ------
     InputError
-        If an option is out of range, or the plan does not fit its part.
+        If the plan does not fit its part, or its candidates are damaged.
 
     Examples
     --------
     >>> from viewcov.inspection.plan import read_plan
-    >>> found = evaluate_plan(read_plan("plan.json"), num_draws=20)  # doctest: +SKIP
+    >>> found = evaluate_plan(read_plan("plan.json"), EvaluationOptions(num_draws=20))  # doctest: +SKIP
     >>> found.coverage.coverage, found.robustness.quantile_5  # doctest: +SKIP
     """
-    noise = _pose_noise(num_draws, noise_mm, noise_deg, noise_seed)
     rig, limits = plan.rig, plan.requirements
-    surface = cut_surface(plan.load_part(), limits.element_edge_mm)
-    coarse = planning_surface(surface.part, rig, limits)
-    pool = gather_candidates(coarse, rig, limits, seed=int(plan.made.get("seed", 0)), jobs=jobs, progress=progress)
+    made = checked(plan.made, _Made, where="the plan's 'made'", remedy="correct it, or plan again")
+    surface = cut_surface(plan.load_part(), made.measured_edge_mm or limits.element_edge_mm)
+    kept = kept_pool(plan, surface)
+    pool = kept or _searched(plan, made, surface, jobs=jobs, progress=progress)
     alone = evaluate_viewpoints(surface, rig, limits, plan.viewpoints, progress=progress, jobs=jobs)
-    left = np.flatnonzero(surface.inspected & ~alone.covered)
-    seen = seen_by(pool.viewpoints, surface, rig, limits, among=left, jobs=jobs, progress=progress)
-    coverable = alone.covered | confirmed(pool.viewpoints, seen, surface, rig, limits, jobs=jobs, progress=progress)
+    seen = pool.visible
+    left = np.flatnonzero(surface.inspected & ~alone.covered & ~pool.complete)
+    if len(left):
+        new = seen_by(pool.viewpoints, surface, rig, limits, among=left, jobs=jobs, progress=progress)
+        seen = csr_array(seen.maximum(new))
+    coverable = alone.covered | pool.coverable
+    if kept is None:
+        coverable |= confirmed(pool.viewpoints, seen, surface, rig, limits, jobs=jobs, progress=progress)
     coverage = replace(alone, coverable=coverable)
-    repairs = find_repairs(coverage, rig, pool.viewpoints, seen)
     stays = None
-    if num_draws > 0:
-        stays = robustness(coverage, rig, num_draws=num_draws, noise=noise, jobs=jobs, progress=progress)
-    return PlanEvaluation(coverage=coverage, repairs=repairs, robustness=stays)
+    if options.num_draws > 0:
+        noise = PoseNoise(position_mm=options.noise_mm, rotation_deg=options.noise_deg, seed=options.noise_seed)
+        stays = robustness(coverage, rig, num_draws=options.num_draws, noise=noise, jobs=jobs, progress=progress)
+    return PlanEvaluation(
+        coverage=coverage,
+        repairs=find_repairs(coverage, rig, pool.viewpoints, seen),
+        robustness=stays,
+        coverable_from="search" if kept is None else "pool",
+    )
 
 
-def _pose_noise(num_draws: int, noise_mm: float, noise_deg: float, seed: int) -> PoseNoise:
-    try:
-        if num_draws < 0:
-            raise ValueError(f"the number of draws must be at least 0, got {num_draws}")
-        return PoseNoise(position_mm=noise_mm, rotation_deg=noise_deg, seed=seed)
-    except ValueError as error:
-        raise InputError(
-            "pose noise", "an option is out of range", expected="numbers from 0", found=str(error),
-            remedy="change the option",
-        ) from None  # fmt: skip
+class _Known(Record):
+    """Of a plan's ``made``, of which other programs and versions say other things."""
+
+    model_config = ConfigDict(extra="ignore")
+
+
+class _Asked(_Known):
+    edge_mm: Positive | None = None
+    num_candidates: AtLeastOne | None = None
+
+
+class _Given(_Known):
+    id: str
+    world_from_camera: Transform
+
+
+class _Made(_Known):
+    seed: Seed = 0
+    options: _Asked = _Asked()
+    measured_edge_mm: Positive | None = None
+    given_candidates: tuple[_Given, ...] = ()
+
+
+def _searched(plan: InspectionPlan, made: _Made, surface: Surface, *, jobs: int, progress: bool) -> KeptPool:
+    """Candidates as planning finds them; what they see of the surface is not known yet."""
+    coarse = planning_surface(surface.part, plan.rig, plan.requirements, edge_mm=made.options.edge_mm)
+    pool = gather_candidates(
+        coarse, plan.rig, plan.requirements, num_candidates=made.options.num_candidates,
+        extra=[Viewpoint(id=v.id, world_from_camera=np.array(v.world_from_camera)) for v in made.given_candidates],
+        seed=made.seed, jobs=jobs, progress=progress,
+    )  # fmt: skip
+    nothing = np.zeros(surface.num_elements, dtype=bool)
+    visible = csr_array((len(pool.viewpoints), surface.num_elements))
+    return KeptPool(viewpoints=pool.viewpoints, visible=visible, complete=nothing, coverable=nothing)

@@ -7,25 +7,28 @@ import logging
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from pathlib import Path
 
 import numpy as np
 
+from viewcov.coverage.ladder import Areas
 from viewcov.inspection.arrays import Bools, Ints, Ints32
 from viewcov.inspection.check import size_findings
 from viewcov.inspection.errors import InputError
 from viewcov.inspection.mesh.part import Part, snapped, triangle_areas
 from viewcov.inspection.mesh.surface import Surface, cut_surface
-from viewcov.inspection.plan import InspectionPlan
+from viewcov.inspection.plan import InspectionPlan, write_plan
 from viewcov.inspection.priority import left_out
 from viewcov.inspection.rig.motion import MotionModel
 from viewcov.inspection.rig.requirements import Requirements
 from viewcov.inspection.rig.rig import Rig
 from viewcov.inspection.viewpoint import Viewpoint
 from viewcov.planning.candidates.pool import CandidatePool, gather_candidates, images_filled
-from viewcov.planning.choice import choose_views
+from viewcov.planning.choice import ChosenViews, choose_views
 from viewcov.planning.completion import MeasuredViews, completed, measure_views
-from viewcov.planning.options import PlanningOptions, out_of_range
+from viewcov.planning.figures import PlanFigures, RouteFigures
+from viewcov.planning.kept_pool import KeptPool, keep_pool
+from viewcov.planning.options import PlanningOptions
 from viewcov.planning.route.cycle import shorten_cycle
 from viewcov.planning.route.order import motion_times_s, route_bound, route_cost, short_route
 from viewcov.planning.selection.problem import CoverProblem
@@ -65,9 +68,21 @@ class PlanningResult:
     num_views: Ints32
     """Shape (E,): how many of the plan's views see each element."""
 
-    figures: dict[str, Any]
-    """Plain values: part, elements, inspected_area_mm2, coverable_area_mm2, covered_area_mm2, coverage,
-    most_coverage, viewpoints, lower_bound, bound, gap, status, route_s, route_bound_s, route_bound, seconds."""
+    figures: PlanFigures
+    """What the plan achieves."""
+
+    pool: KeptPool
+    """All that it was chosen from."""
+
+    def write(self, path: str | Path) -> InspectionPlan:
+        """Write the plan, and its candidates beside it as ``PLAN.pool.npz``; the plan as it is in its file.
+
+        With them, evaluation knows the same surface to be coverable, and need not search for candidates anew.
+        """
+        kept = keep_pool(Path(path).with_suffix(".pool.npz"), self.pool, self.plan, self.surface)
+        plan = replace(self.plan, pool=kept)
+        write_plan(path, plan)
+        return plan
 
 
 def plan_views(
@@ -114,11 +129,13 @@ def plan_views(
     >>> from viewcov.inspection.loading.part_files import load_part
     >>> from viewcov.inspection.rig.rig import load_rig
     >>> result = plan_views(load_part("builtin:clutch-half"), load_rig("paper-quarter"))  # doctest: +SKIP
-    >>> result.figures["viewpoints"]  # doctest: +SKIP
+    >>> result.figures.viewpoints  # doctest: +SKIP
     """
     start = time.monotonic()
     if jobs < 1:
-        raise out_of_range("jobs", "a whole number from 1", jobs)
+        raise InputError(
+            "jobs", "out of range", expected="a whole number from 1", found=repr(jobs), remedy="correct it"
+        )
     limits = rig.requirements if requirements is None else requirements
     if options.overlap is not None:
         limits = replace(limits, views_per_element=options.overlap)
@@ -136,36 +153,41 @@ def plan_views(
     chosen = choose_views(candidates, surface, rig, limits, options)
     if chosen is None:
         raise _nothing_coverable(part, rig)
-    pool, problem, cover = chosen.pool, chosen.problem, chosen.cover
-    ordered = _ordered(problem, pool.viewpoints, cover, rig.motion, options)
-    measured = MeasuredViews(surface=surface, problem=problem, views=ordered)
+    pool, problem = chosen.pool, chosen.problem
+    ordered = _ordered(problem, pool.viewpoints, chosen.cover, rig.motion, options)
+    everything = np.ones(surface.num_elements, dtype=bool)
+    measured = MeasuredViews(surface=surface, problem=problem, views=ordered, complete=everything)
     measured = _as_evaluated(measured, rig, limits, pool, options, jobs=jobs, progress=progress)
     ordered = measured.views
     views = tuple(replace(pool.viewpoints[view], id=f"v{place:03d}") for place, view in enumerate(ordered, start=1))
-    figures = {
-        **_areas(measured),
-        "most_coverage": max(chosen.most_coverage, measured.coverage),
-        **_proof(cover, len(views)),
-        **_route(views, rig.motion, options),
-    }
+    figures = _figures(measured, chosen, views, _route(views, rig.motion, options))
     made = {
         "by": "viewcov.planning.plan_views",
         "version": importlib.metadata.version("viewcov"),
         "seed": options.seed,
-        "options": {**asdict(options), "overlap": limits.views_per_element, "edge_mm": surface.max_edge_mm},
+        "options": options.model_dump(mode="json")
+        | {"overlap": limits.views_per_element, "edge_mm": surface.max_edge_mm},
+        "measured_edge_mm": measured.surface.max_edge_mm,
+        "given_candidates": [{"id": view.id, "world_from_camera": view.world_from_camera.tolist()} for view in extra],
         "candidates": len(candidates.viewpoints),
         "given_up_mm2": pool.given_up_mm2,
         "findings": [asdict(finding) for finding in part.findings],
         # Without the time taken, so that the same seed writes the same file.
-        "figures": dict(figures),
+        "figures": figures.model_dump(mode="json", exclude={"seconds"}),
     }
-    figures["seconds"] = round(time.monotonic() - start, 3)
+    coverable = measured.problem.coverable & measured.surface.inspected
     return PlanningResult(
         plan=InspectionPlan(part=part.source, rig=rig, requirements=limits, viewpoints=views, made=made),
         surface=measured.surface,
-        coverable=measured.problem.coverable & measured.surface.inspected,
+        coverable=coverable,
         num_views=measured.problem.counts(ordered).astype(np.int32),
-        figures=figures,
+        figures=figures.model_copy(update={"seconds": round(time.monotonic() - start, 3)}),
+        pool=KeptPool(
+            viewpoints=pool.viewpoints,
+            visible=measured.problem.visible,
+            complete=measured.complete,
+            coverable=coverable,
+        ),
     )
 
 
@@ -289,40 +311,36 @@ def _as_evaluated(
     return replace(whole, views=_short_way(pool.viewpoints, whole.views, rig.motion, options))
 
 
-def _areas(measured: MeasuredViews) -> dict[str, Any]:
-    surface, problem, chosen = measured.surface, measured.problem, measured.views
+def _figures(
+    measured: MeasuredViews, chosen: ChosenViews, views: Sequence[Viewpoint], route: RouteFigures
+) -> PlanFigures:
+    surface, problem = measured.surface, measured.problem
     area = np.where(surface.inspected, surface.area_mm2, 0.0)
-    return {
-        "part": surface.part.name,
-        "elements": surface.num_elements,
-        "inspected_area_mm2": float(area.sum()),
-        "coverable_area_mm2": float(area[problem.coverable].sum()),
-        "covered_area_mm2": float(area[problem.counts(chosen) >= problem.demand].sum()),
-        # Of the weighted area, which is the area itself unless CAD faces weigh more or less than others.
-        "coverage": measured.coverage,
-    }
-
-
-def _proof(cover: Cover, num_views: int) -> dict[str, Any]:
+    covered = problem.counts(measured.views) >= problem.demand
+    coverable_mm2, covered_mm2 = float(area[problem.coverable].sum()), float(area[covered].sum())
     # Completed on finer elements or by all light, there may be fewer than the bound, which speaks of what was
     # planned with.
-    bound = min(cover.bound.num_views, num_views)
-    return {
-        "viewpoints": num_views,
-        "lower_bound": bound,
-        "bound": cover.bound.name,
-        "gap": (num_views - bound) / num_views,
-        "status": cover.bound.status(num_views),
-    }
+    bound = min(chosen.cover.bound.num_views, len(views))
+    return PlanFigures(
+        **dict(Areas.of(float(area.sum()), coverable_mm2, covered_mm2, measured.coverage)),
+        **dict(route),
+        part=surface.part.name,
+        elements=surface.num_elements,
+        most_coverage=min(max(chosen.most_coverage, measured.coverage), 1.0),
+        viewpoints=len(views),
+        lower_bound=bound,
+        bound=chosen.cover.bound.name,
+        gap=(len(views) - bound) / len(views),
+        status=chosen.cover.bound.status(len(views)),
+    )
 
 
-def _route(views: Sequence[Viewpoint], motion: MotionModel, options: PlanningOptions) -> dict[str, Any]:
-    times_s = motion_times_s(views, motion)
+def _route(views: Sequence[Viewpoint], motion: MotionModel, options: PlanningOptions) -> RouteFigures:
+    times_s, stops_s = motion_times_s(views, motion), len(views) * motion.stop_s
     order = np.arange(len(views))
     bound = route_bound(times_s, order, closed=options.closed)
-    moving_s = route_cost(times_s, order, closed=options.closed)
-    return {
-        "route_s": moving_s + len(views) * motion.stop_s,
-        "route_bound_s": bound.seconds + len(views) * motion.stop_s,
-        "route_bound": bound.name,
-    }
+    return RouteFigures(
+        route_s=route_cost(times_s, order, closed=options.closed) + stops_s,
+        route_bound_s=bound.seconds + stops_s,
+        route_bound=bound.name,
+    )

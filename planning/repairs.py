@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from scipy.sparse import csr_array
 
-from viewcov.coverage.geometric.evaluation import TOO_FEW_VIEWS, GeometricCoverage
-from viewcov.coverage.geometric.visibility import TESTS, VisibilityTester
+from viewcov.coverage.geometric.evaluation import REASONS, GeometricCoverage
+from viewcov.coverage.geometric.figures import FixFigures
+from viewcov.coverage.geometric.visibility import VisibilityTester
 from viewcov.inspection.arrays import Bools, Floats, Ints, Ints32
 from viewcov.inspection.rig.rig import Rig
 from viewcov.inspection.viewpoint import Viewpoint
@@ -39,45 +39,10 @@ class Moves:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Fix:
-    """A viewpoint to add to the plan, after those before it in the list."""
-
-    viewpoint: Viewpoint
-    """Its pose, clear of part and fixture."""
-
-    gained_mm2: float
-    """Area that it newly covers, measured like the plan's."""
-
-    repairs: dict[str, float]
-    """That area by the reason why it was not covered."""
-
-    nearest_view: str | None
-    """The plan's view that it is nearest to."""
-
-    distance_mm: float
-    """From there."""
-
-    angle_deg: float
-    """From there."""
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain JSON values."""
-        return {
-            "id": self.viewpoint.id,
-            "world_from_camera": self.viewpoint.world_from_camera.tolist(),
-            "gained_area_mm2": self.gained_mm2,
-            "repairs": self.repairs,
-            "nearest_view": self.nearest_view,
-            "distance_mm": self.distance_mm if self.nearest_view is not None else None,
-            "angle_deg": self.angle_deg if self.nearest_view is not None else None,
-        }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Repairs:
     """What would mend a plan on a surface of E elements."""
 
-    fixes: tuple[Fix, ...]
+    fixes: tuple[FixFigures, ...]
     """Few viewpoints, each the one that gains most after those before it."""
 
     fix_idx: Ints32
@@ -95,16 +60,12 @@ class Repairs:
     @property
     def gained_mm2(self) -> float:
         """Area that all the fixes cover together."""
-        return float(sum(fix.gained_mm2 for fix in self.fixes))
+        return float(sum(fix.gained_area_mm2 for fix in self.fixes))
 
     @property
     def distance_mm(self) -> Floats:
         """Shape (E,): how far the nearest viewpoint that would help is from a view of the plan; NaN without one."""
         return np.append(self.moves.distance_mm, np.nan)[self.nearest_idx]
-
-    def to_json(self) -> dict[str, Any]:
-        """``fixes`` as plain JSON values."""
-        return {"fixes": [fix.to_json() for fix in self.fixes]}
 
 
 def moves_from(viewpoints: Sequence[Viewpoint], others: Sequence[Viewpoint]) -> Moves:
@@ -196,7 +157,7 @@ class _FixSearch:
     def __init__(
         self, coverage: GeometricCoverage, rig: Rig, viewpoints: Sequence[Viewpoint], moves: Moves, *, gather: bool
     ) -> None:
-        self.fixes: list[Fix] = []
+        self.fixes: list[FixFigures] = []
         self.fix_idx = np.full(coverage.surface.num_elements, -1, dtype=np.int32)
         self._coverage, self._viewpoints, self._moves = coverage, viewpoints, moves
         self._tester = VisibilityTester(coverage.surface, rig, coverage.requirements, gather=gather)
@@ -233,17 +194,16 @@ class _FixSearch:
         self._num_views[seen] += 1
         gained = wanted[self._num_views[wanted] >= demand]
         self.fix_idx[gained] = len(self.fixes)
-        reasons = np.bincount(coverage.furthest[gained], weights=area[gained], minlength=len(TESTS) + 1)
+        reasons_mm2 = np.bincount(coverage.loss_idx[gained], weights=area[gained], minlength=len(REASONS))
         view_idx = self._moves.view_idx[row]
         self.fixes.append(
-            Fix(
-                viewpoint=viewpoint,
-                gained_mm2=float(area[gained].sum()),
-                repairs={
-                    name: float(mm2) for name, mm2 in zip((*TESTS, TOO_FEW_VIEWS), reasons, strict=True) if mm2 > 0
-                },
+            FixFigures(
+                id=viewpoint.id,
+                world_from_camera=viewpoint.world_from_camera.tolist(),
+                gained_area_mm2=float(area[gained].sum()),
+                repairs={name: mm2 for name, mm2 in zip(REASONS, reasons_mm2.tolist(), strict=True) if mm2 > 0},
                 nearest_view=None if view_idx < 0 else coverage.viewpoints[view_idx].id,
-                distance_mm=float(self._moves.distance_mm[row]),
-                angle_deg=float(self._moves.angle_deg[row]),
+                distance_mm=None if view_idx < 0 else float(self._moves.distance_mm[row]),
+                angle_deg=None if view_idx < 0 else float(self._moves.angle_deg[row]),
             )
         )

@@ -93,11 +93,11 @@ def image_size(path: Path) -> tuple[int, int]:
     return levels.shape[0], levels.shape[1]
 
 
-def check_same_size(path: Path, shape: tuple[int, ...], expected: tuple[int, ...], owner: object) -> None:
+def check_size(path: Path, shape: tuple[int, ...], expected: tuple[int, ...], owner: str = "its image") -> None:
     """Raise InputError if an image has another height and width than what it belongs to."""
     if shape != expected:
         raise InputError(
-            path, "not as large as what it belongs to", expected=f"{expected[1]} x {expected[0]} pixels as {owner}",
+            path, f"not the size of {owner}", expected=f"{expected[1]} x {expected[0]} pixels",
             found=f"{shape[1]} x {shape[0]}", remedy="remake it",
         )  # fmt: skip
 
@@ -124,7 +124,7 @@ class LabelledImage:
 def read_labelled(sample: Sample) -> LabelledImage:
     """A sample's image and mask; raises InputError if one of them is missing or broken, or their sizes differ."""
     levels, defective = read_levels(sample.image), read_mask(sample.mask)
-    check_same_size(sample.mask, defective.shape, levels.shape, sample.image)
+    check_size(sample.mask, defective.shape, levels.shape)
     if levels.dtype != np.uint8:
         levels = np.rint(levels / (np.iinfo(levels.dtype).max / 255.0)).astype(np.uint8)
     return LabelledImage(name=sample.name, levels=levels, defective=defective)
@@ -166,4 +166,4 @@ def _check(sample: Sample) -> None:
     size = image_size(sample.image)
     for path in (sample.mask, sample.labels):
         if path is not None:
-            check_same_size(path, image_size(path), size, sample.image)
+            check_size(path, image_size(path), size)

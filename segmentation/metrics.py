@@ -19,7 +19,7 @@ from viewcov.inspection.files import read_levels
 from viewcov.inspection.folder import Dataset, Split
 from viewcov.inspection.predictions import ModelName, PixelThreshold
 from viewcov.inspection.records import Count, FileRecord, Known, NotNegative, Record, Sha256
-from viewcov.segmentation.images import LabelledImage, Sample, SampleSet, check_same_size, read_labelled, samples_of
+from viewcov.segmentation.images import LabelledImage, Sample, SampleSet, check_size, read_labelled, samples_of
 from viewcov.segmentation.models import SegmentationModel
 from viewcov.segmentation.options import TestOptions
 from viewcov.segmentation.prediction import predict_image, stored_prediction
@@ -181,7 +181,7 @@ def defect_numbers(sample: Sample, defective: Bools) -> NDArray[np.integer]:
         numbers, _ = ndimage.label(defective, structure=_EIGHT_NEIGHBOURS)
         return np.asarray(numbers)
     labels = read_levels(sample.labels)
-    check_same_size(sample.labels, labels.shape, defective.shape, sample.image)
+    check_size(sample.labels, labels.shape, defective.shape)
     return labels
 
 

@@ -21,7 +21,7 @@ from viewcov.inspection.predictions import (
     write_predictions_card,
 )
 from viewcov.segmentation.exposure import exposure_stack, network_range
-from viewcov.segmentation.images import check_same_size, image_size
+from viewcov.segmentation.images import check_size, image_size
 from viewcov.segmentation.models import SegmentationModel
 from viewcov.segmentation.options import PredictionOptions
 
@@ -82,7 +82,7 @@ def predict_inspection(
     camera = plan.rig.camera
     for view_id in views:
         path = folder.image_path(view_id)
-        check_same_size(path, image_size(path), (camera.height_px, camera.width_px), "the camera of its plan")
+        check_size(path, image_size(path), (camera.height_px, camera.width_px), "its plan's camera")
     _claim(model, folder)
     todo = [view_id for view_id in views if not folder.prediction_path(model.name, view_id).is_file()]
     if len(todo) < len(views):

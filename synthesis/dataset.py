@@ -23,8 +23,8 @@ from viewcov.inspection.folder import Dataset, InspectionFolder, Split, read_dat
 from viewcov.inspection.lay import FaceLay, face_lays
 from viewcov.inspection.mesh.part import Part
 from viewcov.inspection.plan import InspectionPlan, write_plan
-from viewcov.inspection.planted import PlantedDefect, TruthFile, write_truth
-from viewcov.inspection.records import Record
+from viewcov.inspection.planted import PlantedDefect, Truth
+from viewcov.inspection.records import Record, write_record
 from viewcov.inspection.viewpoint import Viewpoint
 from viewcov.synthesis.defects import Defect, DefectRanges, sample_defects
 from viewcov.synthesis.imprint import Imprint, imprint, refined_for
@@ -168,12 +168,9 @@ def plant_defects(
         rejected["no mark"] += int((~marked).sum())
         kept = tuple(d for d, ok in zip(draw.defects, marked, strict=True) if ok)
     raise InputError(
-        part.source.path,
-        "defects leave no mark on the surface",
-        expected=f"{num_defects} with an area",
-        found=f"{len(kept)} after {_MAX_PLANTINGS} draws",
-        remedy="ask for larger defects or check the mesh",
-    )
+        part.source.path, "defects leave no mark on the surface", expected=f"{num_defects} with an area",
+        found=f"{len(kept)} after {_MAX_PLANTINGS} draws", remedy="ask for larger defects or check the mesh",
+    )  # fmt: skip
 
 
 def _make_instance(folder: InspectionFolder, work: _Work, *, done: Callable[[], object]) -> None:
@@ -219,29 +216,19 @@ def _view_paths(folder: InspectionFolder, view_id: str) -> tuple[Path, Path, Pat
 
 
 def _write_truth(folder: InspectionFolder, made: Imprint, finish: Finish, rejected: dict[str, int], seed: int) -> None:
-    defects = tuple(
-        PlantedDefect(
-            id=defect.id,
-            kind=defect.kind,
-            center_mm=defect.center_mm.tolist(),
-            normal=defect.normal.tolist(),
-            size_mm=defect.size_mm,
-            depth_mm=defect.depth_mm,
-            width_mm=defect.width_mm,
-            area_mm2=float(area),
-            part_face=defect.part_face,
-            cad_face=defect.cad_face,
-            rim=defect.rim,
-            path_mm=defect.path_mm.round(4).tolist(),
-            parameters=defect.parameters,
-        )
-        for defect, area in zip(made.defects, made.defect_areas_mm2(), strict=True)
-    )
+    areas = made.defect_areas_mm2()
+    defects = tuple(_planted(defect, float(area)) for defect, area in zip(made.defects, areas, strict=True))
     write_table(folder.truth_samples_path, made.truth_samples())
-    write_truth(
-        folder,
-        TruthFile(defects=defects, rejected_sites=rejected, seed=seed, texture=finish.model_dump(mode="json")),
-    )
+    truth = Truth(defects=defects, rejected_sites=rejected, seed=seed, texture=finish.model_dump(mode="json"))
+    write_record(folder.truth_path, truth)
+
+
+def _planted(defect: Defect, area_mm2: float) -> PlantedDefect:
+    """A defect as ``truth.json`` has it: what both have is called the same."""
+    names = set(PlantedDefect.model_fields) - {"area_mm2", "path_mm"}
+    values = {name: getattr(defect, name) for name in names}
+    plain = {name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in values.items()}
+    return PlantedDefect(area_mm2=area_mm2, path_mm=defect.path_mm.round(4).tolist(), **plain)
 
 
 def _jittered(work: _Work, name: str) -> InspectionPlan:
@@ -298,14 +285,10 @@ def _made(plan: InspectionPlan, options: SynthesisOptions, ranges: DefectRanges)
     """How the data set is made, as plain JSON values."""
     poses = [[view.id, view.world_from_camera.tolist()] for view in plan.viewpoints]
     made = Made(
-        by=f"viewcov {metadata.version('viewcov')} synthesize",
-        renderer=renderer_name(),
-        part_sha256=plan.part.sha256,
-        rig=plan.rig.to_dict(),
-        viewpoints_sha256=sha256_of(json.dumps(poses).encode()),
-        options=options,
-        defect_ranges=ranges,
-    )
+        by=f"viewcov {metadata.version('viewcov')} synthesize", renderer=renderer_name(),
+        part_sha256=plan.part.sha256, rig=plan.rig.to_dict(), viewpoints_sha256=sha256_of(json.dumps(poses).encode()),
+        options=options, defect_ranges=ranges,
+    )  # fmt: skip
     return made.model_dump(mode="json")
 
 
@@ -322,9 +305,8 @@ def _refuse_other(path: Path, made: dict[str, Any]) -> None:
         names = [name for name in inner if inner[name] != old[key].get(name)] if inner else []
         what = f"{key}.{names[0]}" if names and inner else key
         raise InputError(
-            path,
-            f"holds a data set made with another {what}",
+            path, f"holds a data set made with another {what}",
             expected=str(inner[names[0]] if names and inner else value),
             found=str(old[key].get(names[0]) if names and inner else old.get(key)),
             remedy="choose another folder, or the options of the data set to finish it",
-        )
+        )  # fmt: skip

@@ -198,12 +198,9 @@ def sample_defects(
     area = triangle_areas(part.corners_mm) * part.inspected
     if area.sum() <= 0:
         raise InputError(
-            part.source.path,
-            "no inspected faces to plant defects on",
-            expected="some area",
-            found="0 mm2",
+            part.source.path, "no inspected faces to plant defects on", expected="some area", found="0 mm2",
             remedy="choose other faces to inspect",
-        )
+        )  # fmt: skip
     walker, normals = Walker(part), cad_corner_normals(part)
     defects, rejected, in_a_row = list(kept), Counter[str](), 0
     while len(defects) < num_defects and in_a_row < _MAX_REJECTED_IN_A_ROW:
@@ -218,12 +215,9 @@ def sample_defects(
             in_a_row = 0
     if len(defects) < num_defects:
         raise InputError(
-            part.source.path,
-            "no room for the defects",
-            expected=f"{num_defects} that do not touch",
-            found=f"room for {len(defects)}",
-            remedy="ask for fewer or smaller ones",
-        )
+            part.source.path, "no room for the defects", expected=f"{num_defects} that do not touch",
+            found=f"room for {len(defects)}", remedy="ask for fewer or smaller ones",
+        )  # fmt: skip
     numbered = tuple(replace(defect, id=number) for number, defect in enumerate(defects, start=1))
     return DefectDraw(defects=numbered, rejected=dict(sorted(rejected.items())))
 
@@ -269,20 +263,11 @@ def _one(
 def _dent(site: _Site, ranges: DefectRanges, rng: np.random.Generator) -> Defect:
     radius = _log_uniform(rng, ranges.dent_radius_mm)
     return Defect(
-        id=0,
-        kind="dent",
-        center_mm=site.point_mm,
-        normal=site.normal,
-        part_face=site.face,
-        cad_face=site.cad_face,
-        path_mm=site.point_mm[None],
-        path_normal=site.normal[None],
-        size_mm=2.0 * radius,
-        width_mm=2.0 * radius,
-        depth_mm=radius * _log_uniform(rng, ranges.dent_depth),
-        rim=float(rng.uniform(0.0, 0.12)),
+        id=0, kind="dent", center_mm=site.point_mm, normal=site.normal, part_face=site.face, cad_face=site.cad_face,
+        path_mm=site.point_mm[None], path_normal=site.normal[None], size_mm=2.0 * radius, width_mm=2.0 * radius,
+        depth_mm=radius * _log_uniform(rng, ranges.dent_depth), rim=float(rng.uniform(0.0, 0.12)),
         parameters={"radius_mm": radius},
-    )
+    )  # fmt: skip
 
 
 def _scratch(

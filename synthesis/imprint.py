@@ -18,6 +18,7 @@ _LEAST_FACING = 0.2
 """Cosine between the normals at a point and at the defect, below which the point is on another wall."""
 
 _TAPER_SHARE = 0.15
+_MAX_HALVINGS = 12
 _FINEST_EDGE_MM = 0.01
 
 
@@ -112,19 +113,35 @@ def imprint(part: Part, defects: Sequence[Defect], mesh: RefinedMesh, *, scale: 
     cad_normals = unit(mesh.at_corners(cad_corner_normals(part)))
     vertex_normals = unit(sum_by_group(mesh.faces, triangle_areas(mesh.corners_mm)[:, None, None] * cad_normals))
     height, owner = _heights(defects, mesh.vertices_mm, vertex_normals)
+    height = _unfolded(mesh, height, vertex_normals)
     defect_id = _labels(defects, mesh, height, owner)
     height = scale * height
     raised = height != 0
     vertices = np.array(mesh.vertices_mm)
     vertices[raised] += height[raised, None] * vertex_normals[raised]
+    shading = np.array(_tilted(part, mesh, cad_normals, height))
+    rows = np.flatnonzero(raised[mesh.faces].any(axis=1))
+    facing = triangle_normals(vertices[mesh.faces[rows]])[:, None]
+    # Where the gradient changes within a triangle its corners' normals may point away from it.
+    away = np.einsum("gci,gci->gc", np.broadcast_to(facing, shading[rows].shape), shading[rows]) <= 0
+    shading[rows] = np.where(away[:, :, None], facing, shading[rows])
     return Imprint(
-        part=part,
-        mesh=mesh,
-        defects=tuple(defects),
-        vertices_mm=vertices,
-        corner_normals=_tilted(part, mesh, cad_normals, height),
-        defect_id=defect_id,
-    )
+        part=part, mesh=mesh, defects=tuple(defects), vertices_mm=vertices,
+        corner_normals=shading, defect_id=defect_id,
+    )  # fmt: skip
+
+
+def _unfolded(mesh: RefinedMesh, height: Floats, normals: Floats) -> Floats:
+    """Heights halved where a face would turn over, as on a fillet that is narrower than the defect is deep."""
+    rows = np.flatnonzero((height[mesh.faces] != 0).any(axis=1))
+    before, lowered = triangle_normals(mesh.corners_mm[rows]), np.array(height)
+    for _ in range(_MAX_HALVINGS):
+        moved = mesh.vertices_mm + lowered[:, None] * normals
+        over = np.einsum("gi,gi->g", before, triangle_normals(moved[mesh.faces[rows]])) <= 0.0
+        if not over.any():
+            break
+        lowered[np.unique(mesh.faces[rows[over]])] *= 0.5
+    return lowered
 
 
 def _edge_mm(defect: Defect, mm_per_px: float) -> float:

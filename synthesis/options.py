@@ -8,6 +8,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from viewcov.inspection.lay import PROCESSES
 from viewcov.inspection.records import AtLeastOne, Count, NotNegative, Options, Positive, Record, Seed, Share
+from viewcov.inspection.rig.light import MAX_REFLECTIONS
 
 
 def _rising(limits: tuple[float, float]) -> tuple[float, float]:
@@ -79,7 +80,7 @@ class SynthesisOptions(Options):
     samples: AtLeastOne = 16
     """Light paths per pixel."""
 
-    bounces: Annotated[int, Field(ge=1, le=64)] = 3
+    bounces: Annotated[int, Field(ge=1, le=64)] = MAX_REFLECTIONS
     """Most reflections of a light path on its way from the light to the camera."""
 
     seed: Seed = 0

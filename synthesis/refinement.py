@@ -46,11 +46,9 @@ class RefinedMesh:
 def unrefined(part: Part) -> RefinedMesh:
     """The part's mesh as it is."""
     return RefinedMesh(
-        vertices_mm=np.array(part.vertices_mm),
-        faces=np.array(part.faces),
-        part_face=np.arange(len(part.faces)),
+        vertices_mm=np.array(part.vertices_mm), faces=np.array(part.faces), part_face=np.arange(len(part.faces)),
         barycentric=np.broadcast_to(np.eye(3), (len(part.faces), 3, 3)).copy(),
-    )
+    )  # fmt: skip
 
 
 def refine(mesh: RefinedMesh, limit_of: EdgeLimit) -> RefinedMesh:
@@ -131,11 +129,9 @@ class _Border:
         whole = _concatenated(self.take(np.flatnonzero(self._passive)), piece)
         order = np.argsort(whole.part_face, kind="stable")
         return RefinedMesh(
-            vertices_mm=vertices,
-            faces=whole.faces[order],
-            part_face=whole.part_face[order],
+            vertices_mm=vertices, faces=whole.faces[order], part_face=whole.part_face[order],
             barycentric=whole.barycentric[order],
-        )
+        )  # fmt: skip
 
 
 def _mark_longest(marked: Bools, face_edges: Ints, length: Floats) -> None:
@@ -169,10 +165,9 @@ def _split(piece: _Piece, vertices: Floats, edges: Ints, face_edges: Ints, marke
 
 def _concatenated(one: _Piece, two: _Piece) -> _Piece:
     return _Piece(
-        faces=np.concatenate([one.faces, two.faces]),
-        part_face=np.concatenate([one.part_face, two.part_face]),
+        faces=np.concatenate([one.faces, two.faces]), part_face=np.concatenate([one.part_face, two.part_face]),
         barycentric=np.concatenate([one.barycentric, two.barycentric]),
-    )
+    )  # fmt: skip
 
 
 def _edge_lengths(corners: Floats) -> Floats:

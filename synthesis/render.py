@@ -9,15 +9,14 @@ from numpy.typing import NDArray
 
 from viewcov.inspection.arrays import Floats, Floats32
 from viewcov.inspection.lay import FaceLay, lay_coordinates
-from viewcov.inspection.mesh.normals import cad_corner_normals, unit
-from viewcov.inspection.mesh.part import Part, triangle_areas, triangle_normals
+from viewcov.inspection.mesh.part import triangle_areas, triangle_normals
 from viewcov.inspection.poses import tangents
 from viewcov.inspection.rig.camera import Camera
 from viewcov.inspection.rig.fixture import Fixture, obstacles_of
 from viewcov.inspection.rig.material import Material
 from viewcov.inspection.rig.rig import Rig
 from viewcov.inspection.viewpoint import Viewpoint
-from viewcov.synthesis.imprint import Imprint, refined_for
+from viewcov.synthesis.imprint import Imprint
 from viewcov.synthesis.options import Sensor
 from viewcov.synthesis.scene import PATH_DEPTH, InspectionScene, SceneSurface
 from viewcov.synthesis.textures import Finish, Texture, height_tile
@@ -84,24 +83,6 @@ def open_scene(
                 )
             )
     surfaces += fixture_surfaces(rig, imprint.vertices_mm)
-    return InspectionScene(surfaces, rig.camera, rig.ring_light, num_samples=num_samples, path_depth=path_depth)
-
-
-def open_smooth_scene(
-    part: Part, lays: tuple[FaceLay, ...], rig: Rig, *, num_samples: int = 16, path_depth: int = PATH_DEPTH
-) -> InspectionScene:
-    """The part of the rig's material as it is: no texture, no defects, the lay in its highlights only."""
-    mesh = refined_for(part, (), mm_per_px=rig.camera.mm_per_px_at_focus, lays=lays)
-    cad = part.cad_face_idx[mesh.part_face]
-    normals, uv = unit(mesh.at_corners(cad_corner_normals(part))), lay_coordinates(lays, cad, mesh.corners_mm)
-    is_plain = np.array([lay.course == "none" for lay in lays])[cad]
-    plain = rig.material.evenly_rough()
-    surfaces = [
-        SceneSurface(name=name, corners_mm=mesh.corners_mm[rows], normals=normals[rows], uv=uv[rows], material=material)
-        for name, rows, material in (("machined", ~is_plain, rig.material), ("plain", is_plain, plain))
-        if rows.any()
-    ]
-    surfaces += fixture_surfaces(rig, part.vertices_mm)
     return InspectionScene(surfaces, rig.camera, rig.ring_light, num_samples=num_samples, path_depth=path_depth)
 
 

@@ -18,7 +18,7 @@ from viewcov.inspection.arrays import Floats, Floats32, Ints
 from viewcov.inspection.errors import InputError, MissingExtraError
 from viewcov.inspection.poses import transform_points
 from viewcov.inspection.rig.camera import Camera
-from viewcov.inspection.rig.light import AMBIENT_SHARE, Light
+from viewcov.inspection.rig.light import AMBIENT_SHARE, MAX_REFLECTIONS, Light
 from viewcov.inspection.rig.material import Material
 
 log = logging.getLogger(__name__)
@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 VARIANTS = ("llvm_ad_mono", "scalar_rgb")
 """Tried in this order; the second needs no LLVM and is three times slower."""
 
-PATH_DEPTH = 4
+PATH_DEPTH = MAX_REFLECTIONS + 1
 """Edges of the longest path of light: from the light by way of three places of the surface to the camera."""
 
 _MAX_OVERSCAN = 4.0
@@ -92,12 +92,9 @@ def renderer_variant() -> str:
         reason = (tried.stderr.strip().splitlines() or [f"exit status {tried.returncode}"])[-1]
         log.warning("Mitsuba's variant %s does not work here: %s", variant, reason)
     raise InputError(
-        "mitsuba",
-        "no variant can render on this machine",
-        expected=" or ".join(VARIANTS),
-        found="neither",
+        "mitsuba", "no variant can render on this machine", expected=" or ".join(VARIANTS), found="neither",
         remedy="install libllvm15 (Debian, Ubuntu) or another release of mitsuba",
-    )
+    )  # fmt: skip
 
 
 def renderer_name() -> str:
@@ -255,12 +252,11 @@ def _central_lens(camera: Camera) -> tuple[int, int, float]:
     width, height = (2 * int(np.ceil(h)) + 2 for h in half)
     if width * height > _MAX_OVERSCAN * camera.width_px * camera.height_px:
         raise InputError(
-            "camera",
-            "distortion or principal point too strong to render",
+            "camera", "distortion or principal point too strong to render",
             expected=f"at most {_MAX_OVERSCAN:g} times the image's pixels undistorted",
             found=f"{width} x {height} for {camera.width_px} x {camera.height_px}",
             remedy="check camera.distortion and camera.principal_x_px, principal_y_px",
-        )
+        )  # fmt: skip
     return width, height, camera.focal_px
 
 

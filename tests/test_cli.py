@@ -11,6 +11,8 @@ import trimesh
 
 from viewcov import cli
 from viewcov.commands import ALL
+from viewcov.inspection.records import write_record
+from viewcov.workflows.demo import DemoCard, DemoOptions
 
 PLAN_KEYS = {
     "part", "elements", "inspected_area_mm2", "coverable_area_mm2", "covered_area_mm2", "coverage", "viewpoints",
@@ -158,6 +160,30 @@ def test_output_is_finite_json(capsys: pytest.CaptureFixture[str]) -> None:
 
     say({"a": float("nan"), "b": [np.float64(1.5), np.inf], "c": {"d": np.int64(3)}}, json=True)
     assert json.loads(capsys.readouterr().out) == {"a": None, "b": [1.5, None], "c": {"d": 3}}
+
+
+def test_a_demo_takes_a_folder_only_once_all_is_good(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is left where the part is bad, and a folder of others is refused before torch is imported."""
+    monkeypatch.setattr("viewcov.segmentation.models.require_torch", lambda: pytest.fail("asked for torch"))
+    out = tmp_path / "out"
+    broken = tmp_path / "broken.stl"
+    broken.write_text("solid nothing\nendsolid nothing\n")
+    for part in ("absent.stl", broken):
+        assert run(capsys, "demo", part, "--out", out)[0] == 2
+        assert not out.exists()
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "theirs" / "thesis.txt").write_text("mine")
+    status, _, err = run(capsys, "demo", "--out", tmp_path / "theirs")
+    assert (status, "is not empty" in err) == (2, True)
+    options = DemoOptions(seed=1)
+    write_record(out / "demo.json", DemoCard(part="builtin:clutch-half", options=options))
+    status, _, err = run(capsys, "demo", "--out", out, "--seed", "2")
+    assert (status, "expected seed = 1, found 2" in err) == (2, True)
+    (out / "demo.json").write_text('{"part": "builtin:clutch-half", "rig": "paper"}')
+    status, _, err = run(capsys, "demo", "--out", out)
+    assert (status, "viewcov-demo/1" in err) == (2, True)
 
 
 WITHOUT_EXTRAS = """

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 
 import numpy as np
 import pytest
@@ -118,16 +117,12 @@ def test_everything_is_what_a_new_evaluation_gives(seed: int, num: int, required
             assert area_of([*before, views[view]]) == pytest.approx(best, abs=1e-9)
 
 
-def test_json_is_plain_and_counts_on_views() -> None:
-    value = contributions(of_cube([50, 0, 0], [50, 50, 0])).to_json()
-    assert json.loads(json.dumps(value, allow_nan=False)) == value
-    assert [row["overlap_with_next"] for row in value["views"]] == [pytest.approx(1.0), None]
-    assert value["coverage_by_views"]["in_order"] == pytest.approx([1 / 6, 2 / 6])
-    assert value["coverage_by_views"]["greedily"] == pytest.approx([2 / 6, 2 / 6])
-    assert value["coverage_by_views"]["greedy_order"] == ["v1", "v0"]
-    none = contributions(of_cube()).to_json()
-    assert none == {
-        "views": [],
-        "redundant_views": [],
-        "coverage_by_views": {"in_order": [], "greedily": [], "greedy_order": []},
-    }
+def test_figures_are_plain_and_count_on_views() -> None:
+    added = contributions(of_cube([50, 0, 0], [50, 50, 0]))
+    assert [row.overlap_with_next for row in added.figures()] == [pytest.approx(1.0), None]
+    grown = added.by_views()
+    assert grown.in_order == pytest.approx([1 / 6, 2 / 6])
+    assert grown.greedily == pytest.approx([2 / 6, 2 / 6])
+    assert grown.greedy_order == ("v1", "v0")
+    none = contributions(of_cube())
+    assert (none.figures(), none.redundant, none.by_views().in_order) == ((), (), ())

@@ -31,13 +31,14 @@ from viewcov.inspection.folder import Dataset, InspectionFolder, read_dataset, w
 from viewcov.inspection.loading.part_files import load_part
 from viewcov.inspection.mesh.surface import Surface, cut_surface
 from viewcov.inspection.plan import InspectionPlan, write_plan
-from viewcov.inspection.planted import PlantedDefect
+from viewcov.inspection.planted import PlantedDefect, Truth
 from viewcov.inspection.predictions import (
     PredictionsCard,
     calibration_path,
     folder_for_card,
     write_predictions_card,
 )
+from viewcov.inspection.records import write_record
 from viewcov.inspection.rig.rig import load_rig
 from viewcov.inspection.viewpoint import Viewpoint
 from viewcov.workflows.calibrate import calibrate
@@ -72,7 +73,7 @@ def plant(folder: InspectionFolder, surface: Surface, rng: np.random.Generator, 
         )
         for number, e in enumerate(element, start=1)
     )  # fmt: skip
-    write_truth(folder, TruthFile(defects=defects))
+    write_record(folder.truth_path, Truth(defects=defects))
     samples = {
         "defect_id": np.arange(1, num + 1, dtype=np.int32),
         "part_face": surface.source_face_idx[element],
@@ -224,7 +225,7 @@ def test_other_parts_and_rigs_are_refused(calibrated: Dataset, tmp_path: Path) -
     first, second = calibrated.inspections()[:2]
     other = InspectionFolder(tmp_path / "other")
     plan = first.plan()
-    write_truth(other, TruthFile(defects=()))
+    write_record(other.truth_path, Truth(defects=()))
     for name, changed in (
         ("rig", replace(plan, rig=replace(plan.rig, camera=replace(plan.rig.camera, f_number=11.0)))),
         ("part", replace(plan, part=replace(plan.part, sha256="0" * 64))),

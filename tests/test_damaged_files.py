@@ -27,8 +27,9 @@ from viewcov.inspection.files import write_grey, write_table, write_text
 from viewcov.inspection.folder import Dataset, InspectionFolder, write_dataset
 from viewcov.inspection.loading.part_files import load_part
 from viewcov.inspection.plan import InspectionPlan, write_plan
-from viewcov.inspection.planted import PlantedDefect, TruthFile, write_truth
+from viewcov.inspection.planted import PlantedDefect, Truth
 from viewcov.inspection.predictions import PredictionsCard, write_predictions_card
+from viewcov.inspection.records import write_record
 from viewcov.inspection.rig.rig import load_rig
 from viewcov.inspection.viewpoint import Viewpoint
 
@@ -130,7 +131,7 @@ def make_cell(root: Path) -> None:
     defect = PlantedDefect(
         id=1, kind="dent", center_mm=center, size_mm=1.0, depth_mm=0.1, width_mm=1.0, area_mm2=1.0, cad_face=0
     )
-    write_truth(folder, TruthFile(defects=(defect,)))
+    write_record(folder.truth_path, Truth(defects=(defect,)))
     x, y, z = center
     columns = {"defect_id": [1], "part_face": [top], "x_mm": [x], "y_mm": [y], "z_mm": [z], "area_mm2": [1.0]}
     write_table(folder.truth_samples_path, columns)

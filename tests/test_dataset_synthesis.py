@@ -18,6 +18,7 @@ from viewcov.inspection.files import read_json, read_levels, read_mask, read_tab
 from viewcov.inspection.folder import Dataset, InspectionFolder, read_dataset
 from viewcov.inspection.loading.part_files import load_part
 from viewcov.inspection.plan import InspectionPlan
+from viewcov.inspection.poses import transform_points
 from viewcov.inspection.rig.rig import load_rig
 from viewcov.inspection.viewpoint import Viewpoint
 from viewcov.synthesis.dataset import _shared_out, _splits, synthesize
@@ -194,3 +195,21 @@ def test_an_instance_does_not_depend_on_the_others(plan: InspectionPlan, dataset
     folder, other = alone.inspections()[0], InspectionFolder(dataset.root / "defective-001")
     assert folder.truth_path.read_bytes() == other.truth_path.read_bytes()
     assert folder.image_path("view-1").read_bytes() == other.image_path("view-1").read_bytes()
+
+
+def test_masks_and_truth_lie_where_the_jittered_poses_see_them(plan: InspectionPlan, tmp_path: Path) -> None:
+    options = SynthesisOptions(defects=(6, 6), dent_radius_mm=(3.0, 4.0), scratch_share=0.0, samples=1, jitter_mm=6.0)
+    folder = synthesize(plan, tmp_path, options).inspections()[0]
+    samples, camera, off = read_table(folder.truth_samples_path), plan.rig.camera, []
+    points = np.column_stack([samples["x_mm"], samples["y_mm"], samples["z_mm"]])
+    for own, planned in zip(folder.plan().viewpoints, plan.viewpoints, strict=True):
+        labels = read_levels(folder.label_path(own.id))
+        for defect in np.unique(labels[labels > 0]):
+            row, column = (at.mean() + 0.5 for at in np.nonzero(labels == defect))
+            some = points[samples["defect_id"] == defect]
+            shown = [camera.project(transform_points(view.camera_from_world, some)) for view in (own, planned)]
+            off.append([np.linalg.norm(at - (column, row), axis=1).min() for at in shown])
+    own_px, planned_px = np.array(off).T
+    assert len(off) >= 3
+    assert own_px.max() < 1.0
+    assert planned_px.max() > 2.0

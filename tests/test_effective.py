@@ -10,14 +10,13 @@ from scipy import optimize, stats
 
 from viewcov.coverage.effective.effective import (
     DetectionTrials,
-    Resampling,
     detection_trials,
     effective_coverage,
     false_alarms,
     paired_difference,
 )
 from viewcov.coverage.effective.evidence import Showing
-from viewcov.coverage.effective.intervals import bootstrap_interval, clopper_pearson
+from viewcov.coverage.effective.intervals import Resampling, bootstrap_interval, clopper_pearson
 from viewcov.coverage.effective.matching import DefectMatch
 from viewcov.coverage.effective.pod import (
     BELOW,
@@ -49,7 +48,6 @@ def trials_of(
         element_idx=np.arange(num) if element_idx is None else element_idx,
         seen=np.ones(num, dtype=bool) if seen is None else seen,
         found={name: np.asarray(values, dtype=bool) for name, values in found.items()},
-        weight=np.ones(num),
     )
 
 
@@ -140,15 +138,10 @@ def test_intervals_hold_as_often_as_they_say(
     for number in range(300):
         rate = 1 / (1 + np.exp(-(shift + spread * rng.normal(size=num_inspections))))
         found = rng.random(len(inspection)) < rate[inspection]
-        interval = bootstrap_interval(
-            found.astype(float),
-            inspection,
-            np.ones(len(found)),
-            num_bootstrap=800,
-            confidence=0.95,
-            seed=number,
-            low=0.0,
-        ) or clopper_pearson(int(found.sum()), len(found))
+        how = Resampling(num_bootstrap=800, seed=number)
+        interval = bootstrap_interval(found.astype(float), inspection, how, low=0.0)
+        if found.all() or not found.any():
+            interval = clopper_pearson(int(found.sum()), len(found))
         holds += interval.low <= truth <= interval.high
     assert 0.88 <= holds / 300 <= 0.99
 
@@ -163,10 +156,7 @@ def test_spread_within_inspections_is_counted_once(num_inspections: int, per_ins
     inspection, widths = np.repeat(np.arange(num_inspections), per_inspection), []
     for number in range(150):
         values = (rng.random(num) < 0.6).astype(float)
-        interval = bootstrap_interval(
-            values, inspection, np.ones(num), num_bootstrap=800, confidence=0.95, seed=number, low=0.0
-        )
-        assert interval is not None
+        interval = bootstrap_interval(values, inspection, Resampling(num_bootstrap=800, seed=number), low=0.0)
         widths.append(interval.high - interval.low)
     assert 0.95 <= np.mean(widths) / (2 * 1.96 * np.sqrt(0.24 / num)) <= 1.15
 
@@ -177,10 +167,7 @@ def test_clusters_that_differ_widen_the_interval() -> None:
     cluster = np.repeat(np.arange(8), 4)
     widths = []
     for values in (alike, split):
-        interval = bootstrap_interval(
-            values, cluster, np.ones(32), num_bootstrap=2000, confidence=0.95, seed=0, low=0.0
-        )
-        assert interval is not None
+        interval = bootstrap_interval(values, cluster, Resampling(num_bootstrap=2000), low=0.0)
         widths.append(interval.high - interval.low)
     assert widths[1] > 1.5 * widths[0]
 
@@ -283,13 +270,12 @@ def test_logistic_fit_equals_a_general_optimiser(seed: int) -> None:
     rng = np.random.default_rng(seed)
     design = np.column_stack([np.ones(40), rng.normal(size=(40, 3))])
     hit = rng.random(40) < 0.6
-    weight, penalty = rng.uniform(0.5, 2.0, 40), np.array([0.01, 1.0, 1.0, 0.5])
-    b, covariance = fit_logistic(design, hit, weight, penalty)
-    w = weight / weight.mean()
+    penalty = np.array([0.01, 1.0, 1.0, 0.5])
+    b, covariance = fit_logistic(design, hit, penalty)
 
     def loss(x: np.ndarray) -> float:
         s = design @ x
-        return float(np.sum(w * (np.logaddexp(0, s) - hit * s)) + 0.5 * penalty @ x**2)
+        return float(np.sum(np.logaddexp(0, s) - hit * s) + 0.5 * penalty @ x**2)
 
     best = optimize.minimize(loss, np.zeros(4), method="BFGS", options={"gtol": 1e-8})
     np.testing.assert_allclose(b, best.x, atol=1e-4)
@@ -298,9 +284,9 @@ def test_logistic_fit_equals_a_general_optimiser(seed: int) -> None:
 
 def test_separable_trials_stay_finite() -> None:
     x = np.linspace(-1, 1, 30)
-    b, _ = fit_logistic(np.column_stack([np.ones(30), x]), x > 0, np.ones(30), np.array([0.01, 1.0]))
+    b, _ = fit_logistic(np.column_stack([np.ones(30), x]), x > 0, np.array([0.01, 1.0]))
     assert np.isfinite(b).all()
-    b, _ = fit_logistic(np.ones((30, 1)), np.ones(30, dtype=bool), np.ones(30), np.array([0.01]))
+    b, _ = fit_logistic(np.ones((30, 1)), np.ones(30, dtype=bool), np.array([0.01]))
     assert 3 < b[0] < 12
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -11,13 +10,16 @@ import trimesh
 
 from viewcov import cli
 from viewcov.coverage.geometric.evaluation import evaluate_viewpoints
+from viewcov.coverage.geometric.figures import GeometricFigures
 from viewcov.inspection.errors import InputError
-from viewcov.inspection.files import read_json, read_table
+from viewcov.inspection.files import read_table
 from viewcov.inspection.loading.part_files import load_part
 from viewcov.inspection.mesh.surface import cut_surface
 from viewcov.inspection.plan import InspectionPlan, read_plan, write_plan
+from viewcov.inspection.records import read_record
 from viewcov.inspection.rig.rig import load_rig
 from viewcov.inspection.viewpoint import Viewpoint
+from viewcov.planning.options import EvaluationOptions
 from viewcov.planning.plan_evaluation import PlanEvaluation, evaluate_plan
 
 RIG = load_rig("paper-quarter")
@@ -41,26 +43,29 @@ def plan(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def evaluated(plan: Path) -> PlanEvaluation:
-    return evaluate_plan(read_plan(plan), num_draws=2)
+    return evaluate_plan(read_plan(plan), EvaluationOptions(num_draws=2))
 
 
 def test_figures_of_a_plate(evaluated: PlanEvaluation) -> None:
-    figures = evaluated.to_json()
-    assert json.loads(json.dumps(figures, allow_nan=False)) == figures
-    assert figures["covered_area_mm2"] == pytest.approx(600.0)
-    assert figures["redundant_views"] == ["above", "again"]
-    assert figures["views"][0]["overlap_with_next"] == pytest.approx(1.0)
-    assert figures["coverage_by_views"]["in_order"] == pytest.approx([figures["coverage"]] * 2)
+    figures = evaluated.figures()
+    assert GeometricFigures.model_validate_json(figures.model_dump_json()) == figures
+    assert figures.coverable_from == "search"
+    assert figures.covered_area_mm2 == pytest.approx(600.0)
+    assert figures.redundant_views == ["above", "again"]
+    assert figures.views[0].overlap_with_next == pytest.approx(1.0)
+    assert figures.coverage_by_views.in_order == pytest.approx([figures.coverage] * 2)
     # Nothing is in the way of a box: all 2200 mm2 can be covered, and few views do.
-    assert figures["coverable_area_mm2"] == pytest.approx(2200.0)
-    assert sum(fix["gained_area_mm2"] for fix in figures["fixes"]) == pytest.approx(1600.0, rel=2e-3)
-    assert figures["robustness"]["mean_coverage"] == pytest.approx(600.0 / 2200.0, abs=0.01)
+    assert figures.coverable_area_mm2 == pytest.approx(2200.0)
+    assert sum(fix.gained_area_mm2 for fix in figures.fixes or ()) == pytest.approx(1600.0, rel=2e-3)
+    assert figures.robustness is not None
+    assert figures.robustness.mean_coverage == pytest.approx(600.0 / 2200.0, abs=0.01)
 
 
 def test_the_fixes_added_to_the_plan_cover_what_they_promise(plan: Path, evaluated: PlanEvaluation) -> None:
     assert evaluated.repairs is not None
     before, found = read_plan(plan), evaluated.repairs
-    views = (*before.viewpoints, *(fix.viewpoint for fix in found.fixes))
+    added = [Viewpoint(id=fix.id, world_from_camera=np.array(fix.world_from_camera)) for fix in found.fixes]
+    views = (*before.viewpoints, *added)
     surface = cut_surface(before.load_part(), before.requirements.element_edge_mm)
     after = evaluate_viewpoints(surface, before.rig, before.requirements, views)
     gained_mm2 = after.covered_area_mm2 - evaluated.coverage.covered_area_mm2
@@ -77,9 +82,9 @@ def test_people_get_few_lines_and_files_the_lists(
     assert len(out.splitlines()) < 50
     assert max(map(len, out.splitlines())) < 120
     assert "2 of 2 views" in out
-    assert f"{len(evaluated.to_json()['fixes'])} views to add, for" in out
+    assert f"{len(evaluated.figures().fixes or ())} views to add, for" in out
     assert "world_from_camera" not in out
-    assert read_json(tmp_path / "geometric.json") == evaluated.to_json()
+    assert read_record(tmp_path / "geometric.json", GeometricFigures) == evaluated.figures()
     assert evaluated.repairs is not None
     assert evaluated.robustness is not None
     elements = read_table(tmp_path / "geometric.parquet")
@@ -105,6 +110,6 @@ def test_noise_out_of_range_is_one_line(plan: Path, option: list[str], capsys: p
     out, err = capsys.readouterr()
     assert out == ""
     assert err.count("\n") == 1
-    assert "pose noise: an option is out of range" in err
-    with pytest.raises(InputError, match=r"noise\.position_mm"):
-        evaluate_plan(read_plan(plan), noise_mm=-1.0)
+    assert option[0] in err or "option" in err
+    with pytest.raises(InputError, match=r"option 'noise_mm'"):
+        EvaluationOptions(noise_mm=-1.0)

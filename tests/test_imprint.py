@@ -243,3 +243,15 @@ def test_shading_normals_are_the_interpolated_corner_normals() -> None:
     expected = np.einsum("nc,nci->ni", weights, cad_corner_normals(part)[faces])
     expected /= np.linalg.norm(expected, axis=1, keepdims=True)
     np.testing.assert_allclose(shading_normals(part, faces, points), expected, atol=1e-6)
+
+
+def test_no_face_turns_over_and_no_shading_normal_points_away() -> None:
+    part = load_part("builtin:clutch-half")
+    ranges = DefectRanges.for_part(part, Requirements())
+    # Many of them on fillets narrower than they are.
+    defects = sample_defects(part, ranges, 30, np.random.default_rng(2)).defects
+    mesh = refined_for(part, defects, mm_per_px=0.4, lays=face_lays(part))
+    made = imprint(part, defects, mesh)
+    after = triangle_normals(made.vertices_mm[mesh.faces])
+    assert (np.einsum("gi,gi->g", triangle_normals(mesh.corners_mm), after) > 0).all()
+    assert (np.einsum("gi,gci->gc", after, made.corner_normals) > 0).all()

@@ -212,5 +212,5 @@ def test_a_label_image_of_another_size_is_named(tmp_path: Path, monkeypatch: pyt
     write_grey(folder.image_path("v0"), np.zeros((8, 8)))
     write_levels(folder.label_path("v0"), np.zeros((8, 9), dtype=np.uint16))
     monkeypatch.setattr(metrics, "predict_image", lambda model, image, options: np.asarray(image, dtype=np.float32))
-    with pytest.raises(InputError, match=r"labels/v0\.png: not as large as what it belongs to"):
+    with pytest.raises(InputError, match=r"labels/v0\.png: not the size of its image"):
         metrics.test_model(MODEL, Dataset(root=tmp_path, splits={"a": "test"}))

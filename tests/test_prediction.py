@@ -164,7 +164,7 @@ def test_a_missing_or_misfit_image_is_named_before_anything_is_touched(tmp_path:
     before = {path: path.read_bytes() for path in (tmp_path / "predictions").rglob("*.*")}
     other = make_model(seed=1, sha256="2" * 64)
     write_grey(folder.image_path("v2"), np.zeros((50, 71)))
-    with pytest.raises(InputError, match=r"images/v2\.png: not as large .* 70 x 50 pixels as the camera"):
+    with pytest.raises(InputError, match=r"images/v2\.png: not the size of its plan's camera: expected 70 x 50"):
         predict_inspection(other, folder)
     folder.image_path("v1").write_text("no image")
     with pytest.raises(InputError, match=r"images/v1\.png: cannot read the image"):

@@ -55,8 +55,8 @@ def test_the_few_views_there_are_go_where_the_weight_is(box: Part, tmp_path: Pat
         assert sign * view.center_mm[0] > 100.0
         seen = result.num_views > 0
         weights = weighted_areas_mm2(result.surface, requirements)
-        assert result.figures["coverage"] == pytest.approx(weights[seen].sum() / weights[result.coverable].sum())
-        assert result.figures["covered_area_mm2"] == pytest.approx(result.surface.area_mm2[seen].sum())
+        assert result.figures.coverage == pytest.approx(weights[seen].sum() / weights[result.coverable].sum())
+        assert result.figures.covered_area_mm2 == pytest.approx(result.surface.area_mm2[seen].sum())
     write_plan(tmp_path / "plan.json", result.plan)
     assert read_plan(tmp_path / "plan.json").requirements.face_weights == ((back, 50.0),)
 
@@ -66,7 +66,7 @@ def test_a_face_left_out_stays_out_when_the_plan_is_read(box: Part, tmp_path: Pa
     requirements = replace(RIG.requirements, face_weights=((bottom, 0.0),))
     options = PlanningOptions(coverage=0.9, edge_mm=4.0, num_candidates=120, max_nodes=0)
     result = plan_views(box, RIG, requirements, options)
-    assert result.figures["inspected_area_mm2"] == pytest.approx(2 * (60 * 50 + 60 * 40 + 50 * 40) - 60 * 50)
+    assert result.figures.inspected_area_mm2 == pytest.approx(2 * (60 * 50 + 60 * 40 + 50 * 40) - 60 * 50)
     write_plan(tmp_path / "plan.json", result.plan)
     part = read_plan(tmp_path / "plan.json").load_part()
     assert not part.inspected[part.cad_face_idx == bottom].any()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import numpy as np
 import pytest
 import trimesh
@@ -114,8 +112,7 @@ def test_the_number_of_processes_changes_nothing() -> None:
     noise = PoseNoise(position_mm=5.0, rotation_deg=2.0, seed=1)
     one, two = (robustness(coverage, RIG, num_draws=2, noise=noise, gather=False, jobs=jobs) for jobs in (1, 2))
     np.testing.assert_array_equal(one.probability, two.probability)
-    assert one.to_json() == two.to_json()
-    assert json.loads(json.dumps(one.to_json(), allow_nan=False)) == one.to_json()
+    assert one.figures() == two.figures()
 
 
 def test_wrong_values_are_named() -> None:

@@ -251,7 +251,7 @@ def test_unusable_images_are_named(tmp_path: Path) -> None:
         train_model(dataset, tmp_path / "model", changed(crop_px=96))
     mask = InspectionFolder(tmp_path / "a").mask_path("v0")
     write_levels(mask, np.zeros((64, 60), dtype=np.uint8))
-    with pytest.raises(InputError, match=r"masks/v0\.png: not as large as what it belongs to: expected 64 x 64"):
+    with pytest.raises(InputError, match=r"masks/v0\.png: not the size of its image: expected 64 x 64"):
         train_model(dataset, tmp_path / "model", SHORT)
     mask.unlink()
     with pytest.raises(InputError, match=r"masks/v0\.png: no such image"):

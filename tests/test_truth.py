@@ -11,13 +11,12 @@ import trimesh
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from viewcov.coverage.effective.truth import SurfaceTruth, locate, truth_from_samples, truth_on_elements
+from viewcov.coverage.effective.truth import PlantedDefect, SurfaceTruth, locate, truth_from_samples, truth_on_elements
 from viewcov.inspection.errors import InputError
 from viewcov.inspection.files import write_json, write_table
 from viewcov.inspection.folder import InspectionFolder
 from viewcov.inspection.mesh.part import Part, PartSource
 from viewcov.inspection.mesh.surface import Surface, cut_surface
-from viewcov.inspection.planted import PlantedDefect
 
 
 def surface_of(vertices: np.ndarray, faces: np.ndarray, *, edge_mm: float) -> Surface:
@@ -225,7 +224,7 @@ def test_an_inspection_without_defects_is_fine(tmp_path: Path) -> None:
     ("changes", "message"),
     [
         ({"schema_version": "other/1"}, "another kind or version of file"),
-        ({"defects": [{"id": 1}]}, "field 'defects.0.kind' is missing.*synthesize"),
+        ({"defects": [{"id": 1}]}, "field 'defects.0.kind' is missing"),
         ({"area_mm2": None}, "column 'area_mm2' is missing"),
         ({"defects": [record(1)]}, "samples of an unknown defect.*defect 2"),
         ({"part_face": np.full(50, 12)}, "samples on faces that the part does not have.*0 to 11"),

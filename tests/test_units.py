@@ -36,8 +36,8 @@ def _assert_same_plan(one: PlanningResult, other: PlanningResult, *, atol_mm: fl
         assert view.id == twin.id
         np.testing.assert_allclose(view.world_from_camera[:3, 3], twin.world_from_camera[:3, 3], atol=atol_mm)
         np.testing.assert_allclose(view.world_from_camera[:3, :3], twin.world_from_camera[:3, :3], atol=1e-5)
-    assert one.figures["coverage"] == pytest.approx(other.figures["coverage"], abs=1e-6)
-    assert one.figures["coverable_area_mm2"] == pytest.approx(other.figures["coverable_area_mm2"], rel=1e-5)
+    assert one.figures.coverage == pytest.approx(other.figures.coverage, abs=1e-6)
+    assert one.figures.coverable_area_mm2 == pytest.approx(other.figures.coverable_area_mm2, rel=1e-5)
 
 
 @pytest.mark.skipif(not DATA.is_dir(), reason="the folder of public test data is not there")
@@ -47,8 +47,8 @@ def test_step_cubes_in_three_units_give_one_plan() -> None:
     rig = _ten_times_as_large(RIG)
     options = PlanningOptions(coverage=0.95, edge_mm=120.0, num_candidates=150)
     results = [plan_views(cube, rig, options=options) for cube in cubes]
-    assert results[0].figures["coverage"] >= 0.95
-    assert results[0].figures["viewpoints"] >= 6
+    assert results[0].figures.coverage >= 0.95
+    assert results[0].figures.viewpoints >= 6
     for result in results[1:]:
         _assert_same_plan(results[0], result, atol_mm=1e-2)
 
@@ -79,6 +79,6 @@ def test_a_block_in_three_units_takes_as_many_views(tmp_path: Path) -> None:
     options = PlanningOptions(coverage=0.95, edge_mm=8.0, num_candidates=150, refine=0)
     first, *others = [plan_views(part, RIG, options=options).figures for part in parts]
     for figures in others:
-        assert figures["elements"] == first["elements"]
-        assert figures["coverable_area_mm2"] == pytest.approx(first["coverable_area_mm2"], rel=1e-5)
-        assert (figures["viewpoints"], figures["lower_bound"]) == (first["viewpoints"], first["lower_bound"])
+        assert figures.elements == first.elements
+        assert figures.coverable_area_mm2 == pytest.approx(first.coverable_area_mm2, rel=1e-5)
+        assert (figures.viewpoints, figures.lower_bound) == (first.viewpoints, first.lower_bound)

@@ -27,10 +27,11 @@ if TYPE_CHECKING:
     from viewcov.inspection.rig.ringlight import RingLight
     from viewcov.inspection.viewpoint import Viewpoint
     from viewcov.planning.exchange.plans import export_plan, import_viewpoints
-    from viewcov.planning.options import PlanningOptions
+    from viewcov.planning.options import EvaluationOptions, PlanningOptions, RouteOptions
     from viewcov.planning.plan_evaluation import evaluate_plan
     from viewcov.planning.planner import plan_views
     from viewcov.planning.route.reorder import reordered as route
+    from viewcov.segmentation.datasets import open_samples
     from viewcov.segmentation.models import load_model
     from viewcov.segmentation.options import PredictionOptions, TestOptions, TrainingOptions
     from viewcov.segmentation.prediction import predict_inspection
@@ -67,10 +68,11 @@ _MODULES = {
     "inspection.rig.ringlight": "RingLight",
     "inspection.viewpoint": "Viewpoint",
     "planning.exchange.plans": "export_plan import_viewpoints",
-    "planning.options": "PlanningOptions",
+    "planning.options": "EvaluationOptions PlanningOptions RouteOptions",
     "planning.plan_evaluation": "evaluate_plan",
     "planning.planner": "plan_views",
     "planning.route.reorder": "route=reordered",
+    "segmentation.datasets": "open_samples",
     "segmentation.models": "load_model",
     "segmentation.options": "PredictionOptions TestOptions TrainingOptions",
     "segmentation.prediction": "predict=predict_inspection predict_inspection",
@@ -94,14 +96,14 @@ _HOME = {
 
 __version__ = _version("viewcov")
 __all__ = [
-    "CalibrateOptions", "Camera", "ConvertOptions", "CoverOptions", "Dataset", "DemoOptions", "FuseOptions",
-    "InputError", "InspectionFolder", "InspectionPlan", "MissingExtraError", "Part", "PlanningOptions",
-    "PredictionOptions", "Requirements", "Rig", "RingLight", "Surface", "SynthesisOptions", "TestOptions",
-    "TrainingOptions", "ViewcovError", "Viewpoint", "__version__", "calibrate", "check", "compare", "convert",
-    "cover", "cut_surface", "demo", "evaluate_plan", "evaluate_viewpoints", "export_plan", "fuse",
-    "import_viewpoints", "joined", "load_model", "load_part", "load_rig", "open_inspections", "plan_views",
-    "predict", "predict_inspection", "read_dataset", "read_plan", "report", "route", "synthesize", "test", "train",
-    "train_model", "view", "write_plan",
+    "CalibrateOptions", "Camera", "ConvertOptions", "CoverOptions", "Dataset", "DemoOptions", "EvaluationOptions",
+    "FuseOptions", "InputError", "InspectionFolder", "InspectionPlan", "MissingExtraError", "Part",
+    "PlanningOptions", "PredictionOptions", "Requirements", "Rig", "RingLight", "RouteOptions", "Surface",
+    "SynthesisOptions", "TestOptions", "TrainingOptions", "ViewcovError", "Viewpoint", "__version__", "calibrate",
+    "check", "compare", "convert", "cover", "cut_surface", "demo", "evaluate_plan", "evaluate_viewpoints",
+    "export_plan", "fuse", "import_viewpoints", "joined", "load_model", "load_part", "load_rig", "open_inspections",
+    "open_samples", "plan_views", "predict", "predict_inspection", "read_dataset", "read_plan", "report", "route",
+    "synthesize", "test", "train", "train_model", "view", "write_plan",
 ]  # fmt: skip
 
 

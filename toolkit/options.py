@@ -111,16 +111,14 @@ def _fields(kind: type[Record]) -> dict[str, inspect.Parameter]:
             name,
             inspect.Parameter.KEYWORD_ONLY,
             default=inspect.Parameter.empty if field.is_required() else field.get_default(call_default_factory=True),
-            annotation=Annotated[
-                hints[name], Parameter(help=" ".join((field.description or "").replace("`", "").split()))
-            ],
+            annotation=Annotated[hints[name], Parameter(help=_plain(field.description or ""))],
         )
         for name, field in kind.model_fields.items()
     }
 
 
-def _plain(text: str | None) -> str:
-    return " ".join((text or "").replace("`", "").split())
+def _plain(text: str) -> str:
+    return " ".join(text.replace("`", "").split())
 
 
 def _shown(told: inspect.Parameter) -> inspect.Parameter:

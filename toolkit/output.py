@@ -36,7 +36,7 @@ def listen(*, quiet: bool, log_file: Path | None) -> None:
             handler.setLevel(logging.ERROR)
     if log_file is not None:
         _hear(logging.FileHandler(log_file, encoding="utf-8"), "%(asctime)s %(levelname)s %(name)s: %(message)s")
-        _handlers[-1].handle(_record(logging.INFO, " ".join(sys.argv)))
+        _handlers[-1].handle(_record(logging.INFO, " ".join(["viewcov", *sys.argv[1:]])))
 
 
 def complain(message: object) -> None:

@@ -89,7 +89,7 @@ def _chart(
     """A sheet with a heading and axes; margins in pixels of a picture 800 high."""
     sheet = Sheet(*size_px)
     unit = sheet.unit
-    sheet.fit(sheet.text(24 * unit, 20 * unit, title, size=32, weight="bold"), 0.95 * size_px[0])
+    sheet.heading(title, size=32)
     width = size_px[0] - (left + right) * unit
     axes = sheet.axes(left * unit, 92 * unit, width, size_px[1] - (92 + bottom) * unit)
     axes.set_axisbelow(True)

@@ -97,7 +97,7 @@ def compare(
         differences={
             key: tuple(_minus(value, values[0]) for value in values)
             for key, values in figures.items()
-            if any(_is_number(value) for value in values)
+            if any(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
         },
         surface=_on_surface(held[0][kinds[0]], held[-1][kinds[0]], names, picture, arrays),
     )
@@ -217,10 +217,6 @@ def _names(paths: Sequence[Path]) -> tuple[str, ...]:
         if len(set(names)) == len(names):
             return tuple(names)
     return tuple(f"{path} ({k + 1})" for k, path in enumerate(paths))
-
-
-def _is_number(value: Figure) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _minus(value: Figure, first: Figure) -> float | None:

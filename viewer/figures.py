@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from viewcov.inspection.files import replacing
 from viewcov.viewer.offscreen import View
-from viewcov.viewer.palette import AXES, INK, PAPER
+from viewcov.viewer.palette import AXES, INK, MUTED, PAPER
 
 log = logging.getLogger(__name__)
 
@@ -62,12 +62,21 @@ class Sheet:
         """Text with its top left corner at a place in pixels; ``size`` in pixels of an 800 high picture."""
         options = {"ha": "left", "va": "top", "color": INK, **options}
         return self.figure.text(
-            left / self.width_px,
-            1 - top / self.height_px,
-            plain(text),
-            fontsize=self.points(size),
-            **options,
+            left / self.width_px, 1 - top / self.height_px, plain(text), fontsize=self.points(size), **options
         )
+
+    def heading(self, text: str, *, size: float = 27) -> None:
+        """What the picture shows, at its top."""
+        self.fit(self.text(24 * self.unit, 16 * self.unit, text, size=size, weight="bold"), 0.95 * self.width_px)
+
+    def colour_bar(self, mappable: Any, left: float, top: float, **options: Any) -> Any:
+        """A colour bar over 360 pixels of a picture 800 high."""
+        axes = self.axes(left, top, 28 * self.unit, 360 * self.unit)
+        bar = self.figure.colorbar(mappable, cax=axes, **options)
+        bar.ax.tick_params(labelsize=self.points(18), length=self.points(4), color=MUTED, labelcolor=INK)
+        bar.ax.minorticks_off()
+        bar.outline.set(edgecolor=MUTED, linewidth=self.points(1))
+        return bar
 
     def width_of(self, text: Any) -> float:
         """Width in pixels that a text takes."""

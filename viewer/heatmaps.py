@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -105,22 +105,29 @@ def heatmap(
 
     sheet = Sheet(*size_px)
     drawn = _as_views(mesh, look.views, size_px)
-    heading = sheet.text(24 * sheet.unit, 16 * sheet.unit, title or layer.title, size=27, weight="bold")
-    sheet.fit(heading, 0.96 * size_px[0])
-    left = _margin(size_px)
-    for view in drawn:
-        image = paint_view(mesh, view, painted.colour, painted.nothing)
-        axes = sheet.panel(left, 62 * sheet.unit, image)
-        draw_triad(axes, view, sheet)
-        draw_scale_bar(axes, view, sheet)
+    sheet.heading(title or layer.title)
+    for axes, view in draw_panels(sheet, drawn, lambda view: paint_view(mesh, view, painted.colour, painted.nothing)):
         draw_markers(axes, sheet, view, look.markers, others=drawn)
-        middle = left + image.shape[1] / 2
-        sheet.text(middle, (800 - 36) * sheet.unit, view.name, size=19, color=MUTED, ha="center")
-        left += image.shape[1] + _margin(size_px)
     legend_left = round((1 - _LEGEND) * size_px[0])
     top = _draw_legend(sheet, painted, layer.label, legend_left)
     draw_marker_legend(sheet, drawn, look.markers, left=legend_left, top=top)
     sheet.save(path)
+
+
+def draw_panels(
+    sheet: Sheet, views: Sequence[View], paint: Callable[[View], NDArray[np.uint8]]
+) -> Iterator[tuple[Any, View]]:
+    """The views side by side with triad, scale and caption; yields each one's axes to draw more on."""
+    left = margin = _margin((sheet.width_px, sheet.height_px))
+    for view in views:
+        image = paint(view)
+        axes = sheet.panel(left, 62 * sheet.unit, image)
+        draw_triad(axes, view, sheet)
+        draw_scale_bar(axes, view, sheet)
+        middle = left + image.shape[1] / 2
+        sheet.text(middle, (800 - 36) * sheet.unit, view.name, size=19, color=MUTED, ha="center")
+        yield axes, view
+        left += image.shape[1] + margin
 
 
 def panel_size(size_px: tuple[int, int], num_views: int) -> tuple[int, int]:
@@ -301,20 +308,16 @@ def _draw_legend(sheet: Sheet, painted: _Painted, label: str, left: int) -> floa
 def _draw_colour_bar(sheet: Sheet, painted: _Painted, left: float, top: float) -> float:
     from matplotlib.cm import ScalarMappable
 
-    unit = sheet.unit
-    axes = sheet.axes(left, top, 28 * unit, 360 * unit)
-    mappable = ScalarMappable(norm=painted.norm, cmap=painted.colour_map)
     edges = getattr(painted.norm, "boundaries", None)
     options: dict[str, Any] = {}
     if edges is not None:
         options = {"ticks": (edges[:-1] + edges[1:]) / 2, "spacing": "uniform", "drawedges": len(edges) < 15}
-    bar = sheet.figure.colorbar(mappable, cax=axes, extend=painted.extend, extendfrac=0.04, **options)
+    mappable = ScalarMappable(norm=painted.norm, cmap=painted.colour_map)
+    bar = sheet.colour_bar(mappable, left, top, extend=painted.extend, extendfrac=0.04, **options)
     if edges is not None:
         bar.set_ticklabels([_counts(lower, upper) for lower, upper in pairwise(edges)])
-    bar.ax.tick_params(labelsize=sheet.points(18), length=sheet.points(4), color=MUTED, labelcolor=INK)
-    bar.ax.minorticks_off()
-    bar.outline.set(edgecolor=MUTED, linewidth=sheet.points(1))
-    return top + 392 * unit
+        bar.ax.minorticks_off()
+    return top + 392 * sheet.unit
 
 
 def _counts(lower: float, upper: float) -> str:

@@ -70,7 +70,7 @@ def image_sheet(
         raise ValueError("images must not be empty")
     sheet = Sheet(*size_px)
     unit = sheet.unit
-    sheet.fit(sheet.text(24 * unit, 16 * unit, title, size=27, weight="bold"), 0.96 * size_px[0])
+    sheet.heading(title)
     _draw_key(sheet, images, threshold)
     proportion = float(np.median([image.image.shape[1] / image.image.shape[0] for image in images]))
     num_columns = _columns(len(images), proportion, sheet)

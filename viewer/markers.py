@@ -118,13 +118,7 @@ def _draw_ring(axes: Any, sheet: Sheet, place: Floats, colour: str, *, dashed: b
     style = (0, (2.2, 1.6)) if dashed else "solid"
     for line_colour, width in ((PAPER, 6), (colour, 3)):
         ring = Circle(
-            tuple(place),
-            13 * sheet.unit,
-            fill=False,
-            ec=line_colour,
-            lw=sheet.points(width),
-            ls=style,
-            zorder=8,
+            tuple(place), 13 * sheet.unit, fill=False, ec=line_colour, lw=sheet.points(width), ls=style, zorder=8
         )
         axes.add_patch(ring)
 

@@ -28,6 +28,9 @@ from viewcov.inspection.mesh.part import triangle_normals
 _ID_BASE = 2**24
 """Numbers that fit in the red, green and blue of one drawing."""
 
+_OVERSAMPLING = 2
+"""Pixels drawn per pixel of the picture, along each side."""
+
 
 class Mesh(Protocol):
     """What a picture needs: a ``Surface``, or what ``read_vtp`` gives."""
@@ -112,7 +115,6 @@ def draw_views(
     height_px: int,
     margin: float = 0.04,
     extra_points_mm: Floats | None = None,
-    oversampling: int = 2,
 ) -> tuple[View, ...]:
     """Parallel projections of the mesh, all at one scale, each ``width_px`` x ``height_px`` in the picture.
 
@@ -128,8 +130,6 @@ def draw_views(
         Share of the width and height left free at each side.
     extra_points_mm
         Shape (M, 3): further points that must lie in the picture, such as camera centres.
-    oversampling
-        Pixels drawn per pixel of the picture, along each side.
 
     Raises
     ------
@@ -139,7 +139,7 @@ def draw_views(
     points = np.asarray(mesh.vertices_mm)[np.unique(mesh.faces)]
     if extra_points_mm is not None:
         points = np.concatenate([points, np.asarray(extra_points_mm, dtype=np.float64)])
-    width, height = width_px * oversampling, height_px * oversampling
+    width, height = width_px * _OVERSAMPLING, height_px * _OVERSAMPLING
     axes = np.stack([_axes(direction.from_part) for direction in directions])
     local = np.einsum("vij,nj->vni", axes, points)
     low, high = local.min(axis=1), local.max(axis=1)
@@ -149,16 +149,11 @@ def draw_views(
     ids = _draw_in_child(mesh, axes, centers, mm_per_px, width, height)
     return tuple(
         View(
-            name=direction.name,
-            axes=axes[k],
-            center_mm=centers[k],
-            mm_per_px=mm_per_px,
-            element_idx=ids[k],
-            depth_mm=_depths(mesh, ids[k], axes[k], centers[k], mm_per_px),
-            oversampling=oversampling,
+            name=direction.name, axes=axes[k], center_mm=centers[k], mm_per_px=mm_per_px, element_idx=ids[k],
+            depth_mm=_depths(mesh, ids[k], axes[k], centers[k], mm_per_px), oversampling=_OVERSAMPLING,
         )
         for k, direction in enumerate(directions)
-    )
+    )  # fmt: skip
 
 
 def _axes(from_part: Sequence[float]) -> Floats:
@@ -193,15 +188,9 @@ def _draw_in_child(
     with tempfile.TemporaryDirectory(prefix="viewcov-draw-") as folder:
         task, drawn = Path(folder) / "task.npz", Path(folder) / "drawn.npy"
         middle = centers.mean(axis=0)  # The graphics card computes in float32: keep the numbers small.
-        np.savez(
-            task,
-            vertices=(np.asarray(mesh.vertices_mm) - middle).astype(np.float32),
-            faces=np.asarray(mesh.faces),
-            axes=axes,
-            centers=centers - middle,
-            scale=np.array([mm_per_px]),
-            size=np.array([width, height]),
-        )
+        vertices = (np.asarray(mesh.vertices_mm) - middle).astype(np.float32)
+        placed = {"axes": axes, "centers": centers - middle, "scale": [mm_per_px], "size": [width, height]}
+        np.savez(task, vertices=vertices, faces=np.asarray(mesh.faces), **placed)
         command = [sys.executable, "-P", "-m", "viewcov.viewer.offscreen", str(task), str(drawn)]
         child = subprocess.run(command, env=_environment(), capture_output=True, text=True, check=False)
         if child.returncode != 0 or not drawn.is_file():

@@ -13,10 +13,11 @@ from viewcov.inspection.arrays import Bools, Floats
 from viewcov.inspection.poses import transform_points
 from viewcov.inspection.rig.rig import Rig
 from viewcov.inspection.viewpoint import Viewpoint
-from viewcov.viewer.figures import Sheet, draw_scale_bar, draw_triad
-from viewcov.viewer.heatmaps import paint_view, panel_size
-from viewcov.viewer.offscreen import WHOLE_PART, Direction, Mesh, View, draw_views
-from viewcov.viewer.palette import INK, MUTED, ORDER, PAPER, PART, rgb
+from viewcov.viewer.figures import Sheet
+from viewcov.viewer.heatmaps import draw_panels, paint_view, panel_size
+from viewcov.viewer.offscreen import WHOLE_PART, Mesh, View, draw_views
+from viewcov.viewer.palette import MUTED, ORDER, PAPER, PART, rgb
+from viewcov.viewer.words import counted
 
 _ALL_NUMBERED = 14
 """Plans of at most so many views have every camera numbered, others the first and the last."""
@@ -29,7 +30,6 @@ def plan_picture(
     path: str | Path,
     *,
     title: str = "",
-    views: Sequence[Direction] = WHOLE_PART,
     size_px: tuple[int, int] = (1600, 800),
 ) -> None:
     """Write a PNG of the part with its cameras and the route through them, coloured by order.
@@ -49,30 +49,22 @@ def plan_picture(
         The PNG, replaced in one step.
     title
         Heading; by default the number of viewpoints.
-    views
-        From where the scene is shown.
     size_px
         Width and height of the picture.
     """
     if not viewpoints:
         raise ValueError("viewpoints must not be empty")
     sheet = Sheet(*size_px)
-    heading = title or f"Plan of {len(viewpoints)} viewpoint{'s' * (len(viewpoints) > 1)}"
-    sheet.fit(sheet.text(24 * sheet.unit, 16 * sheet.unit, heading, size=27, weight="bold"), 0.96 * size_px[0])
+    sheet.heading(title or f"Plan of {counted(len(viewpoints), 'viewpoint')}")
     centers = np.stack([viewpoint.center_mm for viewpoint in viewpoints])
-    width, height = panel_size(size_px, len(views))
-    drawn = draw_views(mesh, views, width_px=width, height_px=height, extra_points_mm=centers, margin=0.06)
-    margin = round(size_px[1] / 50)
+    width, height = panel_size(size_px, len(WHOLE_PART))
+    drawn = draw_views(mesh, WHOLE_PART, width_px=width, height_px=height, extra_points_mm=centers, margin=0.06)
     grey = np.tile(np.array(rgb(PART), dtype=np.float64), (len(mesh.faces), 1))
     nothing = np.zeros(len(mesh.faces), dtype=bool)
-    for k, view in enumerate(drawn):
-        left = margin + k * (width + margin)
-        axes = sheet.panel(left, 62 * sheet.unit, paint_view(mesh, view, grey, nothing))
+    for axes, view in draw_panels(sheet, drawn, lambda view: paint_view(mesh, view, grey, nothing)):
         _draw_cameras(axes, sheet, view, viewpoints, rig)
-        draw_triad(axes, view, sheet)
-        draw_scale_bar(axes, view, sheet)
-        sheet.text(left + width / 2, 764 * sheet.unit, view.name, size=19, color=MUTED, ha="center")
-    _draw_order_legend(sheet, margin + len(views) * (width + margin), len(viewpoints))
+    margin = round(size_px[1] / 50)
+    _draw_order_legend(sheet, margin + len(WHOLE_PART) * (width + margin), len(viewpoints))
     sheet.save(path)
 
 
@@ -92,17 +84,13 @@ def _draw_cameras(axes: Any, sheet: Sheet, view: View, viewpoints: Sequence[View
     length_mm = min(length_mm, 0.3 * camera.focus_distance_mm)
     centers = np.stack([viewpoint.center_mm for viewpoint in viewpoints])
     for k in range(len(viewpoints) - 1):
-        _draw_line(axes, view, centers[k], centers[k + 1], colour=colours[k], width=sheet.points(2), alpha=0.9)
+        _draw_line(axes, view, (centers[k], centers[k + 1]), {"color": colours[k], "lw": sheet.points(2), "alpha": 0.9})
     for viewpoint, colour in zip(viewpoints, colours, strict=True):
         focus = viewpoint.center_mm + viewpoint.forward * camera.focus_distance_mm
-        _draw_line(axes, view, viewpoint.center_mm, focus, colour=colour, width=sheet.points(1), alpha=0.35)
+        thin = {"color": colour, "lw": sheet.points(1), "alpha": 0.35}
+        _draw_line(axes, view, (viewpoint.center_mm, focus), thin)
         _draw_frustum(
-            axes,
-            sheet,
-            view,
-            transform_points(viewpoint.world_from_camera, rays * length_mm),
-            viewpoint,
-            colour,
+            axes, sheet, view, transform_points(viewpoint.world_from_camera, rays * length_mm), viewpoint, colour
         )
     size = np.array(view.element_idx.shape[::-1]) / view.oversampling
     for k in range(len(viewpoints)):
@@ -138,17 +126,9 @@ def _draw_frustum(
     )
 
 
-def _draw_line(
-    axes: Any,
-    view: View,
-    start_mm: Floats,
-    end_mm: Floats,
-    *,
-    colour: NDArray[np.float64],
-    width: float,
-    alpha: float,
-) -> None:
-    """A line in space; what the part hides of it is fainter."""
+def _draw_line(axes: Any, view: View, ends_mm: tuple[Floats, Floats], look: dict[str, Any]) -> None:
+    """A line in space with matplotlib's ``color``, ``lw``, ``alpha``; what the part hides of it is fainter."""
+    start_mm, end_mm = ends_mm
     along = np.linspace(0.0, 1.0, 65)[:, None]
     points = start_mm + along * (end_mm - start_mm)
     # Outside of the picture nothing hides anything.
@@ -157,8 +137,8 @@ def _draw_line(
     changes = np.flatnonzero(np.diff(visible)) + 1
     for first, last in zip([0, *changes], [*changes, len(points)], strict=True):
         run = pixels[max(first - 1, 0) : last]
-        strength = alpha if visible[first] else 0.18 * alpha
-        axes.plot(run[:, 0], run[:, 1], color=colour, lw=width, alpha=strength, solid_capstyle="round", zorder=3.5)
+        alpha = look["alpha"] * (1.0 if visible[first] else 0.18)
+        axes.plot(run[:, 0], run[:, 1], **{**look, "alpha": alpha}, solid_capstyle="round", zorder=3.5)
 
 
 def _inside(view: View, points_mm: Floats) -> Bools:
@@ -172,22 +152,14 @@ def _draw_order_legend(sheet: Sheet, left: float, num: int) -> None:
 
     unit = sheet.unit
     sheet.text(left, 96 * unit, "order of the route", size=20, weight="bold")
-    axes = sheet.axes(left, 140 * unit, 28 * unit, 360 * unit)
     norm = BoundaryNorm(np.arange(num + 1) + 0.5, num)
-    bar = sheet.figure.colorbar(ScalarMappable(norm, ListedColormap(_order_colours(num))), cax=axes)
+    bar = sheet.colour_bar(ScalarMappable(norm, ListedColormap(_order_colours(num))), left, 140 * unit)
     step = max(1, round(num / 8))
     ticks = sorted({1, *range(step, num + 1, step)} - ({num - 1} if step > 1 else set()) | {num})
     bar.set_ticks(ticks, labels=[str(k) for k in ticks])
     bar.ax.minorticks_off()
     bar.ax.invert_yaxis()
-    bar.ax.tick_params(labelsize=sheet.points(18), length=sheet.points(4), color=MUTED, labelcolor=INK)
-    bar.outline.set(edgecolor=MUTED, linewidth=sheet.points(1))
-    notes = (
-        "pyramid: camera, open",
-        "towards what it sees",
-        "thin line: optical axis",
-        "up to the plane in focus",
-    )
+    notes = ("pyramid: camera, open", "towards what it sees", "thin line: optical axis", "up to the plane in focus")
     for k, line in enumerate(notes):
         width = sheet.width_px - left - 16 * unit
         sheet.fit(sheet.text(left, (528 + 25 * k) * unit, line, size=18, color=MUTED), width)

@@ -69,7 +69,7 @@ def _named(file: Path) -> Iterator[ResultFile]:
 
 def _below(root: Path) -> Iterator[ResultFile]:
     for kind in get_args(ResultKind):
-        for folder in [root, *(found for place in _PLACES for found in sorted(root.glob(place)))]:
+        for folder in dict.fromkeys([root, *(found for place in _PLACES for found in sorted(root.glob(place)))]):
             if any((folder / f"{kind}{suffix}").is_file() for suffix in (".json", ".vtp")):
                 yield ResultFile(kind, folder / kind)
 

@@ -18,7 +18,6 @@ from viewcov.inspection.arrays import Floats
 from viewcov.inspection.errors import InputError
 from viewcov.inspection.mesh.part import triangle_areas
 from viewcov.viewer import palette
-from viewcov.viewer.layers import Layer
 from viewcov.viewer.vtp import SurfaceFile, read_vtp
 from viewcov.viewer.words import percent
 
@@ -51,7 +50,7 @@ def _answers(family: int, address: Any) -> bool:
         return True
 
 
-def show(path: str | Path, *more: str | Path, array: str | None = None, beside: str | None = None) -> bool:
+def show(path: str | Path, *more: str | Path, array: str | None = None) -> bool:
     """Open a window on ``.vtp`` files and wait until it is closed; False at once where there is no display.
 
     Parameters
@@ -60,32 +59,23 @@ def show(path: str | Path, *more: str | Path, array: str | None = None, beside: 
         Files that ``write_vtp`` wrote. Arrays of files of the same surface share a window, each named after
         its file; other surfaces follow in windows of their own.
     array
-        The array shown first.
-    beside
-        A second array, shown beside the first; both parts turn together.
+        The array shown first; by default the main one.
 
     Raises
     ------
     InputError
         If a file is not such a file or none has an array of that name.
     """
-    paths = [Path(path), *map(Path, more)]
-    surfaces = _merged(paths)
-    for name in (array, beside):
-        known = [known for surface in surfaces for known in surface.arrays]
-        if name is not None and name not in known:
-            raise InputError(
-                path,
-                "no such array",
-                expected=f"one of {', '.join(known)}",
-                found=repr(name),
-                remedy="choose another",
-            )
+    surfaces = _merged([Path(path), *map(Path, more)])
+    known = [name for surface in surfaces for name in surface.arrays]
+    if array is not None and array not in known:
+        raise InputError(
+            path, "no such array", expected=f"one of {', '.join(known)}", found=repr(array), remedy="choose another"
+        )
     if not has_display():
         return False
     for surface in surfaces:
-        first, second = (name if name in surface.arrays else None for name in (array, beside))
-        Inspector(surface, array=first, beside=second, title=str(path)).plotter.show()
+        Inspector(surface, array=array if array in surface.arrays else None, title=str(path)).plotter.show()
     return True
 
 
@@ -114,63 +104,40 @@ def _same_elements(one: SurfaceFile, other: SurfaceFile) -> bool:
 
 
 class Inspector:
-    """One or two linked views of a surface file, and what they show at the moment."""
+    """A window on a surface file, and the array that it shows at the moment."""
 
     def __init__(
-        self,
-        file: SurfaceFile,
-        *,
-        array: str | None = None,
-        beside: str | None = None,
-        title: str = "viewcov",
-        off_screen: bool = False,
+        self, file: SurfaceFile, *, array: str | None = None, title: str = "viewcov", off_screen: bool = False
     ) -> None:
         import pyvista
 
-        self.file = file
-        self.names = list(file.arrays)
-        first = file.main if array is None else array
-        self.shown = [first] if beside is None else [first, beside]
-        self.plotter: Any = pyvista.Plotter(
-            shape=(1, len(self.shown)),
-            title=title,
-            off_screen=off_screen,
-            window_size=(1400, 800),
-            border=False,
-        )
-        mesh = pyvista.PolyData.from_regular_faces(file.vertices_mm, file.faces)
+        self.file, self.names, self.shown = file, list(file.arrays), array or file.main
+        self.plotter: Any = pyvista.Plotter(title=title, off_screen=off_screen, window_size=(1400, 800))
+        self.plotter.set_background(palette.PAPER)
+        self._mesh = pyvista.PolyData.from_regular_faces(file.vertices_mm, file.faces)
         self._slider: Any = None
-        self._meshes = [mesh.copy() for _ in self.shown]
-        for k in range(len(self.shown)):
-            self.plotter.subplot(0, k)
-            self.plotter.set_background(palette.PAPER)
-            self._draw(k)
-            self.plotter.add_axes(color=palette.INK)
-        self.plotter.link_views()
-        self.plotter.subplot(0, 0)
+        self._draw()
+        self.plotter.add_axes(color=palette.INK, viewport=(0.85, 0.0, 1.0, 0.2))
         self.plotter.add_text(_HELP, position="lower_left", font_size=9, color=palette.MUTED, name="help")
         self.plotter.add_key_event("n", lambda: self.step(1))
         self.plotter.add_key_event("b", lambda: self.step(-1))
         self.plotter.enable_point_picking(
-            self._picked,
-            picker="cell",
-            use_picker=True,
-            left_clicking=True,
-            show_message=False,
-            show_point=False,
+            self._picked, picker="cell", use_picker=True, left_clicking=True, show_message=False, show_point=False
         )
         if len(self.names) > 1:
-            self._add_slider()
+            self._slider = self.plotter.add_text_slider_widget(
+                self.choose, data=self.names, value=self.names.index(self.shown), pointa=(0.5, 0.93),
+                pointb=(0.95, 0.93), color=palette.INK, style="modern", interaction_event="always",
+            )  # fmt: skip
 
     def step(self, by: int) -> None:
-        """Show the array that is so many places further in the file, in the first view."""
-        self.choose(self.names[(self.names.index(self.shown[0]) + by) % len(self.names)])
+        """Show the array that is so many places further in the file."""
+        self.choose(self.names[(self.names.index(self.shown) + by) % len(self.names)])
 
     def choose(self, name: str) -> None:
-        """Show this array in the first view."""
-        self.shown[0] = name
-        self.plotter.subplot(0, 0)
-        self._draw(0)
+        """Show this array."""
+        self.shown = name
+        self._draw()
         if self._slider is not None:  # Chosen by key: the slider follows.
             self._slider.GetRepresentation().SetValue(self.names.index(name))
             self._slider.GetRepresentation().SetTitleText(name)
@@ -193,63 +160,39 @@ class Inspector:
         share = float(area[gaps].sum() / max(area[self.file.inspected].sum(), 1e-300))
         return f"{layer.label}\ngrey: {layer.nothing}, {percent(share)}" if gaps.any() else layer.label
 
-    def _draw(self, k: int) -> None:
-        name = self.shown[k]
-        layer = self.file.layer(name)
-        values = layer.values(self.file.arrays[name])
-        mesh = self._meshes[k]
+    def _draw(self) -> None:
+        layer = self.file.layer(self.shown)
+        values = layer.values(self.file.arrays[self.shown])
+        low, high = layer.limits or ((0.0, 1.0) if layer.kind == "share" else _limits(values))
         colours: Any = palette.SCALE
-        limits = layer.limits or ((0.0, 1.0) if layer.kind == "share" else _limits(values))
+        steps = 256
         if layer.kind in ("category", "label"):
             colours = list(layer.colours or palette.CATEGORIES)
-            values, limits = values % len(colours), (-0.5, len(colours) - 0.5)
-        elif layer.kind == "count":
-            limits = (limits[0] - 0.5, limits[1] + 0.5)
-        mesh.cell_data["shown"] = values
+            steps = len(colours)
+            values, low, high = values % steps, -0.5, steps - 0.5
+        elif layer.kind == "count":  # One colour a count.
+            low, high = low - 0.5, high + 0.5
+            steps = int(np.clip(high - low, 1, 256))
+        named = dict(enumerate(layer.categories))
+        if layer.kind == "count":
+            whole = np.arange(low + 0.5, high, max(1, steps // 12))
+            named = {int(count): f"{count:.0f}" for count in whole}
+        self._mesh.cell_data["shown"] = values
         self.plotter.add_mesh(
-            mesh, scalars="shown", name=f"surface-{k}", clim=limits, cmap=colours, nan_color=palette.NOTHING,
-            n_colors=len(colours) if isinstance(colours, list) else _steps(layer.kind, limits),
-            smooth_shading=False, show_scalar_bar=False, reset_camera=False, copy_mesh=False,
+            self._mesh, scalars="shown", name="surface", clim=(low, high), cmap=colours, n_colors=steps,
+            annotations=named, nan_color=palette.NOTHING, smooth_shading=False, show_scalar_bar=False,
+            reset_camera=False, copy_mesh=False,
         )  # fmt: skip
-        self._draw_legend(k, layer)
-        self.plotter.add_text(
-            self.heading(name), position="upper_left", font_size=11, color=palette.INK, name=f"heading-{k}"
-        )
-
-    def _draw_legend(self, k: int, layer: Layer) -> None:
-        """A colour bar with whole ticks for counts, swatches for classes, nothing for mere numbers of things."""
         for title in list(self.plotter.scalar_bars.keys()):
-            if title.endswith("\u200b" * (k + 1)) and not title.endswith("\u200b" * (k + 2)):
-                self.plotter.remove_scalar_bar(title)
-        self.plotter.remove_legend()
-        if layer.kind == "category":
-            colours = layer.colours or palette.CATEGORIES
-            self.plotter.add_legend(
-                list(map(list, zip(layer.categories, colours, strict=False))), face="rectangle", bcolor=palette.PAPER,
-                size=(0.34, 0.035 * len(layer.categories)), loc="lower right",
-            )  # fmt: skip
-        elif layer.kind != "label":
-            mapper = self.plotter.actors[f"surface-{k}"].mapper
-            low, high = mapper.scalar_range
-            whole = layer.kind == "count"
-            # Titles name scalar bars across views: an invisible space keeps two views of one array apart.
+            self.plotter.remove_scalar_bar(title)
+        if layer.kind != "label":  # Numbers of things have no place on a scale.
             self.plotter.add_scalar_bar(
-                layer.label + "\n" + "\u200b" * (k + 1), mapper=mapper, color=palette.INK,
-                n_labels=min(int(high - low) + 1, 12) if whole else 5, fmt="%.0f" if whole else "%.3g",
-                title_font_size=16, label_font_size=14,
+                layer.unit, mapper=self.plotter.actors["surface"].mapper, color=palette.INK, vertical=True,
+                position_x=0.92, position_y=0.25, width=0.03, height=0.5, title_font_size=14, label_font_size=14,
+                n_labels=0 if named else 5, fmt="%.3g",
             )  # fmt: skip
-
-    def _add_slider(self) -> None:
-        self._slider = self.plotter.add_text_slider_widget(
-            self.choose,
-            data=self.names,
-            value=self.names.index(self.shown[0]),
-            pointa=(0.5, 0.93),
-            pointb=(0.95, 0.93),
-            color=palette.INK,
-            style="modern",
-            interaction_event="always",
-        )
+        heading = self.heading(self.shown)
+        self.plotter.add_text(heading, position="upper_left", font_size=11, color=palette.INK, name="heading")
 
     def _picked(self, _: NDArray[Any], picker: Any) -> None:
         element = int(picker.GetCellId())
@@ -257,7 +200,6 @@ class Inspector:
             return
         text = self.describe(element)
         log.info("%s", text.replace("\n", "; "))
-        self.plotter.subplot(0, 0)
         # It grows upwards from here: headings stay free.
         self.plotter.add_text(
             text, position=(0.01, 0.05), viewport=True, font_size=9, color=palette.INK, name="picked"
@@ -268,8 +210,3 @@ def _limits(values: Floats) -> tuple[float, float]:
     known = values[~np.isnan(values)]
     low, high = (float(known.min()), float(known.max())) if known.size else (0.0, 1.0)
     return low, high if high > low else low + 1.0
-
-
-def _steps(kind: str, limits: tuple[float, float]) -> int:
-    """Colours of a scale: one a count."""
-    return int(np.clip(limits[1] - limits[0], 1, 256)) if kind == "count" else 256

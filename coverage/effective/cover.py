@@ -11,7 +11,6 @@ import numpy as np
 from viewcov.coverage.effective.calibration import calibration_for
 from viewcov.coverage.effective.effective import (
     DetectionTrials,
-    Resampling,
     detection_trials,
     effective_coverage,
     false_alarms,
@@ -20,6 +19,7 @@ from viewcov.coverage.effective.effective import (
 from viewcov.coverage.effective.evidence import Showing, gather_evidence_many, inspection_surface
 from viewcov.coverage.effective.figures import EffectiveFigures, ModelFigures
 from viewcov.coverage.effective.fuse import FusedInspection, fuse_evidence
+from viewcov.coverage.effective.intervals import Resampling
 from viewcov.coverage.effective.options import CoverOptions, Inspections, chosen_inspections, names_of
 from viewcov.coverage.effective.pod import PodMap, PodModel, fit_pod, pod_by_size, pod_map
 from viewcov.coverage.effective.truth import truth_on_elements

@@ -55,7 +55,7 @@ def label_components(
     *,
     high: float,
     low: float,
-    adjacency: csr_matrix | None = None,
+    adjacency: csr_matrix,
 ) -> Ints:
     """Component of each element, shape (E,), -1 for none: connected elements by hysteresis.
 
@@ -69,12 +69,11 @@ def label_components(
         raise ValueError(f"probability must have shape ({surface.num_elements},), got {probability.shape}")
     from scipy.sparse.csgraph import connected_components
 
-    graph = adjacency_of(surface) if adjacency is None else adjacency
     label = np.full(surface.num_elements, -1, dtype=np.int64)
     above = np.flatnonzero(probability >= low)  # NaN is not.
     if not (probability[above] >= high).any():
         return label
-    num, component = connected_components(graph[above][:, above], directed=False)
+    num, component = connected_components(adjacency[above][:, above], directed=False)
     strong = np.bincount(component, weights=probability[above] >= high, minlength=num) > 0
     number = np.where(strong, np.cumsum(strong) - 1, -1)
     label[above] = number[component]
@@ -87,8 +86,8 @@ def find_defects(
     *,
     high: float,
     low: float,
+    adjacency: csr_matrix,
     table: EvidenceTable | None = None,
-    adjacency: csr_matrix | None = None,
 ) -> tuple[SurfaceDefect, ...]:
     """The defects on the surface, strongest first.
 
@@ -98,10 +97,10 @@ def find_defects(
         Shape (E,): fused probability; NaN = unseen.
     high, low
         See ``label_components``.
+    adjacency
+        From ``adjacency_of``.
     table
         What each view says, for the views that support each defect; none are named without it.
-    adjacency
-        From ``adjacency_of``, if it is at hand.
 
     Examples
     --------

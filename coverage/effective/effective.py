@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from viewcov.coverage.effective.figures import DefectCounts, EffectiveCoverage, FalseAlarms, PairedDifference
-from viewcov.coverage.effective.intervals import Interval, bootstrap_interval, clopper_pearson
+from viewcov.coverage.effective.intervals import Interval, Resampling, bootstrap_interval, clopper_pearson
 from viewcov.coverage.effective.matching import DefectMatch
 from viewcov.coverage.effective.truth import SurfaceTruth
 from viewcov.inspection.arrays import Bools, Floats, Ints
@@ -46,9 +46,6 @@ class DetectionTrials:
 
     found: Mapping[str, Bools]
     """Model to shape (N,): whether the defect was found."""
-
-    weight: Floats
-    """Shape (N,): inverse of the density that the site was drawn with; 1 for area-uniform sites."""
 
     def __len__(self) -> int:
         return len(self.inspection)
@@ -85,17 +82,7 @@ def detection_trials(
         element_idx=np.concatenate([_NO_INTS, *sites]),
         seen=np.concatenate([_NO_BOOLS, *(own[site] for own, site in zip(seen, sites, strict=True))]),
         found=found,
-        weight=np.ones(len(defects)),
     )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Resampling:
-    """How intervals are made."""
-
-    num_bootstrap: int = 4000
-    confidence: float = 0.95
-    seed: int = 0
 
 
 _DEFAULTS = Resampling()
@@ -122,14 +109,14 @@ def effective_coverage(
         If no defect lies at a seen site: there is nothing to estimate from.
     """
     rows = _seen_rows(trials)
-    found, weight = trials.found[model][rows], trials.weight[rows]
+    found = trials.found[model][rows]
     area_share, shift = _area_share(trials, rows, seen_area_share)
-    share = float(np.average(found, weights=weight))
+    share = float(found.mean())
     exact = clopper_pearson(int(found.sum()), len(found), confidence=resampling.confidence)
     # Where all were found, or none, resampling knows no other outcome and would claim certainty.
-    interval = exact if found.all() or not found.any() else None
-    if interval is None:
-        interval = _resampled(found + share * shift, trials.inspection[rows], weight, resampling, low=0.0)
+    certain = found.all() or not found.any()
+    spread = bootstrap_interval(found + share * shift, trials.inspection[rows], resampling, low=0.0)
+    interval = exact if certain else spread
     return EffectiveCoverage(
         effective_coverage=area_share * share,
         interval=interval.scaled(area_share),
@@ -162,9 +149,9 @@ def paired_difference(
     from scipy.stats import binomtest
 
     rows = _seen_rows(trials)
-    value, weight = trials.found[model][rows].astype(np.float64) - trials.found[minus][rows], trials.weight[rows]
+    value = trials.found[model][rows].astype(np.float64) - trials.found[minus][rows]
     area_share, shift = _area_share(trials, rows, seen_area_share)
-    mean = float(np.average(value, weights=weight))
+    mean = float(value.mean())
     if np.ptp(value) == 0:
         # All pairs alike: the share of pairs that might still differ, either way, is bounded exactly.
         doubt = clopper_pearson(0, len(value), confidence=resampling.confidence).high
@@ -175,7 +162,7 @@ def paired_difference(
             method="Clopper-Pearson bound on discordant pairs (all pairs alike)",
         )
     else:
-        interval = _resampled(value + mean * shift, trials.inspection[rows], weight, resampling, low=-1.0)
+        interval = bootstrap_interval(value + mean * shift, trials.inspection[rows], resampling, low=-1.0)
     gains, losses = int((value > 0).sum()), int((value < 0).sum())
     return PairedDifference(
         model=model,
@@ -234,17 +221,8 @@ def _area_share(
     """
     num = max(int(trials.inspection.max()) + 1, np.size(seen_area_share))
     share = np.broadcast_to(np.asarray(seen_area_share, dtype=np.float64), num)
-    planted = np.bincount(trials.inspection, weights=trials.weight, minlength=num)
-    seen = np.bincount(trials.inspection[rows], weights=trials.weight[rows], minlength=num)
+    planted = np.bincount(trials.inspection, minlength=num)
+    seen = np.bincount(trials.inspection[rows], minlength=num)
     mean = float(share[0]) if np.ptp(share) == 0 else float(np.average(share, weights=planted))
     more = (share / mean - 1.0) * planted / planted.sum() * seen.sum() / np.where(seen > 0, seen, 1.0)
     return mean, more[trials.inspection[rows]]
-
-
-def _resampled(values: Floats, inspection: Ints, weight: Floats, resampling: Resampling, *, low: float) -> Interval:
-    interval = bootstrap_interval(
-        values, inspection, weight, num_bootstrap=resampling.num_bootstrap, confidence=resampling.confidence,
-        seed=resampling.seed, low=low,
-    )  # fmt: skip
-    assert interval is not None, "values that are all alike are told apart before"
-    return interval

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from viewcov.inspection.arrays import Floats, Ints
@@ -29,75 +31,67 @@ def clopper_pearson(num_found: int, num: int, *, confidence: float = 0.95) -> In
     return Interval(low=float(ends.low), high=float(ends.high), confidence=confidence, method="Clopper-Pearson")
 
 
-def bootstrap_interval(
-    values: Floats,
-    cluster: Ints,
-    weight: Floats,
-    *,
-    num_bootstrap: int,
-    confidence: float,
-    seed: int,
-    low: float,
-    high: float = 1.0,
-) -> Interval | None:
-    """Percentile interval of a weighted mean by two-stage bootstrap; None where all values are alike.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resampling:
+    """How a bootstrap is made."""
+
+    num_bootstrap: int = 4000
+    confidence: float = 0.95
+    seed: int = 0
+
+
+def bootstrap_interval(values: Floats, cluster: Ints, how: Resampling, *, low: float) -> Interval:
+    """Percentile interval of a mean by two-stage bootstrap, clipped to [low, 1].
 
     Clusters (inspections) are drawn with replacement, then values within each. Drawing both plainly would
     count the spread within clusters twice; so cluster means are shrunken towards the mean and residuals
     stretched such that both spreads come out unbiased (Davison and Hinkley 1997, section 3.8; Ng, Grieve and
-    Carpenter 2013, Stata Journal 13, 141-164). Results are clipped to [low, high].
+    Carpenter 2013, Stata Journal 13, 141-164). Where all values are alike, no other outcome is known, and the
+    interval is a point: not one to report.
 
     Parameters
     ----------
-    values, cluster, weight
+    values, cluster
         Shape (N,).
     """
-    if len(values) == 0 or np.ptp(values) == 0:
-        return None
-    rng = np.random.default_rng(seed)
-    means, residuals, weights, count = _two_stages(values, cluster, weight)
-    num = len(means)
-    estimates = np.empty(num_bootstrap)
+    rng = np.random.default_rng(how.seed)
+    means, residuals, inside = _two_stages(values, cluster)
+    num, estimates = len(means), np.empty(how.num_bootstrap)
     # In blocks of a bounded number of draws, so that memory stays small.
-    block = max(1, 2_000_000 // max(1, weights.size))
-    for start in range(0, num_bootstrap, block):
-        size = min(block, num_bootstrap - start)
+    block = max(1, 2_000_000 // inside.size)
+    for start in range(0, how.num_bootstrap, block):
+        size = min(block, how.num_bootstrap - start)
         drawn = rng.integers(num, size=(size, num))
-        residual = residuals[rng.integers(len(residuals), size=(size, num, weights.shape[1]))]
-        w = weights[drawn]
-        total = w.sum(axis=2)
-        sums = means[drawn] * total + (residual * w).sum(axis=2)
+        residual = residuals[rng.integers(len(residuals), size=(size, num, inside.shape[1]))]
+        counted = inside[drawn]
+        total = counted.sum(axis=2)
+        sums = means[drawn] * total + (residual * counted).sum(axis=2)
         estimates[start : start + size] = sums.sum(axis=1) / total.sum(axis=1)
-    tail = 100.0 * (1.0 - confidence) / 2
-    ends = np.clip(np.percentile(estimates, [tail, 100.0 - tail]), low, high)
+    tail = 100.0 * (1.0 - how.confidence) / 2
+    ends = np.clip(np.percentile(estimates, [tail, 100.0 - tail]), low, 1.0)
     return Interval(
         low=float(ends[0]),
         high=float(ends[1]),
-        confidence=confidence,
-        method=f"two-stage bootstrap over {num} inspections and {count} defects, {num_bootstrap} draws",
+        confidence=how.confidence,
+        method=f"two-stage bootstrap over {num} inspections and {len(values)} defects, {how.num_bootstrap} draws",
     )
 
 
-def _two_stages(values: Floats, cluster: Ints, weight: Floats) -> tuple[Floats, Floats, Floats, int]:
-    """Shrunken cluster means (G,), stretched residuals (N,), weights padded with 0 (G, most) and N."""
-    _, group = np.unique(cluster, return_inverse=True)
-    total = np.bincount(group, weights=weight)
-    mean = np.bincount(group, weights=weight * values) / total
-    overall = float(np.average(values, weights=weight))
+def _two_stages(values: Floats, cluster: Ints) -> tuple[Floats, Floats, Floats]:
+    """Shrunken cluster means (G,), stretched residuals (N,), and 1 for each value of a cluster (G, most), else 0."""
+    _, group, sizes = np.unique(cluster, return_inverse=True, return_counts=True)
+    mean = np.bincount(group, weights=values) / sizes
+    overall = float(values.mean())
     residual = values - mean[group]
-    num, count = len(total), len(values)
-    sizes = np.bincount(group)
+    num, count = len(sizes), len(values)
     typical = count / num  # Mean cluster size: b in the reference's notation.
-    within = float(np.sum(weight * residual**2)) * count / float(weight.sum())
-    between = float(np.sum(total * (mean - overall) ** 2)) / float(total.mean())
+    within = float(np.sum(residual**2))
+    between = float(np.sum(sizes * (mean - overall) ** 2)) / typical
     if num == 1:
         keep = 0.0  # One inspection says nothing about how inspections differ.
     else:
         noise = within / (typical * (typical - 1.0) * between) if typical > 1 and between > 0 else 0.0
         keep = float(np.sqrt(max(0.0, num / (num - 1) - noise))) if between > 0 else 0.0
     stretch = float(np.sqrt(typical / (typical - 1.0))) if typical > 1 else 0.0
-    padded = np.zeros((num, int(sizes.max())))
-    order = np.argsort(group, kind="stable")
-    first = np.cumsum(sizes) - sizes
-    padded[group[order], np.arange(count) - first[group[order]]] = weight[order]
-    return overall + keep * (mean - overall), residual * stretch, padded, count
+    inside = (np.arange(sizes.max()) < sizes[:, None]).astype(np.float64)
+    return overall + keep * (mean - overall), residual * stretch, inside

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from viewcov.coverage.effective.defects import SurfaceDefect, adjacency_of, dilated, label_components
+from viewcov.coverage.effective.defects import SurfaceDefect, dilated, label_components
 from viewcov.coverage.effective.evidence import EvidenceTable
 from viewcov.coverage.effective.figures import (
     BestView,
@@ -123,13 +123,13 @@ def match_defects(
     surface: Surface,
     *,
     min_overlap: float = MIN_OVERLAP,
-    adjacency: csr_matrix | None = None,
+    adjacency: csr_matrix,
 ) -> DefectMatch:
     """Found against planted defects of one inspection, in the order of ``found`` and of the truth."""
     label = np.full(surface.num_elements, -1, dtype=np.int64)
     for number, defect in enumerate(found):
         label[defect.element_idx] = number
-    target = _Target(truth, adjacency_of(surface) if adjacency is None else adjacency)
+    target = _Target(truth, adjacency)
     return target.match(label, surface, min_overlap=min_overlap, num_detections=len(found))
 
 
@@ -140,17 +140,16 @@ def match_single_views(
     *,
     high: float,
     low: float,
-    adjacency: csr_matrix | None = None,
+    adjacency: csr_matrix,
 ) -> SingleViews:
     """What each view would find alone by the rules for the fused ones, summed over inspections by view id."""
-    graph = adjacency_of(surface) if adjacency is None else adjacency
     in_view: dict[str, DefectCounts] = {}
     of_all: dict[str, DefectCounts] = {}
     for table, truth in zip(tables, truths, strict=True):
-        target = _Target(truth, graph)
+        target = _Target(truth, adjacency)
         for view_id in table.view_ids:
             p = view_probability(table, view_id, surface.num_elements)
-            label = label_components(surface, p, high=high, low=low, adjacency=graph)
+            label = label_components(surface, p, high=high, low=low, adjacency=adjacency)
             whole = target.match(label, surface)
             part = target.match(label, surface, seen=~np.isnan(p))
             in_view[view_id] = in_view.get(view_id, DefectCounts()) + part.counts

@@ -106,7 +106,7 @@ def fit_pod(trials: DetectionTrials, model: str, at_sites: Showing, *, ridge: fl
     found = trials.found[model][rows]
     design = np.column_stack([np.ones(len(features)), (features - mean) / scale])
     penalty = np.array([_INTERCEPT_RIDGE * ridge, *[ridge] * len(COVARIATES)])
-    coefficients, covariance = fit_logistic(design, found, trials.weight[rows], penalty)
+    coefficients, covariance = fit_logistic(design, found, penalty)
     return PodModel(
         mean=mean,
         scale=scale,
@@ -117,28 +117,26 @@ def fit_pod(trials: DetectionTrials, model: str, at_sites: Showing, *, ridge: fl
     )
 
 
-def fit_logistic(design: Floats, hit: Bools, weight: Floats, penalty: Floats) -> tuple[Floats, Floats]:
+def fit_logistic(design: Floats, hit: Bools, penalty: Floats) -> tuple[Floats, Floats]:
     """Coefficients (K,) that maximise the penalised likelihood, and the inverse information (K, K).
 
     Newton's method with halved steps: the objective is strictly concave for positive penalties, so it ends at
-    the one maximum. The objective is sum w [y s - log(1 + exp s)] - sum penalty b^2 / 2 with s = design b.
+    the one maximum. The objective is sum [y s - log(1 + exp s)] - sum penalty b^2 / 2 with s = design b.
     """
     if not (penalty > 0).all():
         raise ValueError(f"penalty must be positive, got {penalty.tolist()}")
-    # Weights only say how much trials count relative to each other.
-    weight = weight / weight.mean()
     y = hit.astype(np.float64)
 
     def objective(b: Floats) -> float:
         score = design @ b
-        return float(weight @ (y * score - np.logaddexp(0.0, score)) - 0.5 * penalty @ b**2)
+        return float(np.sum(y * score - np.logaddexp(0.0, score)) - 0.5 * penalty @ b**2)
 
     b = np.zeros(design.shape[1])
     value = objective(b)
     for _ in range(_MAX_STEPS):
         p = _logistic(design @ b)
-        gradient = design.T @ (weight * (y - p)) - penalty * b
-        information = (design * (weight * p * (1.0 - p))[:, None]).T @ design + np.diag(penalty)
+        gradient = design.T @ (y - p) - penalty * b
+        information = (design * (p * (1.0 - p))[:, None]).T @ design + np.diag(penalty)
         step = np.linalg.solve(information, gradient)
         # Half the Newton decrement bounds what is left to gain.
         if gradient @ step < _TOLERANCE:

@@ -13,7 +13,8 @@ from viewcov.inspection.arrays import Bools, Floats, Ints, Ints32
 from viewcov.inspection.errors import InputError
 from viewcov.inspection.files import read_table
 from viewcov.inspection.mesh.surface import Surface
-from viewcov.inspection.planted import PlantedDefect, read_truth
+from viewcov.inspection.planted import PlantedDefect, Truth
+from viewcov.inspection.records import read_record
 
 if TYPE_CHECKING:
     from viewcov.inspection.folder import InspectionFolder
@@ -88,7 +89,7 @@ def truth_on_elements(surface: Surface, folder: InspectionFolder) -> SurfaceTrut
     InputError
         If a truth file is missing or not valid, or belongs to another part.
     """
-    defects = read_truth(folder).defects
+    defects = read_record(folder.truth_path, Truth).defects
     samples = _read_samples(folder.truth_samples_path, defects, num_faces=len(surface.part.faces))
     points = np.column_stack([samples["x_mm"], samples["y_mm"], samples["z_mm"]]).astype(np.float64)
     element = locate(surface, samples["part_face"].astype(np.int64), points)

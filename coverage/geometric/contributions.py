@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 
 from viewcov.coverage.geometric.evaluation import GeometricCoverage
+from viewcov.coverage.geometric.figures import CoverageByViews, ViewFigures
 from viewcov.inspection.arrays import Floats, Ints, Ints32
 
 
@@ -50,32 +50,25 @@ class Contributions:
         """Views without which nothing is lost, each by itself: two that see the same are both here."""
         return tuple(name for name, lost in zip(self.view_ids, self.lost_mm2, strict=True) if lost == 0.0)
 
-    def to_json(self) -> dict[str, Any]:
-        """``views``, ``redundant_views`` and ``coverage_by_views`` as plain JSON values."""
-        columns = (self.seen_mm2, self.newly_covered_mm2, self.lost_mm2, np.append(self.overlap, np.nan))
+    def figures(self) -> tuple[ViewFigures, ...]:
+        """What each view adds."""
+        columns = (column.tolist() for column in (self.seen_mm2, self.newly_covered_mm2, self.lost_mm2))
+        rows = zip(self.view_ids, *columns, [*self.overlap.tolist(), None][: len(self.view_ids)], strict=True)
+        return tuple(
+            ViewFigures(
+                id=name, seen_area_mm2=seen, newly_covered_area_mm2=new, lost_area_mm2=lost, overlap_with_next=shared
+            )
+            for name, seen, new, lost, shared in rows
+        )
+
+    def by_views(self) -> CoverageByViews:
+        """How coverage grows with the views."""
         whole = self.coverable_mm2 if self.coverable_mm2 > 0 else np.inf
-        return {
-            "views": [
-                {
-                    "id": name,
-                    "seen_area_mm2": seen,
-                    "newly_covered_area_mm2": new,
-                    "lost_area_mm2": lost,
-                    "overlap_with_next": None if np.isnan(shared) else shared,
-                }
-                for name, (seen, new, lost, shared) in zip(
-                    self.view_ids,
-                    np.stack([column[: len(self.view_ids)] for column in columns], axis=1).tolist(),
-                    strict=True,
-                )
-            ],
-            "redundant_views": list(self.redundant),
-            "coverage_by_views": {
-                "in_order": (self.covered_mm2 / whole).tolist(),
-                "greedily": (self.greedily_covered_mm2 / whole).tolist(),
-                "greedy_order": [self.view_ids[view] for view in self.greedy_order],
-            },
-        }
+        return CoverageByViews(
+            in_order=tuple((self.covered_mm2 / whole).tolist()),
+            greedily=tuple((self.greedily_covered_mm2 / whole).tolist()),
+            greedy_order=tuple(self.view_ids[view] for view in self.greedy_order),
+        )
 
 
 def contributions(coverage: GeometricCoverage) -> Contributions:

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,14 +13,20 @@ from scipy.sparse import csr_array
 from tqdm import tqdm
 
 from viewcov.coverage.geometric.visibility import TESTS, VisibilityTester
+from viewcov.coverage.ladder import Areas, Loss
 from viewcov.inspection.arrays import Bools, Floats, Ints32
 from viewcov.inspection.mesh.surface import Surface
+from viewcov.inspection.priority import weighted_areas_mm2
+from viewcov.inspection.rig.fixture import obstacles_of
 from viewcov.inspection.rig.requirements import Requirements
 from viewcov.inspection.rig.rig import Rig
 from viewcov.inspection.viewpoint import Viewpoint
 
-TOO_FEW_VIEWS = "too_few_views"
-"""Reason of elements that some view inspects, but fewer than are required."""
+REASONS = tuple(Loss)
+"""Of elements that are not covered."""
+
+_ON_TABLE = 1e-5
+"""How high an element may lie and still count as on the table, as a share of the part's largest extent."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -48,6 +53,9 @@ class GeometricCoverage:
 
     furthest: NDArray[np.uint8]
     """Shape (E,): how many tests in a row the most promising view of each element passes."""
+
+    loss_idx: NDArray[np.uint8]
+    """Shape (E,): why each element is not covered, as an index into ``REASONS``; without meaning where it is."""
 
     best_mm_per_px: Floats
     """Shape (E,): finest sampling over the views that inspect the element; NaN = unseen."""
@@ -89,24 +97,32 @@ class GeometricCoverage:
 
     @property
     def coverage(self) -> float:
-        """Covered share of the coverable area; 0 if nothing is coverable."""
-        coverable = self.coverable_area_mm2
-        return self.covered_area_mm2 / coverable if coverable > 0 else 0.0
+        """Covered share of the coverable area, each CAD face counted by its weight; 0 if nothing is coverable."""
+        weight = weighted_areas_mm2(self.surface, self.requirements)
+        coverable = weight[self.coverable].sum()
+        return float(weight[self.covered].sum() / coverable) if coverable > 0 else 0.0
 
-    def waterfall(self) -> dict[str, float]:
+    @property
+    def areas(self) -> Areas:
+        """The rungs of the ladder of areas."""
+        return Areas.of(self.inspected_area_mm2, self.coverable_area_mm2, self.covered_area_mm2, self.coverage)
+
+    def waterfall(self) -> dict[Loss, float]:
         """Area in mm2 that survives each test and those before it in at least one view."""
         return {test: self._area(self.furthest > place) for place, test in enumerate(TESTS)}
 
-    def uncovered(self) -> dict[str, float]:
-        """Area in mm2 of what is to be inspected and not covered, by reason.
+    def uncovered(self, among: Bools | None = None) -> dict[Loss, float]:
+        """Area in mm2 of what is to be inspected and not covered, by reason; of some elements only, if given.
 
         The reason is the test that the most promising view failed: the view that got furthest in the chain.
-        Where views are required to overlap, ``too_few_views`` stands for elements that some, but not enough,
-        views inspect. All reasons and the covered area sum to the area to be inspected.
+        What lies on the table or below it is lost to the table, and what only the fixture hides in such a view, to
+        the fixture. Where views are required to overlap, ``too_few_views`` stands for elements that some, but not
+        enough, views inspect. All reasons and the covered area sum to the area to be inspected.
         """
-        left = self.surface.inspected & ~self.covered
-        reasons = (*TESTS, TOO_FEW_VIEWS) if self.requirements.views_per_element > 1 else TESTS
-        return {reason: self._area(left & (self.furthest == place)) for place, reason in enumerate(reasons)}
+        left = self.surface.inspected & ~self.covered & (True if among is None else among)
+        lost_mm2 = np.bincount(self.loss_idx[left], weights=self.surface.area_mm2[left], minlength=len(REASONS))
+        shown = {*TESTS, *((Loss.TOO_FEW_VIEWS,) if self.requirements.views_per_element > 1 else ())}
+        return {reason: float(mm2) for reason, mm2 in zip(REASONS, lost_mm2, strict=True) if mm2 > 0 or reason in shown}
 
     def k_coverage(self) -> list[float]:
         """Area in mm2 that at least 0, 1, 2, ... views inspect, up to the largest number that occurs."""
@@ -114,20 +130,6 @@ class GeometricCoverage:
         area = np.where(self.surface.inspected, self.surface.area_mm2, 0.0)
         exactly = np.bincount(self.num_views, weights=area, minlength=most + 1)
         return [float(value) for value in exactly[::-1].cumsum()[::-1]]
-
-    def to_json(self) -> dict[str, Any]:
-        """The figures as plain JSON values."""
-        return {
-            "elements": self.surface.num_elements,
-            "viewpoints": self.num_viewpoints,
-            "inspected_area_mm2": self.inspected_area_mm2,
-            "coverable_area_mm2": self.coverable_area_mm2,
-            "covered_area_mm2": self.covered_area_mm2,
-            "coverage": self.coverage,
-            "waterfall": self.waterfall(),
-            "uncovered": self.uncovered(),
-            "k_coverage": self.k_coverage(),
-        }
 
     def _area(self, chosen: Bools) -> float:
         return float(self.surface.area_mm2[chosen].sum())
@@ -185,7 +187,20 @@ def evaluate_viewpoints(
         best_incidence_deg=np.where(seen, total.best_incidence_deg, np.nan),
         best_grey=np.where(seen, total.best_grey, np.nan),
         coverable=whole,
+        loss_idx=_losses(surface, rig, total),
     )
+
+
+def _losses(surface: Surface, rig: Rig, total: _Tally) -> NDArray[np.uint8]:
+    """Why each element is lost, were it not covered, as an index into ``REASONS``, shape (E,)."""
+    by_tests = np.array([REASONS.index(loss) for loss in (*TESTS, Loss.TOO_FEW_VIEWS)], dtype=np.uint8)
+    found: NDArray[np.uint8] = by_tests[total.furthest]
+    if rig.fixture is not None:
+        found[total.held & (found == REASONS.index(Loss.UNOCCLUDED))] = REASONS.index(Loss.FIXTURE)
+        slack_mm = _ON_TABLE * surface.part.largest_extent_mm
+        on_table = obstacles_of(rig.fixture).below_table(surface.centroid_mm, tolerance_mm=-slack_mm)
+        found[on_table] = REASONS.index(Loss.TABLE)
+    return found
 
 
 def _rows(columns: Sequence[Ints32], num_columns: int) -> csr_array:
@@ -210,6 +225,9 @@ class _Tally:
 
     num_views: Ints32
     furthest: NDArray[np.uint8]
+    held: Bools
+    """Elements that only the fixture hides in some view."""
+
     best_mm_per_px: Floats
     best_incidence_deg: Floats
     best_grey: Floats
@@ -220,6 +238,7 @@ class _Tally:
             seen={},
             num_views=np.zeros(num_elements, dtype=np.int32),
             furthest=np.zeros(num_elements, dtype=np.uint8),
+            held=np.zeros(num_elements, dtype=bool),
             best_mm_per_px=np.full(num_elements, np.inf),
             best_incidence_deg=np.full(num_elements, np.inf),
             best_grey=np.full(num_elements, np.inf),
@@ -229,6 +248,7 @@ class _Tally:
         self.seen.update(other.seen)
         self.num_views += other.num_views
         np.maximum(self.furthest, other.furthest, out=self.furthest)
+        self.held |= other.held
         np.minimum(self.best_mm_per_px, other.best_mm_per_px, out=self.best_mm_per_px)
         np.minimum(self.best_incidence_deg, other.best_incidence_deg, out=self.best_incidence_deg)
         self.best_grey = nearest_to_mid_grey(self.best_grey, other.best_grey)
@@ -237,6 +257,9 @@ class _Tally:
         view = tester.test(viewpoint)
         self.num_views += view.seen
         np.maximum(self.furthest, view.num_passed, out=self.furthest)
+        if tester.rig.fixture is not None:
+            hidden = np.flatnonzero(view.num_passed == TESTS.index(Loss.UNOCCLUDED))
+            self.held[hidden] |= tester.hidden_by_fixture(viewpoint, hidden)
         seen = view.seen[view.element_idx]
         elements = view.element_idx[seen]
         self.seen[place] = elements.astype(np.int32)

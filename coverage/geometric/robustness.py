@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from scipy.spatial.transform import Rotation
 from tqdm import tqdm
 
 from viewcov.coverage.geometric.evaluation import GeometricCoverage
+from viewcov.coverage.geometric.figures import RobustnessFigures
 from viewcov.coverage.geometric.sightings import Watch
 from viewcov.inspection.arrays import Floats, checked_count, checked_number
+from viewcov.inspection.priority import weighted_areas_mm2
 from viewcov.inspection.rig.rig import Rig
 from viewcov.inspection.viewpoint import Viewpoint
 
@@ -77,19 +78,15 @@ class Robustness:
         """Coverage that 5 % of the draws stay below, linear between the draws."""
         return float(np.quantile(self.coverage, 0.05))
 
-    def to_json(self) -> dict[str, Any]:
-        """The figures as plain JSON values."""
-        return {
-            "draws": len(self.coverage),
-            "noise_mm": self.noise.position_mm,
-            "noise_deg": self.noise.rotation_deg,
-            "seed": self.noise.seed,
-            "mean_coverage": self.mean,
-            "quantile_5_coverage": self.quantile_5,
-            "least_coverage": float(self.coverage.min()),
-            "share_by_probability": {f"{level:g}": share for level, share in self.share_by_probability.items()},
-            "coverage_of_draws": self.coverage.tolist(),
-        }
+    def figures(self) -> RobustnessFigures:
+        """The figures alone."""
+        return RobustnessFigures(
+            draws=len(self.coverage), noise_mm=self.noise.position_mm, noise_deg=self.noise.rotation_deg,
+            seed=self.noise.seed, mean_coverage=self.mean, quantile_5_coverage=self.quantile_5,
+            least_coverage=float(self.coverage.min()),
+            share_by_probability={f"{level:g}": share for level, share in self.share_by_probability.items()},
+            coverage_of_draws=tuple(self.coverage.tolist()),
+        )  # fmt: skip
 
 
 def robustness(
@@ -120,7 +117,7 @@ def robustness(
     """
     num_draws = checked_count(num_draws, name="num_draws", at_least=1)
     surface, limits = coverage.surface, coverage.requirements
-    area = np.where(coverage.coverable, surface.area_mm2, 0.0)
+    area = np.where(coverage.coverable, weighted_areas_mm2(surface, limits), 0.0)
     whole = area.sum() if area.any() else np.inf
     shares, times = np.zeros(num_draws), np.zeros(surface.num_elements, dtype=np.int64)
     with Watch(surface, rig, limits, jobs=jobs, gather=gather) as watch:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
+from viewcov.coverage.ladder import Loss
 from viewcov.coverage.light.grey import GreyPredictor
 from viewcov.coverage.light.lighting import irradiance_of, light_terms, posed_light
 from viewcov.coverage.rays.quarters import longest_edge, quarter_centroids
@@ -18,7 +20,7 @@ from viewcov.inspection.rig.requirements import Requirements
 from viewcov.inspection.rig.rig import Rig
 from viewcov.inspection.viewpoint import Viewpoint
 
-TESTS = ("in_frame", "facing", "unoccluded", "in_focus", "resolved", "lit", "exposed")
+TESTS = (Loss.IN_FRAME, Loss.FACING, Loss.UNOCCLUDED, Loss.IN_FOCUS, Loss.RESOLVED, Loss.LIT, Loss.EXPOSED)
 """The chain: a view inspects an element if it passes all of them."""
 
 
@@ -103,7 +105,7 @@ class VisibilityTester:
         self.rig = rig
         self.requirements = requirements
         self.caster = RayCaster.of_part(surface.part, rig.fixture, num_threads=num_threads)
-        self._num_emitters = num_emitters
+        self._num_emitters, self._num_threads = num_emitters, num_threads
         self._exposure_counts = requirements.limits_grey or requirements.view_mode != "any"
         self._measures_grey, self._gathers = measure_grey, gather
         self._predictor: GreyPredictor | None = None
@@ -161,6 +163,17 @@ class VisibilityTester:
         large = np.flatnonzero(self._quarters_row[seen] >= 0)
         return np.delete(seen, large[~self._seen_by_quarters(viewpoint, seen[large])])
 
+    def hidden_by_fixture(self, viewpoint: Viewpoint, element_idx: Ints) -> Bools:
+        """Whether elements are hidden by what holds the part, and not by the part itself, shape (N,)."""
+        points, normals = self.surface.centroid_mm[element_idx], self.surface.normal[element_idx]
+        hidden = ~self._unoccluded(viewpoint, points, normals)
+        hidden[hidden] = ~self._part_caster.blocked(points[hidden], viewpoint.center_mm, normals=normals[hidden])
+        return hidden
+
+    @cached_property
+    def _part_caster(self) -> RayCaster:
+        return RayCaster.of_part(self.surface.part, None, num_threads=self._num_threads)
+
     def _seen_by_quarters(self, viewpoint: Viewpoint, element_idx: Ints) -> Bools:
         """Whether two quarters of large elements pass every test, shape (N,)."""
         num_passing = np.zeros(len(element_idx), dtype=np.int64)
@@ -199,7 +212,7 @@ class VisibilityTester:
         light = np.full(len(points_mm), np.nan)
         alive = np.arange(len(points_mm))
         for name in TESTS[1:-2]:
-            if name == "unoccluded":
+            if name == Loss.UNOCCLUDED:
                 alive = alive[self._unoccluded(viewpoint, points_mm[alive], normals[alive])]
             else:
                 alive = alive[meets[name][alive]]
@@ -246,13 +259,13 @@ class VisibilityTester:
             grey = levels(viewpoint, element_idx, visible=visible)
         return self._predictor.exposed(viewpoint, element_idx, self.requirements, grey=grey, visible=visible), grey
 
-    def _meets_limits(self, found: InFrame) -> dict[str, Bools]:
+    def _meets_limits(self, found: InFrame) -> dict[Loss, Bools]:
         """Outcomes of the tests that need no ray, shape (N,) each."""
         limits = self.requirements
         return {
-            "facing": _incidence_deg(found) <= limits.max_incidence_deg,
-            "in_focus": self.rig.camera.blur_px(found.depth_mm) <= limits.max_blur_px,
-            "resolved": found.mm_per_px <= limits.coarsest_mm_per_px,
+            Loss.FACING: _incidence_deg(found) <= limits.max_incidence_deg,
+            Loss.IN_FOCUS: self.rig.camera.blur_px(found.depth_mm) <= limits.max_blur_px,
+            Loss.RESOLVED: found.mm_per_px <= limits.coarsest_mm_per_px,
         }
 
     def _unoccluded(self, viewpoint: Viewpoint, points_mm: Floats, normals: Floats) -> Bools:

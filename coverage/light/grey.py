@@ -22,16 +22,13 @@ from viewcov.inspection.mesh.normals import shading_normals
 from viewcov.inspection.mesh.surface import Surface
 from viewcov.inspection.poses import transform_points
 from viewcov.inspection.rig.fixture import obstacles_of
-from viewcov.inspection.rig.light import AMBIENT_SHARE
+from viewcov.inspection.rig.light import AMBIENT_SHARE, MAX_REFLECTIONS
 from viewcov.inspection.rig.requirements import Requirements
 from viewcov.inspection.rig.rig import Rig
 from viewcov.inspection.viewpoint import Viewpoint
 
 _NOTHING, _BACK = -1, -2
 _PATHS_AT_ONCE = 1 << 18
-
-MAX_REFLECTIONS = 3
-"""On the way from a light to the camera, as in the renderer's paths of four edges."""
 
 
 class GreyPredictor:

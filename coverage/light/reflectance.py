@@ -63,11 +63,9 @@ class MetalPoints:
     def rows(self, rows: Ints) -> MetalPoints:
         """Some of the points."""
         return MetalPoints(
-            points_mm=self.points_mm[rows],
-            frames=self.frames[rows],
-            roughness=self.roughness[rows],
+            points_mm=self.points_mm[rows], frames=self.frames[rows], roughness=self.roughness[rows],
             material=self.material,
-        )
+        )  # fmt: skip
 
     def local(self, directions: Floats) -> Floats:
         """Directions of any length, world frame, as unit vectors in the points' frames; shape (N, 3) both."""
@@ -122,12 +120,9 @@ def light_samples(light: Light, material: Material, *, num_emitters: int, distan
     ways = np.column_stack([samples.normals, samples.exponent])
     group = np.unique(ways, axis=0, return_inverse=True)[1].ravel()
     return LightSamples(
-        emitters=samples,
-        alike=tuple(np.flatnonzero(group == number) for number in range(group.max() + 1)),
-        num_emitters=num,
-        emitter_idx=nearest,
-        spacing_mm=float(np.sqrt(samples.area_mm2.max())),
-    )
+        emitters=samples, alike=tuple(np.flatnonzero(group == number) for number in range(group.max() + 1)),
+        num_emitters=num, emitter_idx=nearest, spacing_mm=float(np.sqrt(samples.area_mm2.max())),
+    )  # fmt: skip
 
 
 def predicted_grey(

@@ -88,12 +88,10 @@ class Fixture:
         for mesh, said, digest in zip(self.meshes, self.sha256, found, strict=bool(self.sha256)):
             if said != digest:
                 raise InputError(
-                    mesh,
-                    "the fixture is not the one that the rig or plan was made with",
-                    expected=f"SHA-256 {said[:12]}...",
-                    found=f"{digest[:12]}...",
+                    mesh, "the fixture is not the one that the rig or plan was made with",
+                    expected=f"SHA-256 {said[:12]}...", found=f"{digest[:12]}...",
                     remedy="restore the file, or plan again",
-                )
+                )  # fmt: skip
         parts = (_mesh_part(mesh, self.units, digest) for mesh, digest in zip(self.meshes, found, strict=True))
         return Obstacles(
             parts=tuple(parts), table_normal=np.array(self.table_normal), table_height_mm=self.table_height_mm
@@ -137,12 +135,10 @@ class Obstacles:
         highest = float((part.corners_mm @ self.table_normal).max())
         if highest <= self.table_height_mm:
             raise InputError(
-                "fixture.table_height_mm",
-                "the whole part lies inside the table",
-                expected=f"less than {highest:g} mm along the table's normal",
-                found=f"{self.table_height_mm:g} mm",
+                "fixture.table_height_mm", "the whole part lies inside the table",
+                expected=f"less than {highest:g} mm along the table's normal", found=f"{self.table_height_mm:g} mm",
                 remedy="correct the height, or turn table_normal towards the part",
-            )
+            )  # fmt: skip
 
 
 def obstacles_of(fixture: Fixture | None) -> Obstacles:

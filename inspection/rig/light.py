@@ -13,6 +13,9 @@ from viewcov.inspection.poses import tangents
 AMBIENT_SHARE = 0.003
 """Radiance of the room, from all sides, as a share of the light's: what is left under a shade or a closed door."""
 
+MAX_REFLECTIONS = 3
+"""On the way from a light to the camera, where light is predicted and where it is rendered."""
+
 _CIRCLE = 64
 _MANY = 256
 

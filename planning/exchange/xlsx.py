@@ -96,6 +96,8 @@ def uncovered_rows(evaluation: GeometricCoverage) -> _Rows:
 
     The reasons are those of `GeometricCoverage.uncovered`, and the last row is what it gives.
     """
+    from viewcov.coverage.geometric.evaluation import REASONS
+
     totals = evaluation.uncovered()
     surface = evaluation.surface
     left = surface.inspected & ~evaluation.covered
@@ -108,8 +110,8 @@ def uncovered_rows(evaluation: GeometricCoverage) -> _Rows:
     coverable = by_face(np.where(left & evaluation.coverable, surface.area_mm2, 0.0))
     reasons = np.column_stack(
         [
-            by_face(np.where(left & (evaluation.furthest == place), surface.area_mm2, 0.0))
-            for place in range(len(totals))
+            by_face(np.where(left & (evaluation.loss_idx == REASONS.index(reason)), surface.area_mm2, 0.0))
+            for reason in totals
         ]
     )
     uncovered = reasons.sum(axis=1)
@@ -158,7 +160,13 @@ def _plan_rows(plan: InspectionPlan, evaluation: GeometricCoverage | None) -> _R
     rows += [[f"requirements {key}", value] for key, value in _flat(dataclasses.asdict(plan.requirements))]
     rows += [[f"made {key}", value] for key, value in _flat(plan.made)]
     if evaluation is not None:
-        rows += [[f"evaluated {key}", value] for key, value in _flat(evaluation.to_json())]
+        figures = dict(evaluation.areas) | {
+            "elements": evaluation.surface.num_elements,
+            "waterfall": evaluation.waterfall(),
+            "uncovered": evaluation.uncovered(),
+            "k_coverage": evaluation.k_coverage(),
+        }
+        rows += [[f"evaluated {key}", value] for key, value in _flat(figures)]
     return rows
 
 

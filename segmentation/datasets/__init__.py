@@ -5,33 +5,40 @@ A reader is a function from a folder to a ``SampleSet``. One that is added to ``
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from viewcov.inspection.errors import InputError
-from viewcov.inspection.folder import read_dataset
+from viewcov.inspection.folder import Dataset, joined, read_dataset
 from viewcov.segmentation.datasets.magnetic_tile import read_magnetic_tile
-from viewcov.segmentation.images import SampleSet, samples_of
+from viewcov.segmentation.images import SampleSet
 
-Reader = Callable[[Path], SampleSet]
-
-READERS: dict[str, Reader] = {
-    "viewcov": lambda root: samples_of(read_dataset(root)),
+READERS: dict[str, Callable[[Path], Dataset | SampleSet]] = {
+    "viewcov": read_dataset,
     "magnetic-tile": read_magnetic_tile,
 }
 """Name of a layout to its reader."""
 
 
-def open_samples(root: str | Path, reader: str = "viewcov") -> SampleSet:
-    """The labelled images in a folder of that layout.
+def open_data(roots: Sequence[Path], reader: str = "viewcov") -> Dataset | SampleSet:
+    """The labelled images in folders of a layout, for ``train_model`` and ``test_model``.
 
     Raises
     ------
     InputError
-        If there is no such reader, or the folder does not have its layout.
+        If there is no such reader, a folder does not have its layout, or several cannot be taken together.
     """
     if reader not in READERS:
         raise InputError(
-            "reader", "no such reader", expected=f"one of {', '.join(READERS)}", found=reader, remedy="choose another"
+            "option 'reader'", "no such reader", expected=f"one of {', '.join(READERS)}", found=repr(reader),
+            remedy="choose one of these",
+        )  # fmt: skip
+    found = [READERS[reader](root) for root in roots]
+    own = [data for data in found if isinstance(data, Dataset)]
+    if len(own) == len(found):
+        return joined(own)
+    if len(found) > 1:
+        raise InputError(
+            "option 'reader'", f"{reader!r} reads one folder", expected="1", found=str(len(found)), remedy="name one"
         )
-    return READERS[reader](Path(root))
+    return found[0]

@@ -9,17 +9,23 @@ from cyclopts import Parameter
 
 import viewcov
 from viewcov.coverage.effective.options import CalibrateOptions
+from viewcov.inspection.errors import InputError
+from viewcov.inspection.folder import Dataset
 from viewcov.options import Inspection, Jobs, Json, ModelName, Out
 from viewcov.output import say
+from viewcov.segmentation.images import SampleSet
 from viewcov.segmentation.options import STACK, PredictionOptions, TestOptions, TrainingOptions
+
+ReaderName = Annotated[str, Parameter(help="Layout of the data: viewcov's own, or that of a published data set.")]
 
 
 def train(
-    datasets: Annotated[list[Path], Parameter(help="Folders of data sets.")],
+    datasets: Annotated[list[Path], Parameter(help="Folders of data sets; those of viewcov may be several.")],
     /,
     *,
     options: TrainingOptions,
     out: Annotated[Path, Parameter(help="Folder of the model.")],
+    reader: ReaderName = "viewcov",
     stack: Annotated[bool, Parameter(help="Feed the exposure stack: short for --exposures 0 1 2.")] = False,
     json: Json = False,
     progress: bool = False,
@@ -30,8 +36,7 @@ def train(
     """
     if stack:
         options = options.model_copy(update={"exposures": STACK})
-    data = viewcov.joined([viewcov.read_dataset(path) for path in datasets])
-    say(viewcov.train(data, out, options, progress=progress), json=json)
+    say(viewcov.train(_labelled(datasets, reader), out, options, progress=progress), json=json)
 
 
 def test(
@@ -40,6 +45,7 @@ def test(
     /,
     *,
     options: TestOptions,
+    reader: ReaderName = "viewcov",
     json: Json = False,
     progress: bool = False,
 ) -> None:
@@ -47,7 +53,7 @@ def test(
 
     Example: viewcov test stack twin --split validation
     """
-    say(viewcov.test(model, viewcov.read_dataset(dataset), options, progress=progress), json=json)
+    say(viewcov.test(model, _labelled([dataset], reader), options, progress=progress), json=json)
 
 
 def predict(
@@ -86,3 +92,15 @@ def calibrate(
     """
     calibration, path = viewcov.calibrate(model, inspection, options, out=out, jobs=jobs, progress=progress)
     say({"calibration": str(path), **calibration.model_dump(mode="json")}, json=json)
+
+
+def _labelled(paths: list[Path], reader: str) -> Dataset | SampleSet:
+    """The images of data sets: viewcov's own with all that belongs to them, others as the reader finds them."""
+    if reader == "viewcov":
+        return viewcov.joined([viewcov.read_dataset(path) for path in paths])
+    if len(paths) > 1:
+        raise InputError(
+            "train", "several data sets", expected=f"one in the layout {reader!r}", found=str(len(paths)),
+            remedy="train on one",
+        )  # fmt: skip
+    return viewcov.open_samples(paths[0], reader)

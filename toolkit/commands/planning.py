@@ -5,51 +5,35 @@ from __future__ import annotations
 import logging
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from cyclopts import Parameter
 
 import viewcov
-from viewcov.inspection.records import AtLeastOne, Count, NotNegative, PositiveShare
-from viewcov.options import Jobs, Json, Out, PartFile, PlanFile, Required, RigName, ScaleMm, Seed, Units
+from viewcov.inspection.records import Count, NotNegative
+from viewcov.options import Jobs, Json, Out, PartFile, PlanFile, Required, RigName, ScaleMm, Units
 from viewcov.output import say
+from viewcov.planning.options import EvaluationOptions, PlanningOptions, RouteOptions
 from viewcov.workflows.convert import ConvertOptions
 
 log = logging.getLogger(__name__)
-
-Closed = Annotated[bool, Parameter(help="Return to the first viewpoint in the end.")]
 
 
 def plan(
     part: PartFile,
     /,
     *,
+    options: PlanningOptions,
     out: Annotated[Path, Parameter(help="Where to write the plan.")] = Path("plan.json"),
     rig: RigName = "paper",
     units: Units = None,
     scale_mm: ScaleMm = None,
-    coverage: Annotated[PositiveShare, Parameter(help="Share of the coverable area that the plan must cover.")] = 0.99,
-    num_views: Annotated[
-        AtLeastOne | None, Parameter(help="Use this many views and cover as much as they can.")
-    ] = None,
-    overlap: Annotated[
-        AtLeastOne | None, Parameter(help="Views that must see each element; from the rig's requirements if not given.")
-    ] = None,
-    objective: Annotated[
-        Literal["views", "cycle"], Parameter(help="Have few viewpoints, or need little time for moving and stopping.")
-    ] = "views",
-    closed: Closed = False,
     face_weights: Annotated[
         dict[Count, NotNegative] | None, Parameter(help="How much a CAD face counts, 0 to leave it out.")
     ] = None,
     candidates: Annotated[
         Path | None, Parameter(help="Viewpoints to choose from as well: a plan, CSV or any format of 'convert'.")
     ] = None,
-    num_candidates: Annotated[
-        AtLeastOne | None, Parameter(help="Most viewpoints to choose from; by the part's size if not given.")
-    ] = None,
-    time_limit_s: Annotated[NotNegative, Parameter(help="Seconds for the proof.")] = 120.0,
-    seed: Seed = 0,
     jobs: Jobs = 2,
     json: Json = False,
     progress: bool = False,
@@ -58,16 +42,6 @@ def plan(
 
     Example: viewcov plan housing.step --rig paper-quarter --coverage 0.95 --out plan.json
     """
-    options = viewcov.PlanningOptions(
-        coverage=coverage,
-        num_views=num_views,
-        objective=objective,
-        closed=closed,
-        overlap=overlap,
-        seed=seed,
-        num_candidates=num_candidates,
-        time_limit_s=time_limit_s,
-    )
     loaded_rig = viewcov.load_rig(rig)
     requirements = loaded_rig.requirements
     if face_weights:
@@ -79,32 +53,24 @@ def plan(
         log.log(level, "%s: %s (%d): %s", part, finding.name, finding.count, finding.remedy)
     extra = viewcov.import_viewpoints(candidates).viewpoints if candidates else ()
     result = viewcov.plan_views(loaded, loaded_rig, requirements, options, extra=extra, jobs=jobs, progress=progress)
-    viewcov.write_plan(out, result.plan)
+    result.write(out)
     say(result.figures, json=json)
-    return num_views is not None or result.figures["coverage"] >= coverage - 1e-9
+    return options.num_views is not None or result.figures.coverage >= options.coverage - 1e-9
 
 
 def route(
     plan: PlanFile,
     /,
     *,
+    options: RouteOptions,
     out: Annotated[Path, Parameter(help="Where to write the plan in its new order.")],
-    times: Annotated[
-        Path | None, Parameter(help="CSV of seconds from each viewpoint to each other, as a robot's simulator gives.")
-    ] = None,
-    closed: Closed = False,
-    start: Annotated[str | None, Parameter(help="Viewpoint to begin with; wherever is best if not given.")] = None,
-    time_limit_s: Annotated[NotNegative, Parameter(help="Seconds for the proof.")] = 60.0,
-    seed: Seed = 0,
     json: Json = False,
 ) -> None:
     """Put the viewpoints of a plan into the shortest order and prove how short any order is.
 
     Example: viewcov route plan.json --times robot.csv --closed --out ordered.json
     """
-    plan_in_order, figures = viewcov.route(
-        viewcov.read_plan(plan), times=times, closed=closed, start=start, time_limit_s=time_limit_s, seed=seed
-    )
+    plan_in_order, figures = viewcov.route(viewcov.read_plan(plan), options)
     viewcov.write_plan(out, plan_in_order)
     say(figures, json=json)
 
@@ -113,14 +79,9 @@ def evaluate(
     plan: PlanFile,
     /,
     *,
+    options: EvaluationOptions,
     out: Out = None,
     coverage: Required = None,
-    num_draws: Annotated[
-        Count, Parameter(help="Draws of pose noise to measure coverage under, each one an evaluation more.")
-    ] = 0,
-    noise_mm: Annotated[NotNegative, Parameter(help="Pose noise of the camera centre: mm, 1 sigma, each axis.")] = 0.5,
-    noise_deg: Annotated[NotNegative, Parameter(help="Pose noise of the rotation: degrees, 1 sigma, each axis.")] = 0.1,
-    noise_seed: Seed = 0,
     jobs: Jobs = 2,
     json: Json = False,
     progress: bool = False,
@@ -132,20 +93,13 @@ def evaluate(
 
     Example: viewcov evaluate plan.json --coverage 0.95 --out results
     """
-    result = viewcov.evaluate_plan(
-        viewcov.read_plan(plan),
-        num_draws=num_draws,
-        noise_mm=noise_mm,
-        noise_deg=noise_deg,
-        noise_seed=noise_seed,
-        jobs=jobs,
-        progress=progress,
-    )
+    result = viewcov.evaluate_plan(viewcov.read_plan(plan), options, jobs=jobs, progress=progress)
     if out is not None:
         from viewcov.workflows.results import write_geometric
 
         write_geometric(out, result)
-    say(result.to_json() if json else result.headline(), json=json)
+    figures = result.figures()
+    say(figures if json else figures.headline(), json=json)
     return coverage is None or result.coverage.coverage >= coverage
 
 

@@ -17,9 +17,17 @@ from viewcov.inspection.errors import InputError
 from viewcov.inspection.folder import InspectionFolder
 from viewcov.inspection.mesh.part import Part, Unit
 from viewcov.inspection.plan import InspectionPlan
-from viewcov.inspection.records import AtLeastOne, FileRecord, NotNegative, Options, Positive, PositiveShare, Seed
-
-from viewcov.inspection.records import read_record, write_record  # isort: skip
+from viewcov.inspection.records import (  # fmt: skip
+    AtLeastOne,
+    FileRecord,
+    NotNegative,
+    Options,
+    Positive,
+    PositiveShare,
+    Seed,
+    read_record,
+    write_record,
+)
 from viewcov.inspection.rig.rig import Rig
 from viewcov.segmentation.options import STACK
 
@@ -200,7 +208,7 @@ def _plan(options: DemoOptions, part: Part, rig: Rig, out: Path, *, jobs: int, p
         jobs=jobs,
         progress=progress,
     )
-    viewcov.write_plan(path, result.plan)
+    result.write(path)
     return viewcov.read_plan(path)
 
 

@@ -24,16 +24,10 @@ from viewcov.viewer.offscreen import WHOLE_PART, View, draw_views
 from viewcov.viewer.plan_pictures import plan_picture
 from viewcov.viewer.report.blocks import Picture
 from viewcov.viewer.report.page import write_report
-from viewcov.viewer.result_files import ResultFile, find_results
+from viewcov.viewer.result_files import find_results
 from viewcov.viewer.vtp import SurfaceFile, read_vtp
 from viewcov.viewer.words import counted, number
-from viewcov.workflows.summary import (
-    inspections_under,
-    plan_under,
-    read_summary,
-    summarise,
-    write_summary,
-)
+from viewcov.workflows.summary import inspections_under, plan_under, read_summary, summarise, write_summary
 
 _SIZE = (1600, 800)
 _SHEET_VIEWS = 6
@@ -86,18 +80,16 @@ def _pictures(root: Path, folder: Path) -> Iterator[Draw]:
     """Every picture that the results allow, with what draws it."""
     folder.mkdir(parents=True, exist_ok=True)
     gallery = _Gallery(folder)
-    results = find_results(root)
-    for kind, draw in (("effective", gallery.effective), ("geometric", gallery.geometric)):
-        first = next((result for result in results if result.kind == kind), None)
-        if first is not None:
-            figures = first.figures()
-            mesh = read_vtp(first.vtp)
-            yield from draw(mesh, figures)  # type: ignore[operator]
-            if kind == "geometric":
-                yield from gallery.plan(mesh, root)
-    fused = next((result for result in results if result.kind == "fused"), None)
-    if fused is not None:
-        yield from gallery.fused(fused, inspections_under(root))
+    first = {result.kind: result for result in reversed(find_results(root))}
+    for result in reversed(first.values()):
+        figures, mesh = result.figures(), read_vtp(result.vtp)
+        if isinstance(figures, EffectiveFigures):
+            yield from gallery.effective(mesh, figures)
+        elif isinstance(figures, GeometricFigures):
+            yield from gallery.geometric(mesh, figures)
+            yield from gallery.plan(mesh, root)
+        else:
+            yield from gallery.fused(mesh, figures, inspections_under(root))
 
 
 @dataclass(slots=True, eq=False)
@@ -173,12 +165,12 @@ class _Gallery:
 
     def effective(self, mesh: SurfaceFile, figures: EffectiveFigures) -> Iterator[Draw]:
         """Probability of detection of each model on the part, where models differ, and by size of defect."""
-        for model, row in figures.models.items():
+        for k, (model, row) in enumerate(figures.models.items(), start=1):
             size, level = f"{number(row.pod_map.size_mm, 2)} mm", f"{row.pod_map.pod_threshold:g}"
             yield self.heatmap(
                 mesh, f"state_{model}",
                 Picture(
-                    path=self.folder / f"state-{model}.png", title=f"Where PoD reaches {level}, {model}",
+                    path=self.folder / f"state-{k}.png", title=f"Where PoD reaches {level}, {model}",
                     section="effective", caption=f"Where a defect of {size} is found with a probability of at least "
                     f"{level}, by the hit/miss model fitted to the planted defects.",
                 ),
@@ -186,7 +178,7 @@ class _Gallery:
             yield self.heatmap(
                 mesh, f"pod_{model}",
                 Picture(
-                    path=self.folder / f"pod-{model}.png", title=f"Probability of detection (PoD), {model}",
+                    path=self.folder / f"pod-{k}.png", title=f"Probability of detection (PoD), {model}",
                     section="effective", caption=f"Of a defect of {size} in the fused views, by the same model.",
                 ),
             )  # fmt: skip
@@ -220,10 +212,8 @@ class _Gallery:
             ),
         )
 
-    def fused(self, result: ResultFile, inspections: list[InspectionFolder]) -> Iterator[Draw]:
+    def fused(self, mesh: SurfaceFile, figures: FusedFigures, inspections: list[InspectionFolder]) -> Iterator[Draw]:
         """The defects that are reported, the truth where there is one, and some images."""
-        mesh, figures = read_vtp(result.vtp), result.figures()
-        assert isinstance(figures, FusedFigures)
         name = f"probability_{figures.rule}"
         rings = [_ring(one.id, one.center_mm, *_RINGS[one.true]) for one in figures.defects]
         title = f"Fused defect probability, {figures.inspection}, {figures.model}"
@@ -280,7 +270,8 @@ def _sheet(inspection: InspectionFolder, model: str, folder: Path) -> Draw:
     said = "most defect pixels: outlines where a defect truly is, tint" if known else "most predicted pixels: tint"
     return (
         Picture(
-            path=path, title="Images, truth and prediction" if known else "Images and prediction", section="segmentation",
+            path=path, section="segmentation",
+            title="Images, truth and prediction" if known else "Images and prediction",
             caption=f"The views with the {said} where the probability of model {model} reaches its threshold.",
         ),
         draw,

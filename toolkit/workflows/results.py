@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from viewcov.inspection.files import finite, write_json, write_table
+from viewcov.inspection.files import write_table
 from viewcov.inspection.mesh.surface import Surface
+from viewcov.inspection.records import write_record
 
 if TYPE_CHECKING:
     from viewcov.coverage.effective.cover import CoverResult
@@ -41,7 +42,7 @@ def write_geometric(folder: Path, result: PlanEvaluation) -> None:
     if result.robustness is not None:
         arrays["covered_probability"] = result.robustness.probability.astype(np.float32)
     _write_arrays(folder / "geometric", coverage.surface, arrays)
-    write_json(folder / "geometric.json", finite(result.to_json()))
+    write_record(folder / "geometric.json", result.figures())
 
 
 def _write_nearest(path: Path, viewpoints: Sequence[Viewpoint], repairs: Repairs) -> None:

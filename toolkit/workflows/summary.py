@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from statistics import fmean
 from typing import ClassVar, Literal, TypeVar
@@ -18,15 +17,7 @@ from viewcov.inspection.mesh.part import Part
 from viewcov.inspection.plan import InspectionPlan, read_plan
 from viewcov.inspection.records import FileRecord, read_record, write_record
 from viewcov.planning.figures import PlanFigures
-from viewcov.viewer.report.content import (
-    Content,
-    FusionFigures,
-    PartFigures,
-    PartFinding,
-    ReportedDefects,
-    RuleFigures,
-    SingleViews,
-)
+from viewcov.viewer.report.content import Content, FusionFigures, PartFigures, RuleFigures, SingleViews
 from viewcov.viewer.result_files import ResultFile, find_results
 from viewcov.viewer.words import counted, interval, percent, points
 
@@ -106,7 +97,7 @@ def summarise(root: Path) -> Summary:
             model: _fusion([one for one in fused if one.model == model and one.rules])
             for model in dict.fromkeys(one.model for one in fused if one.rules)
         },
-        reported=_reported(fused),
+        reported=fused[0] if fused else None,
     )
     return summary.model_copy(update={"notes": tuple(_notes(summary))})
 
@@ -161,7 +152,7 @@ def _part(part: Part) -> PartFigures:
         cad_faces=int(part.cad_face_idx.max()) + 1,
         area_mm2=part.area_mm2,
         largest_extent_mm=part.largest_extent_mm,
-        findings=tuple(PartFinding(**asdict(finding)) for finding in part.findings),
+        findings=part.findings,
     )
 
 
@@ -174,13 +165,6 @@ def _areas(*sources: Areas | EffectiveFigures | None) -> Areas | None:
             coverable, covered = source.coverable_area_mm2, source.covered_area_mm2
             return Areas.of(source.inspected_area_mm2, coverable, covered, covered / max(coverable, 1e-300))
     return None
-
-
-def _reported(fused: Sequence[FusedFigures]) -> ReportedDefects | None:
-    """The defects that are listed and drawn: those of the first inspection, by its first model."""
-    return ReportedDefects(
-        inspection=fused[0].inspection, model=fused[0].model, rule=fused[0].rule, defects=fused[0].defects
-    ) if fused else None  # fmt: skip
 
 
 def _fusion(inspections: Sequence[FusedFigures]) -> FusionFigures:

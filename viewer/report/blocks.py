@@ -74,19 +74,11 @@ class Bars:
 
 
 @dataclass(frozen=True, slots=True)
-class Heading:
-    """Begins a part of a section."""
-
-    text: str
-    kind: ClassVar[str] = "heading"
-
-
-@dataclass(frozen=True, slots=True)
 class Text:
-    """A paragraph; ``tone`` ``note`` is smaller, ``sure`` and ``open`` are statements."""
+    """A paragraph or heading; ``note`` is smaller, ``sure`` and ``open`` are statements."""
 
     text: str
-    tone: Literal["", "note", "sure", "open"] = ""
+    tone: Literal["", "heading", "note", "sure", "open"] = ""
     kind: ClassVar[str] = "text"
 
 
@@ -164,7 +156,7 @@ class Picture:
         return f"data:image/{kind};base64,{base64.b64encode(file.read_bytes()).decode()}"
 
 
-Block: TypeAlias = Bars | Heading | Text | Points | Table | Picture
+Block: TypeAlias = Bars | Text | Points | Table | Picture
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

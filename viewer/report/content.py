@@ -4,25 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from viewcov.coverage.effective.figures import (
-    DefectCounts,
-    DefectFigures,
-    EffectiveFigures,
-    MeanScores,
-)
+from viewcov.coverage.effective.figures import DefectCounts, EffectiveFigures, FusedFigures, MeanScores
 from viewcov.coverage.geometric.figures import GeometricFigures
 from viewcov.coverage.ladder import Areas
+from viewcov.inspection.mesh.part import Finding
 from viewcov.inspection.records import Count, Known, Record
 from viewcov.planning.figures import PlanFigures
-
-
-class PartFinding(Record):
-    """Something noteworthy in a part's file."""
-
-    name: str
-    count: int
-    severity: str
-    remedy: str
 
 
 class PartFigures(Record):
@@ -37,7 +24,7 @@ class PartFigures(Record):
     cad_faces: Count
     area_mm2: float
     largest_extent_mm: float
-    findings: tuple[PartFinding, ...] = ()
+    findings: tuple[Finding, ...] = ()
 
 
 class RuleFigures(DefectCounts):
@@ -66,15 +53,6 @@ class FusionFigures(Record):
 
     of_all: SingleViews | None
     """Single views against all defects."""
-
-
-class ReportedDefects(Record):
-    """The defects of one inspection, by one model."""
-
-    inspection: str
-    model: str
-    rule: str
-    defects: tuple[DefectFigures, ...]
 
 
 class ImageFigures(Record):
@@ -115,7 +93,9 @@ class Content(Record):
     fusion: Mapping[str, FusionFigures] = {}
     """By model; empty without truth."""
 
-    reported: ReportedDefects | None = None
+    reported: FusedFigures | None = None
+    """The inspection whose defects are listed."""
+
     segmentation: Mapping[str, ImageFigures] = {}
     """By model."""
 

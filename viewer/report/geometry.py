@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from viewcov.coverage.geometric.figures import FixFigures, GeometricFigures, RobustnessFigures
 from viewcov.coverage.ladder import LOSSES, RUNGS, Loss
 from viewcov.viewer import palette
-from viewcov.viewer.report.blocks import Bar, Bars, Block, Heading, Kept, Quantity, Table, Text
+from viewcov.viewer.report.blocks import Bar, Bars, Block, Kept, Quantity, Table, Text
 from viewcov.viewer.report.content import Content
 from viewcov.viewer.report.ladder import OF
 from viewcov.viewer.words import counted, fixed, mm2, number, percent
@@ -27,7 +27,7 @@ def geometric(content: Content) -> Iterator[Block]:
             Bar(name=f"{k} or more", share=area / whole, text=percent(area / whole), detail=mm2(area))
             for k, area in list(enumerate(figures.k_coverage))[1:_MAX_VIEWS]
         ]
-        yield Heading("Surface by the number of views that inspect it")
+        yield Text("Surface by the number of views that inspect it", "heading")
         yield Bars(lines)
     yield from _fixes(figures)
     if figures.redundant_views:
@@ -43,7 +43,7 @@ def _losses(figures: GeometricFigures, whole: float) -> Iterator[Block]:
     lost = sorted(((area, loss) for loss, area in figures.uncovered.items() if area > 0), reverse=True)
     if not lost:
         return
-    yield Heading("What is lost, and why")
+    yield Text("What is lost, and why", "heading")
     yield Bars([
         Bar(
             name=LOSSES[loss], share=area / lost[0][0], text=percent(area / whole),
@@ -73,7 +73,7 @@ def _fixes(figures: GeometricFigures) -> Iterator[Block]:
         mends = ", ".join(LOSSES[loss] for loss in fix.repairs)
         place = Kept(", ".join(fixed(row[3], 1) for row in fix.world_from_camera[:3]))
         rows.append([fix.id, place, Quantity(number(fix.gained_area_mm2)), Quantity(percent(share)), mends, _way(fix)])
-    yield Heading("Viewpoints that would cover more")
+    yield Text("Viewpoints that would cover more", "heading")
     yield Table(
         title="Viewpoints that would cover more",
         header=["viewpoint", "camera centre, mm", "gains, mm²", "covered with it", "what it mends", "way from a view"],
@@ -98,7 +98,7 @@ def _robustness(values: RobustnessFigures, coverable_share: float) -> Iterator[B
         **{f"covered with a probability of at least {p}": share for p, share in values.share_by_probability.items()},
     }
     noise = f"{number(values.noise_mm)} mm and {number(values.noise_deg)}°"
-    yield Heading("When cameras do not stand exactly")
+    yield Text("When cameras do not stand exactly", "heading")
     yield Table(
         title="Coverage under pose noise",
         header=["under pose noise", f"share {OF}"],

@@ -11,7 +11,7 @@ from viewcov.coverage.effective.figures import (
     MeanScores,
     PairedDifference,
 )
-from viewcov.viewer.report.blocks import Block, Cell, Chip, Heading, Kept, Points, Quantity, Table, Text, Tone
+from viewcov.viewer.report.blocks import Block, Cell, Chip, Kept, Points, Quantity, Table, Text, Tone
 from viewcov.viewer.report.content import Content, FusionFigures
 from viewcov.viewer.report.ladder import OF
 from viewcov.viewer.words import counted, fixed, interval, mm2, number, percent, points
@@ -41,10 +41,10 @@ def effective(content: Content) -> Iterator[Block]:
     )
     for pair in figures.paired:
         yield _paired(pair)
-    yield Heading("Planted and found")
+    yield Text("Planted and found", "heading")
     yield Table(
         title="Planted and found",
-        header=["model", "effectively covered", "95 % interval", "planted", "found", "false alarms / part", "threshold"],
+        header=["model", "effectively covered", "95 % interval", "planted", "found", "false alarms", "threshold"],
         rows=[
             [
                 name, Quantity(percent(row.effective_coverage)), Kept(interval(row.interval.low, row.interval.high)),
@@ -53,7 +53,7 @@ def effective(content: Content) -> Iterator[Block]:
             ]
             for name, row in figures.models.items()
         ],
-        caption="False alarms belong beside any share of defects found.",
+        caption="False alarms are those per part: they belong beside any share of defects found.",
     )  # fmt: skip
     yield from _pod_areas(figures)
 
@@ -79,12 +79,12 @@ def _pod_areas(figures: EffectiveFigures) -> Iterator[Block]:
         return
     kept = levels[:: -(-len(levels) // _MAX_LEVELS)]
     size = number(next(iter(figures.models.values())).pod_map.size_mm, 2)
-    yield Heading(f"Surface by probability of detection (PoD) of a defect of {size} mm")
+    yield Text(f"Surface by probability of detection (PoD) of a defect of {size} mm", "heading")
     yield Table(
         title="Surface by probability of detection",
         header=["PoD of at least", *curves],
         rows=[
-            [Quantity(fixed(p, 2)), *(Quantity(percent(curve.get(p))) for curve in curves.values())] for p in kept
+            [fixed(p, 2), *(Quantity(percent(curve.get(p))) for curve in curves.values())] for p in kept
         ],
         caption=f"Shares {OF}, by the hit/miss model fitted to the planted defects: a model of what the estimate "
         "counts, not the estimate.",
@@ -166,7 +166,7 @@ def segmentation(content: Content) -> Iterator[Block]:
     if content.segmentation:
         yield Table(
             title="Models on single images",
-            header=["model", "images", "threshold", "precision", "recall", "F1", "defects found", "false alarms / image"],
+            header=["model", "images", "threshold", "precision", "recall", "F1", "defects found", "false alarms"],
             rows=[
                 [
                     name, Quantity(number(row.images)),
@@ -176,7 +176,7 @@ def segmentation(content: Content) -> Iterator[Block]:
                 for name, row in content.segmentation.items()
             ],
             caption="A pixel is a defect where its probability reaches the threshold; precision, recall and F1 count "
-            "pixels.",
+            "pixels, false alarms are those per image.",
         )  # fmt: skip
 
 
@@ -191,11 +191,7 @@ def plan(content: Content) -> Iterator[Block]:
         ("gap", percent(figures.gap), _STATUS.get(figures.status, figures.status)),
         ("coverable", percent(figures.coverable_share), OF),
         ("covered", percent(figures.covered_share), OF),
-        (
-            "covered of the coverable",
-            percent(figures.coverage),
-            "the plan's target, by weight of CAD faces",
-        ),
+        ("target", percent(figures.coverage), "what is covered of the coverable, by weight of CAD faces"),
         ("most possible", percent(figures.most_coverage), "no plan of as many views covers more of the coverable"),
         ("route", f"{number(figures.route_s)} s", "estimated time for the camera's moves and stops"),
         ("shortest possible", f"{number(figures.route_bound_s)} s", f"no order takes less ({figures.route_bound})"),
@@ -217,13 +213,13 @@ def part(content: Content) -> Iterator[Block]:
     }  # fmt: skip
     yield Table(title="The part", header=["of the part", ""], rows=[[name, value] for name, value in rows.items()])
     tones: dict[str, Tone] = {"error": "bad", "warning": "warn"}
-    found = [
+    found: list[list[Cell]] = [
         [Chip(f.severity, tones.get(f.severity, "plain")), _words(f.name), Quantity(number(f.count)), f.remedy]
         for f in values.findings
     ]
     if found:
         header = ["severity", "finding", "count", "what was done, or can be"]
-        yield Heading("Findings in the file")
+        yield Text("Findings in the file", "heading")
         yield Table(title="Findings in the part's file", header=header, rows=found)
 
 
