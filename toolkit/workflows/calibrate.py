@@ -52,14 +52,14 @@ def calibrate(
         If nothing can be calibrated with, or the model is a shipped one, whose folder is not the user's.
     """
     folders, _ = chosen_inspections(inspections, options.split, usual="validation", or_all=False)
-    home = model_folder(folders[0], model)
+    home = model_folder(folders[0], model) if folders else None
     if out is None and home is not None and home.resolve().parent == shipped_models().resolve():
         raise InputError(
             model, "a shipped model keeps its calibration", expected="a file for yours", found="none",
             remedy="give --out FILE here, and --calibration FILE to 'viewcov cover' and 'viewcov fuse'",
         )  # fmt: skip
-    path = out or (calibration_path(home) if home else own_calibration_path(folders[0], model))
     calibration = calibrate_inspections(inspections, model, options, jobs=jobs, progress=progress)
+    path = out or (calibration_path(home) if home else own_calibration_path(folders[0], model))
     write_calibration(path, calibration)
     log.info("wrote %s", path)
     return calibration, path
