@@ -44,25 +44,12 @@ class Made(Record):
     """How a data set is made: everything that its bytes depend on."""
 
     by: str
-    """Command and version."""
-
     renderer: str
-    """Name, version and variant."""
-
     part_sha256: str
-    """Of the part's file."""
-
     rig: dict[str, Any]
-    """The rig, as its file has it."""
-
     viewpoints_sha256: str
-    """Of ids and poses."""
-
     options: SynthesisOptions
-    """What was asked for."""
-
     defect_ranges: DefectRanges
-    """What the defects' sizes were drawn from."""
 
 
 def synthesize(
@@ -107,7 +94,7 @@ def synthesize(
     asked = {name: getattr(chosen, name) for name in DefectRanges.model_fields}
     ranges = DefectRanges.for_part(part, plan.requirements, **asked)
     folder = Path(out)
-    made = _made(plan, chosen, ranges)
+    made = _made(plan, chosen, ranges).model_dump(mode="json")
     dataset = Dataset(root=folder, splits=_splits(chosen), made=made)
     _refuse_other(folder / "dataset.json", made)
     write_dataset(dataset)
@@ -281,32 +268,30 @@ def _shared_out(number: int, shares: tuple[float, float, float]) -> list[int]:
     return [int(count) for count in counts]
 
 
-def _made(plan: InspectionPlan, options: SynthesisOptions, ranges: DefectRanges) -> dict[str, Any]:
-    """How the data set is made, as plain JSON values."""
+def _made(plan: InspectionPlan, options: SynthesisOptions, ranges: DefectRanges) -> Made:
     poses = [[view.id, view.world_from_camera.tolist()] for view in plan.viewpoints]
-    made = Made(
+    return Made(
         by=f"viewcov {metadata.version('viewcov')} synthesize", renderer=renderer_name(),
         part_sha256=plan.part.sha256, rig=plan.rig.to_dict(), viewpoints_sha256=sha256_of(json.dumps(poses).encode()),
         options=options, defect_ranges=ranges,
     )  # fmt: skip
-    return made.model_dump(mode="json")
 
 
 def _refuse_other(path: Path, made: dict[str, Any]) -> None:
     """Raise if the folder holds a data set that was made otherwise."""
-    if not path.is_file():
-        return
-    found = read_json(path)
-    old = found.get("made", {}) if isinstance(found, dict) else {}
-    for key, value in made.items():
-        if old.get(key) == value:
-            continue
-        inner = value if isinstance(value, dict) and isinstance(old.get(key), dict) else None
-        names = [name for name in inner if inner[name] != old[key].get(name)] if inner else []
-        what = f"{key}.{names[0]}" if names and inner else key
-        raise InputError(
-            path, f"holds a data set made with another {what}",
-            expected=str(inner[names[0]] if names and inner else value),
-            found=str(old[key].get(names[0]) if names and inner else old.get(key)),
-            remedy="choose another folder, or the options of the data set to finish it",
-        )  # fmt: skip
+    found = read_json(path) if path.is_file() else {"made": made}
+    old = _flat(found.get("made", {}) if isinstance(found, dict) else {})
+    for name, value in _flat(made).items():
+        if old.get(name) != value:
+            raise InputError(
+                path, f"holds a data set made with another {name}", expected=str(value), found=str(old.get(name)),
+                remedy="choose another folder, or the options of the data set to finish it",
+            )  # fmt: skip
+
+
+def _flat(value: object, name: str = "") -> dict[str, object]:
+    """Values within values by their names with dots between."""
+    if not isinstance(value, dict):
+        return {name: value}
+    dot = "." if name else ""
+    return {k: v for key, inner in value.items() for k, v in _flat(inner, f"{name}{dot}{key}").items()}

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 from numpy.typing import NDArray
 
-from viewcov.inspection.arrays import Floats, Floats32
+from viewcov.inspection.arrays import Floats, Floats32, Ints
 from viewcov.inspection.lay import FaceLay, lay_coordinates
 from viewcov.inspection.mesh.part import triangle_areas, triangle_normals
 from viewcov.inspection.poses import tangents
@@ -42,12 +40,18 @@ def open_scene(
     Each process is a mesh of its own. So is the groove of each scratch, without texture, because a scratch
     destroys it; a dent bends it.
     """
-    cad = imprint.cad_face_idx
+    cad, corners = imprint.cad_face_idx, imprint.vertices_mm[imprint.mesh.faces]
     process = np.array([lay.process for lay in lays])[cad]
     kinds = np.array([False] + [defect.kind == "scratch" for defect in imprint.defects])
     torn = kinds[imprint.defect_id]
-    corners, flat = imprint.vertices_mm[imprint.mesh.faces], imprint.mesh.corners_mm
-    uv_mm = lay_coordinates(lays, cad, flat)
+    uv_mm = lay_coordinates(lays, cad, imprint.mesh.corners_mm)
+
+    def surface(name: str, rows: Ints, uv: Floats, metal: Material, height_mm: Floats32 | None = None) -> SceneSurface:
+        normals = imprint.corner_normals[rows]
+        return SceneSurface(
+            name=name, corners_mm=corners[rows], normals=normals, uv=uv, material=metal, height_mm=height_mm
+        )
+
     surfaces = []
     for texture in finish.textures:
         rows = np.flatnonzero((process == texture.process) & ~torn)
@@ -56,32 +60,14 @@ def open_scene(
         # Each CAD face shows another place of the tile, and those of rotation whole tiles around.
         shift = np.random.default_rng(texture.seed).random((len(lays), 1, 2))
         tile_mm = np.array([_tile_mm(texture, lay) for lay in lays])[:, None]
-        surfaces.append(
-            SceneSurface(
-                name=texture.process,
-                corners_mm=corners[rows],
-                normals=imprint.corner_normals[rows],
-                uv=uv_mm[rows] / tile_mm[cad[rows]] + shift[cad[rows]],
-                material=replace(
-                    rig.material,
-                    roughness_along=texture.roughness_along,
-                    roughness_across=texture.roughness_across,
-                ),
-                height_mm=height_tile(texture),
-            )
-        )
+        uv = uv_mm[rows] / tile_mm[cad[rows]] + shift[cad[rows]]
+        metal = rig.material.as_rough_as(texture.roughness_along, texture.roughness_across)
+        surfaces.append(surface(texture.process, rows, uv, metal, height_tile(texture)))
     for defect in imprint.defects:
         rows = np.flatnonzero(torn & (imprint.defect_id == defect.id))
         if rows.size:
-            surfaces.append(
-                SceneSurface(
-                    name=f"scratch-{defect.id}",
-                    corners_mm=corners[rows],
-                    normals=imprint.corner_normals[rows],
-                    uv=uv_mm[rows],
-                    material=rig.material.evenly_rough(defect.roughness),
-                )
-            )
+            metal = rig.material.evenly_rough(defect.roughness)
+            surfaces.append(surface(f"scratch-{defect.id}", rows, uv_mm[rows], metal))
     surfaces += fixture_surfaces(rig, imprint.vertices_mm)
     return InspectionScene(surfaces, rig.camera, rig.ring_light, num_samples=num_samples, path_depth=path_depth)
 

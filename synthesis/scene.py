@@ -188,7 +188,7 @@ class InspectionScene:
             self._params[f"{name}.vertex_positions"] = _flat(transform_points(scene_from_camera, self._light_mm))
         self._params.update()
 
-    def _sensor(self) -> dict[str, Any]:
+    def _sensor(self) -> dict[str, object]:
         camera = self._camera
         width, height, focal_px = self._lens
         return {
