@@ -106,10 +106,10 @@ def replacing(path: str | Path) -> Iterator[Path]:
             target, "cannot be written", expected="a path for a new file", remedy="choose another path",
             found=getattr(error, "strerror", None) or str(error),
         ) from None  # fmt: skip
-    os.utime(lock, (0, 0))
     try:
-        with suppress(OSError):  # A file system without locks: what is left there stays.
+        with suppress(OSError):  # Some file systems have no locks or times: what is left there stays.
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.utime(lock, (0, 0))  # Tells whether the block writes anything.
         yield temporary
         with temporary.open("rb") as written:
             if os.fstat(written.fileno()).st_mtime_ns == 0:
