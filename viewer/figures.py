@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import io
 import logging
-import re
-from collections.abc import Iterator
+import textwrap
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -91,19 +91,15 @@ class Sheet:
                 _shorten(self, text, width)
         return text
 
-    def wrapped(self, text: str, width: float, *, size: float, **options: Any) -> list[str]:
-        """The text in lines of at most ``width`` pixels, broken between words."""
-        lines: list[str] = []
-        for word in re.sub(r"(\d) (?=\S{1,3}( |$))", "\\1\u00a0", text).split(" "):  # Units stay with numbers.
-            longer = f"{lines[-1]} {word}" if lines else word
-            trial = self.text(0, 0, longer, size=size, **options)
-            fits = self.width_of(trial) <= width
-            trial.remove()
-            if fits and lines:
-                lines[-1] = longer
-            else:
-                lines.append(word)
-        return lines
+    def legend(self, handles: Sequence[Any], left: float, top: float, *, columns: int = 1) -> None:
+        """What handles of matplotlib mean, from a place in pixels; long labels in several lines."""
+        for handle in handles:
+            handle.set_label(wrapped(handle.get_label(), 24 if columns == 1 else 80))
+        self.figure.legend(
+            handles=handles, loc="upper left", bbox_to_anchor=(left / self.width_px, 1 - top / self.height_px),
+            ncols=columns, frameon=False, fontsize=self.points(18), labelcolor=INK, borderaxespad=0, borderpad=0,
+            handlelength=1.4, handleheight=1.2, labelspacing=0.9, alignment="left",
+        )  # fmt: skip
 
     def pixels(self) -> NDArray[np.uint8]:
         """The picture as drawn, shape (H, W, 3)."""
@@ -113,6 +109,11 @@ class Sheet:
     def save(self, path: str | Path) -> None:
         """Write the picture; see ``write_png``."""
         write_png(path, self.pixels())
+
+
+def wrapped(text: str, width: int) -> str:
+    """The text with its lines broken between words after so many letters."""
+    return "\n".join(line for part in plain(text).split("\n") for line in textwrap.wrap(part, width))
 
 
 def _shorten(sheet: Sheet, text: Any, width: float) -> None:

@@ -14,9 +14,9 @@ from numpy.typing import ArrayLike, NDArray
 from viewcov.inspection.arrays import Bools, Floats, Ints
 from viewcov.inspection.mesh.part import triangle_areas, triangle_normals
 from viewcov.viewer import palette
-from viewcov.viewer.figures import Sheet, draw_scale_bar, draw_triad
+from viewcov.viewer.figures import Sheet, draw_scale_bar, draw_triad, wrapped
 from viewcov.viewer.layers import Layer
-from viewcov.viewer.markers import Marker, draw_marker_legend, draw_markers
+from viewcov.viewer.markers import Marker, draw_markers, ring_handles
 from viewcov.viewer.offscreen import WHOLE_PART, Direction, Mesh, View, draw_views
 from viewcov.viewer.palette import INK, MUTED, rgb
 from viewcov.viewer.words import percent
@@ -109,8 +109,13 @@ def heatmap(
     for axes, view in draw_panels(sheet, drawn, lambda view: paint_view(mesh, view, painted.colour, painted.nothing)):
         draw_markers(axes, sheet, view, look.markers, others=drawn)
     legend_left = round((1 - _LEGEND) * size_px[0])
-    top = _draw_legend(sheet, painted, layer.label, legend_left)
-    draw_marker_legend(sheet, drawn, look.markers, left=legend_left, top=top)
+    top = 96 * sheet.unit
+    heading = sheet.text(legend_left, top, wrapped(layer.label, 25), size=19, weight="bold")
+    top += heading.get_window_extent(sheet.canvas.get_renderer()).height + 18 * sheet.unit
+    if painted.colour_map is not None:
+        top = _draw_colour_bar(sheet, painted, legend_left, top)
+    rings = ring_handles(sheet, drawn, look.markers)
+    sheet.legend([*(_swatch(sheet, *entry) for entry in painted.entries), *rings], legend_left, top)
     sheet.save(path)
 
 
@@ -196,13 +201,13 @@ def _colours(values: Floats, layer: Layer) -> Sequence[str]:
 
 
 def _classes(values: Floats, share: Floats, layer: Layer) -> Iterator[tuple[str, str]]:
-    """Swatches of the classes that occur, each with its share of the area."""
+    """Swatches of the classes, where they are many of those that occur, each with its share of the area."""
     if layer.kind == "label":
         if share[~np.isnan(values)].any():
             yield f"one colour each\n({percent(float(share.sum()))})", palette.CATEGORIES[0]
         return
     for k, (name, colour) in enumerate(zip(layer.categories, _colours(values, layer), strict=True)):
-        if (values == k).any() or k != layer.blank:
+        if (values == k).any() or (k != layer.blank and len(layer.categories) <= 4):
             yield f"{name}\n({percent(float(share[values == k].sum()))})", colour
 
 
@@ -286,25 +291,6 @@ def _shifted(axis: int, by: int) -> tuple[slice, slice]:
     return (part, slice(None)) if axis == 0 else (slice(None), part)
 
 
-def _draw_legend(sheet: Sheet, painted: _Painted, label: str, left: int) -> float:
-    unit, width = sheet.unit, sheet.width_px - left
-    text_width = width - 16 * unit
-    top = 96 * unit
-    for line in sheet.wrapped(label, text_width, size=20, weight="bold"):
-        top += 26 * unit
-        sheet.fit(sheet.text(left, top - 26 * unit, line, size=20, weight="bold"), text_width)
-    top += 16 * unit
-    if painted.colour_map is not None:
-        top = _draw_colour_bar(sheet, painted, left, top)
-    for text, colour in painted.entries:
-        lines = [part for line in text.split("\n") for part in sheet.wrapped(line, text_width - 42 * unit, size=19)]
-        _draw_swatch(sheet, left, top, colour)
-        for k, line in enumerate(lines):
-            sheet.fit(sheet.text(left + 42 * unit, top + (1 + 24 * k) * unit, line, size=19), text_width - 42 * unit)
-        top += (24 * max(1, len(lines)) + 16) * unit
-    return top
-
-
 def _draw_colour_bar(sheet: Sheet, painted: _Painted, left: float, top: float) -> float:
     from matplotlib.cm import ScalarMappable
 
@@ -316,7 +302,6 @@ def _draw_colour_bar(sheet: Sheet, painted: _Painted, left: float, top: float) -
     bar = sheet.colour_bar(mappable, left, top, extend=painted.extend, extendfrac=0.04, **options)
     if edges is not None:
         bar.set_ticklabels([_counts(lower, upper) for lower, upper in pairwise(edges)])
-        bar.ax.minorticks_off()
     return top + 392 * sheet.unit
 
 
@@ -325,15 +310,8 @@ def _counts(lower: float, upper: float) -> str:
     return str(first) if first == last else f"{first}–{last}"
 
 
-def _draw_swatch(sheet: Sheet, left: float, top: float, colour: str | None) -> None:
-    axes = sheet.axes(left, top, 28 * sheet.unit, 24 * sheet.unit)
-    axes.set(xticks=[], yticks=[])
-    for spine in axes.spines.values():
-        spine.set(color=MUTED, linewidth=sheet.points(1))
-    if colour is not None:
-        axes.set_facecolor(colour)
-        return
-    height, width = max(4, round(24 * sheet.unit)), max(4, round(28 * sheet.unit))
-    row, column = np.indices((height, width))
-    factor = np.where((row + column) % 9 < 2, _HATCH, 1.0)
-    axes.imshow(np.uint8(factor[..., None] * np.array(_NOTHING)), interpolation="none", aspect="auto")
+def _swatch(sheet: Sheet, text: str, colour: str | None) -> Any:
+    from matplotlib.patches import Patch
+
+    hatch = {"hatch": "/////", "fc": palette.NOTHING} if colour is None else {"fc": colour}
+    return Patch(label=text, ec=MUTED, lw=sheet.points(1), **hatch)

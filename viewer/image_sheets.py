@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from viewcov.inspection.arrays import Bools, Floats32
-from viewcov.viewer.figures import Sheet
-from viewcov.viewer.palette import INK, MUTED, PREDICTION, TRUTH, rgb
+from viewcov.viewer.figures import Sheet, plain
+from viewcov.viewer.palette import MUTED, PREDICTION, TRUTH, rgb
 
 _TOP, _CAPTION = 100, 30
 """Height of the heading and of a caption, in pixels of a picture 800 high."""
@@ -69,73 +69,49 @@ def image_sheet(
     if not images:
         raise ValueError("images must not be empty")
     sheet = Sheet(*size_px)
-    unit = sheet.unit
     sheet.heading(title)
     _draw_key(sheet, images, threshold)
     proportion = float(np.median([image.image.shape[1] / image.image.shape[0] for image in images]))
     num_columns = _columns(len(images), proportion, sheet)
-    num_rows = -(-len(images) // num_columns)
-    gap = 14 * unit
-    width = (size_px[0] - gap * (num_columns + 1)) / num_columns
-    height = (size_px[1] - _TOP * unit - gap * num_rows) / num_rows - _CAPTION * unit
-    for k, image in enumerate(images):
-        row, column = divmod(k, num_columns)
-        left = gap + column * (width + gap)
-        top = _TOP * unit + row * (height + _CAPTION * unit + gap)
-        scale = min(width / image.image.shape[1], height / image.image.shape[0])
-        shown = (max(1, round(image.image.shape[1] * scale)), max(1, round(image.image.shape[0] * scale)))
-        panel = sheet.panel(round(left + (width - shown[0]) / 2), round(top), _toned(image, threshold, shown))
-        _outline(panel, image.mask, shown, TRUTH, sheet)
-        if image.probability is not None:
-            _outline(panel, image.probability >= threshold, shown, PREDICTION, sheet)
-        caption = sheet.text(
-            left + width / 2, round(top) + shown[1] + 5 * unit, image.title, size=17, ha="center", color=MUTED
-        )
-        sheet.fit(caption, width)
+    edges = {"left": 0.01, "right": 0.99, "top": 1 - _TOP / 800, "bottom": 0.01, "wspace": 0.04, "hspace": 0.12}
+    grid = sheet.figure.subplots(-(-len(images) // num_columns), num_columns, squeeze=False, gridspec_kw=edges)
+    for axes, image in zip_longest(grid.flat, images):
+        axes.set_axis_off()
+        if image is not None:
+            _draw(axes, image, threshold, sheet)
     sheet.save(path)
 
 
 def _columns(num: int, proportion: float, sheet: Sheet) -> int:
     """The number of columns that leaves the images largest."""
-    best, largest = 1, 0.0
-    for columns in range(1, num + 1):
-        rows = -(-num // columns)
-        width = sheet.width_px / columns
-        height = max(1.0, (sheet.height_px - _TOP * sheet.unit) / rows - _CAPTION * sheet.unit)
-        size = min(width, height * proportion)
-        if size > largest * 1.001:
-            best, largest = columns, size
-    return best
+
+    def size(columns: int) -> float:
+        height = max(1.0, (sheet.height_px - _TOP * sheet.unit) / -(-num // columns) - _CAPTION * sheet.unit)
+        return min(sheet.width_px / columns, height * proportion)
+
+    return max(range(1, num + 1), key=size)
 
 
-def _toned(image: SheetImage, threshold: float, size_px: tuple[int, int]) -> NDArray[np.uint8]:
-    """The image at its place's size, tinted where the model's probability is high."""
-    grey = _resized(np.clip(image.image, 0, 1), size_px)[..., None] * 255.0
-    picture = np.repeat(grey, 3, axis=2)
+def _draw(axes: Any, image: SheetImage, threshold: float, sheet: Sheet) -> None:
+    """The image, tinted where the model's probability is high, with outlines."""
+    height, width = image.image.shape
+    place = {"extent": (0, width, height, 0), "interpolation": "antialiased", "interpolation_stage": "data"}
+    axes.imshow(image.image, cmap="gray", vmin=0.0, vmax=1.0, **place)
     if image.probability is not None:
-        probability = _resized(image.probability, size_px)
-        strength = 0.55 * np.clip(probability / max(threshold, 1e-9), 0, 1)[..., None] ** 3
-        picture += strength * (np.array(rgb(PREDICTION)) - picture)
-    return np.rint(np.clip(picture, 0, 255)).astype(np.uint8)
+        strength = 0.55 * np.clip(image.probability / max(threshold, 1e-9), 0, 1) ** 3
+        tint = np.broadcast_to(np.array(rgb(PREDICTION)) / 255, (height, width, 3))
+        axes.imshow(np.dstack([tint, strength]), extent=place["extent"])
+        _outline(axes, image.probability >= threshold, PREDICTION, sheet)
+    if image.mask is not None:
+        _outline(axes, image.mask, TRUTH, sheet)
+    axes.set_title(plain(image.title), fontsize=sheet.points(17), color=MUTED, pad=sheet.points(5))
 
 
-def _resized(values: NDArray[Any], size_px: tuple[int, int]) -> NDArray[np.float64]:
-    from PIL import Image
-
-    enlarged = size_px[0] > values.shape[1]
-    how = Image.Resampling.NEAREST if enlarged else Image.Resampling.BOX
-    resized = Image.fromarray(np.asarray(values, dtype=np.float32)).resize(size_px, how)
-    return np.asarray(resized, dtype=np.float64)
-
-
-def _outline(axes: Any, mask: NDArray[np.bool_] | None, size_px: tuple[int, int], colour: str, sheet: Sheet) -> None:
-    if mask is None or not mask.any():
-        return
-    framed = np.pad(mask, 1).astype(np.float64)  # A mask that reaches the border is closed along it.
-    height, width = mask.shape
-    x = (np.arange(-1, width + 1) + 0.5) * size_px[0] / width
-    y = (np.arange(-1, height + 1) + 0.5) * size_px[1] / height
-    axes.contour(x, y, framed, levels=[0.5], colors=[colour], linewidths=sheet.points(2))
+def _outline(axes: Any, mask: Bools, colour: str, sheet: Sheet) -> None:
+    if mask.any():
+        framed = np.pad(mask, 1).astype(np.float64)  # A mask that reaches the border is closed along it.
+        x, y = (np.arange(-1, n + 1) + 0.5 for n in mask.shape[::-1])
+        axes.contour(x, y, framed, levels=[0.5], colors=[colour], linewidths=sheet.points(2))
 
 
 def _draw_key(sheet: Sheet, images: Sequence[SheetImage], threshold: float) -> None:
@@ -149,14 +125,4 @@ def _draw_key(sheet: Sheet, images: Sequence[SheetImage], threshold: float) -> N
         label = f"predicted, probability at least {threshold:.2g}"
         handles.append(Patch(fc=PREDICTION + "80", ec=PREDICTION, lw=sheet.points(2), label=label))
     if handles:
-        sheet.figure.legend(
-            handles=handles,
-            loc="upper left",
-            bbox_to_anchor=(14 * sheet.unit / sheet.width_px, 1 - 52 * sheet.unit / sheet.height_px),
-            ncols=len(handles),
-            frameon=False,
-            fontsize=sheet.points(18),
-            labelcolor=INK,
-            borderaxespad=0,
-            handlelength=1.4,
-        )
+        sheet.legend(handles, 14 * sheet.unit, 52 * sheet.unit, columns=len(handles))

@@ -11,7 +11,6 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from viewcov.coverage.geometric.visibility import TESTS
 from viewcov.coverage.ladder import LOSSES, Loss
 from viewcov.inspection.arrays import Floats
 from viewcov.inspection.records import Record
@@ -102,14 +101,10 @@ LAYERS: list[Layer] = [
     ),
     Layer(name="num_views", title="Views that inspect it", kind="count", blank=0, nothing=_NO_VIEW),
     Layer(
-        name="tests_passed", title="What is lost, and why", kind="category",
-        categories=(*(LOSSES[Loss(test)] for test in TESTS), "inspected"),
-        colours=(*(palette.LOSSES[Loss(test)] for test in TESTS), palette.SURE),
+        name="loss", title="What is lost, and why", kind="category", blank=-1, nothing="nothing lost",
+        categories=tuple(LOSSES[loss] for loss in Loss), colours=tuple(palette.LOSSES[loss] for loss in Loss),
     ),
-    Layer(
-        name="loss", title="What is lost, and why", kind="category", blank=-1, nothing="covered",
-        categories=tuple(LOSSES.values()), colours=tuple(palette.LOSSES[loss] for loss in LOSSES),
-    ),
+    Layer(name="tests_passed", title="Tests that its most promising view passes", kind="count"),
     Layer(name="coverable", title="Coverable", kind="category", categories=("no", "yes"),
           colours=(palette.LOST, palette.COVERED)),
     Layer(name="inspected", title="To be inspected", kind="category", categories=("no", "yes"),

@@ -63,27 +63,17 @@ def draw_markers(
         _draw_label(axes, sheet, places[k], box, markers[k])
 
 
-def draw_marker_legend(
-    sheet: Sheet, views: Sequence[View], markers: Sequence[Marker], *, left: float, top: float
-) -> None:
-    """What solid and dashed rings mean, below the legend."""
+def ring_handles(sheet: Sheet, views: Sequence[View], markers: Sequence[Marker]) -> list[Any]:
+    """What solid and dashed rings mean, for a legend."""
+    from matplotlib.lines import Line2D
+
     if not markers:
-        return
+        return []
     hidden = ~np.any([_shown(view, markers) for view in views], axis=0)
     kinds = dict.fromkeys((marker.meaning, marker.colour) for marker in markers)
-    entries = [(text, colour, False) for text, colour in kinds]
-    entries += [("dashed: hidden in these views", MUTED, True)] if hidden.any() else []
-    unit = sheet.unit
-    for text, colour, dashed in entries:
-        axes = sheet.axes(left - 3 * unit, top - 5 * unit, 34 * unit, 34 * unit)
-        axes.set_axis_off()
-        axes.set(xlim=(0, 34 * unit), ylim=(34 * unit, 0))
-        _draw_ring(axes, sheet, np.full(2, 17 * unit), colour, dashed=dashed)
-        width = sheet.width_px - left - 58 * unit
-        for line in sheet.wrapped(text, width, size=19):
-            sheet.text(left + 42 * unit, top + unit, line, size=19)
-            top += 24 * unit
-        top += 16 * unit
+    kinds |= {("dashed: hidden in these views", MUTED): None} if hidden.any() else {}
+    look = {"marker": "o", "ls": "", "mfc": "none", "ms": sheet.points(22), "mew": sheet.points(3)}
+    return [Line2D([], [], mec=colour, label=text, **look) for text, colour in kinds]
 
 
 def _shown(view: View, markers: Sequence[Marker]) -> Bools:
@@ -129,13 +119,6 @@ def _draw_label(axes: Any, sheet: Sheet, place: Floats, box: Floats, marker: Mar
     start = place + away / np.linalg.norm(away) * 13 * sheet.unit
     axes.plot(*zip(start, middle, strict=True), color=marker.colour, lw=sheet.points(2), zorder=8)
     axes.text(
-        *middle,
-        plain(marker.label),
-        color=PAPER,
-        fontsize=sheet.points(17),
-        weight="bold",
-        ha="center",
-        va="center",
-        zorder=10,
-        bbox={"boxstyle": "round,pad=0.25", "fc": marker.colour, "ec": PAPER, "lw": sheet.points(1.2)},
-    )
+        *middle, plain(marker.label), color=PAPER, fontsize=sheet.points(17), weight="bold", ha="center", va="center",
+        zorder=10, bbox={"boxstyle": "round,pad=0.25", "fc": marker.colour, "ec": PAPER, "lw": sheet.points(1.2)},
+    )  # fmt: skip

@@ -22,9 +22,6 @@ CATEGORIES = (BLUE, ORANGE, "#2f9e77", PINK, "#d9c23c", "#64b5e6", "#a0522d", PU
 COVERED, ALMOST, LOST = TEAL, "#e9a23b", "#c8504b"
 """Of the rungs of the ladder: reached, within reach, out of reach."""
 
-SURE = "#cfe6d8"
-"""Where nothing is lost, on maps of what is lost elsewhere."""
-
 LOSSES: dict[Loss, str] = {
     Loss.IN_FRAME: PURPLE,
     Loss.FACING: LOST,

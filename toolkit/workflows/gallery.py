@@ -136,11 +136,8 @@ class _Gallery:
             "rung": "The rungs of the ladder on the part: shares are those of the bars above.",
             "num_views": "How many views pass every geometric test.",
             "loss": "What the most promising view of each place fails by.",
-            "tests_passed": "What the most promising view of each place fails by.",
             "covered_probability": "Share of the draws of pose noise in which each place is covered.",
         }
-        if "loss" in mesh.arrays:
-            del words["tests_passed"]
         for name, caption in words.items():
             if name in mesh.arrays:
                 path = self.folder / f"geometric-{name.replace('_', '-')}.png"

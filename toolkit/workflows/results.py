@@ -25,9 +25,11 @@ def write_geometric(folder: Path, result: PlanEvaluation) -> None:
     """Write ``geometric.json``, ``geometric.vtp``, ``geometric.parquet`` and, with repairs, ``nearest.parquet``."""
     coverage, repairs = result.coverage, result.repairs
     rung = coverage.coverable.astype(np.int8) + coverage.covered
+    lost = coverage.surface.inspected & ~coverage.covered
     arrays: dict[str, NDArray[Any]] = {
         "rung": np.where(coverage.surface.inspected, rung, np.int8(-1)),
         "num_views": coverage.num_views,
+        "loss": np.where(lost, coverage.loss_idx.astype(np.int8), np.int8(-1)),
         "tests_passed": coverage.furthest,
         "coverable": coverage.coverable,
         "best_mm_per_px": coverage.best_mm_per_px.astype(np.float32),
