@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from viewcov.coverage.geometric.evaluation import evaluate_viewpoints
     from viewcov.inspection.check import check_path as check
     from viewcov.inspection.errors import InputError, MissingExtraError, ViewcovError
-    from viewcov.inspection.folder import Dataset, InspectionFolder, joined, open_inspections, read_dataset
+    from viewcov.inspection.folder import Dataset, InspectionFolder, open_inspections, read_dataset
     from viewcov.inspection.loading.part_files import load_part
     from viewcov.inspection.mesh.part import Part
     from viewcov.inspection.mesh.surface import Surface, cut_surface
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from viewcov.planning.plan_evaluation import evaluate_plan
     from viewcov.planning.planner import plan_views
     from viewcov.planning.route.reorder import reordered as route
-    from viewcov.segmentation.datasets import open_samples
+    from viewcov.segmentation.datasets import open_data
     from viewcov.segmentation.models import load_model
     from viewcov.segmentation.options import PredictionOptions, TestOptions, TrainingOptions
     from viewcov.segmentation.prediction import predict_inspection
@@ -57,7 +57,7 @@ _MODULES = {
     "coverage.geometric.evaluation": "evaluate_viewpoints",
     "inspection.check": "check=check_path",
     "inspection.errors": "InputError MissingExtraError ViewcovError",
-    "inspection.folder": "Dataset InspectionFolder joined open_inspections read_dataset",
+    "inspection.folder": "Dataset InspectionFolder open_inspections read_dataset",
     "inspection.loading.part_files": "load_part",
     "inspection.mesh.part": "Part",
     "inspection.mesh.surface": "Surface cut_surface",
@@ -72,7 +72,7 @@ _MODULES = {
     "planning.plan_evaluation": "evaluate_plan",
     "planning.planner": "plan_views",
     "planning.route.reorder": "route=reordered",
-    "segmentation.datasets": "open_samples",
+    "segmentation.datasets": "open_data",
     "segmentation.models": "load_model",
     "segmentation.options": "PredictionOptions TestOptions TrainingOptions",
     "segmentation.prediction": "predict=predict_inspection predict_inspection",
@@ -101,9 +101,9 @@ __all__ = [
     "PlanningOptions", "PredictionOptions", "Requirements", "Rig", "RingLight", "RouteOptions", "Surface",
     "SynthesisOptions", "TestOptions", "TrainingOptions", "ViewcovError", "Viewpoint", "__version__", "calibrate",
     "check", "compare", "convert", "cover", "cut_surface", "demo", "evaluate_plan", "evaluate_viewpoints",
-    "export_plan", "fuse", "import_viewpoints", "joined", "load_model", "load_part", "load_rig", "open_inspections",
-    "open_samples", "plan_views", "predict", "predict_inspection", "read_dataset", "read_plan", "report", "route",
-    "synthesize", "test", "train", "train_model", "view", "write_plan",
+    "export_plan", "fuse", "import_viewpoints", "load_model", "load_part", "load_rig", "open_data",
+    "open_inspections", "plan_views", "predict", "predict_inspection", "read_dataset", "read_plan", "report",
+    "route", "synthesize", "test", "train", "train_model", "view", "write_plan",
 ]  # fmt: skip
 
 

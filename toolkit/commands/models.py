@@ -9,11 +9,8 @@ from cyclopts import Parameter
 
 import viewcov
 from viewcov.coverage.effective.options import CalibrateOptions
-from viewcov.inspection.errors import InputError
-from viewcov.inspection.folder import Dataset
 from viewcov.options import Inspection, Jobs, Json, ModelName, Out
 from viewcov.output import say
-from viewcov.segmentation.images import SampleSet
 from viewcov.segmentation.options import STACK, PredictionOptions, TestOptions, TrainingOptions
 
 ReaderName = Annotated[str, Parameter(help="Layout of the data: viewcov's own, or that of a published data set.")]
@@ -36,7 +33,7 @@ def train(
     """
     if stack:
         options = options.model_copy(update={"exposures": STACK})
-    say(viewcov.train(_labelled(datasets, reader), out, options, progress=progress), json=json)
+    say(viewcov.train(viewcov.open_data(datasets, reader), out, options, progress=progress), json=json)
 
 
 def test(
@@ -53,7 +50,7 @@ def test(
 
     Example: viewcov test stack twin --split validation
     """
-    say(viewcov.test(model, _labelled([dataset], reader), options, progress=progress), json=json)
+    say(viewcov.test(model, viewcov.open_data([dataset], reader), options, progress=progress), json=json)
 
 
 def predict(
@@ -92,15 +89,3 @@ def calibrate(
     """
     calibration, path = viewcov.calibrate(model, inspection, options, out=out, jobs=jobs, progress=progress)
     say({"calibration": str(path), **calibration.model_dump(mode="json")}, json=json)
-
-
-def _labelled(paths: list[Path], reader: str) -> Dataset | SampleSet:
-    """The images of data sets: viewcov's own with all that belongs to them, others as the reader finds them."""
-    if reader == "viewcov":
-        return viewcov.joined([viewcov.read_dataset(path) for path in paths])
-    if len(paths) > 1:
-        raise InputError(
-            "train", "several data sets", expected=f"one in the layout {reader!r}", found=str(len(paths)),
-            remedy="train on one",
-        )  # fmt: skip
-    return viewcov.open_samples(paths[0], reader)
