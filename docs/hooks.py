@@ -69,9 +69,9 @@ def root_names() -> str:
 
 def _first_line(home: str, name: str) -> str:
     """First line of the docstring of a class or function, read without importing it."""
-    inside = home.removeprefix("viewcov.")
-    places = [ROOT / inside.replace(".", "/"), ROOT / "toolkit" / inside.replace(".", "/")]
-    file = next(path for place in places if (path := place.with_suffix(".py")).is_file())
+    inside = home.removeprefix("viewcov.").replace(".", "/")
+    places = [folder / f"{inside}{end}" for folder in (ROOT, ROOT / "toolkit") for end in (".py", "/__init__.py")]
+    file = next(place for place in places if place.is_file())
     for node in ast.parse(file.read_text("utf-8")).body:
         if isinstance(node, ast.ClassDef | ast.FunctionDef) and node.name == name:
             return (ast.get_docstring(node) or "").partition("\n")[0]

@@ -78,8 +78,8 @@ def _sections(kinds: Mapping[str, type[Record]], *, defaults: bool) -> Iterator[
     """Heading, place in the code and tables of each type; those of the records within it once, where first met."""
     told: list[type[Record]] = []
     for title, kind in sorted(kinds.items()):
-        where = f"`{kind.__module__}.{kind.__name__}`"
-        yield f"## {title}\n\n{_sentence(kind.__doc__)} In Python: {where}.\n\n{_table(kind, defaults=defaults)}"
+        where = "" if kind.__name__.startswith("_") else f" In Python: `{kind.__module__}.{kind.__name__}`."
+        yield f"## {title}\n\n{_sentence(kind.__doc__)}{where}\n\n{_table(kind, defaults=defaults)}"
         for one in _within(kind):
             if one not in told and one not in kinds.values():
                 told.append(one)
