@@ -115,7 +115,8 @@ def plan_views(
     extra
         Candidates beside the planner's own, such as those of a plan made by hand.
     jobs
-        Processes for testing candidates.
+        Processes for testing candidates. A script that asks for several must guard its entry with
+        ``if __name__ == "__main__"``, because each of them imports it.
     progress
         Whether to show progress bars on stderr.
 

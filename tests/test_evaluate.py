@@ -51,9 +51,9 @@ def test_figures_of_a_plate(evaluated: PlanEvaluation) -> None:
     assert GeometricFigures.model_validate_json(figures.model_dump_json()) == figures
     assert figures.coverable_from == "search"
     assert figures.covered_area_mm2 == pytest.approx(600.0)
-    assert figures.redundant_views == ["above", "again"]
+    assert figures.redundant_views == ("above", "again")
     assert figures.views[0].overlap_with_next == pytest.approx(1.0)
-    assert figures.coverage_by_views.in_order == pytest.approx([figures.coverage] * 2)
+    assert figures.coverage_by_views.in_order == pytest.approx((figures.coverage,) * 2)
     # Nothing is in the way of a box: all 2200 mm2 can be covered, and few views do.
     assert figures.coverable_area_mm2 == pytest.approx(2200.0)
     assert sum(fix.gained_area_mm2 for fix in figures.fixes or ()) == pytest.approx(1600.0, rel=2e-3)

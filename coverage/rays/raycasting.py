@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -102,9 +103,7 @@ class RayCaster:
         InputError
             If the fixture cannot be loaded or the whole part lies inside the table.
         """
-        obstacles = obstacles_of(fixture)
-        obstacles.check_holds(part)
-        return cls(part.vertices_mm, part.faces, obstacles=obstacles, num_threads=num_threads)
+        return _caster_of(part, None if fixture is None else fixture.identified(), num_threads)
 
     def _add_triangles(self, vertices: Floats, faces: Ints) -> int:
         return int(
@@ -257,6 +256,13 @@ class RayCaster:
     def _in_table(self, points_mm: Floats) -> Bools:
         """Whether points lie inside the table; those on it to within the rays' offset do not."""
         return self._obstacles.below_table(points_mm, tolerance_mm=RELATIVE_OFFSET * self._size_mm)
+
+
+@lru_cache(maxsize=2)  # Candidates, tests of views and shadows all need the same one; the digests keep it honest.
+def _caster_of(part: Part, fixture: Fixture | None, num_threads: int) -> RayCaster:
+    obstacles = obstacles_of(fixture)
+    obstacles.check_holds(part)
+    return RayCaster(part.vertices_mm, part.faces, obstacles=obstacles, num_threads=num_threads)
 
 
 def _rays(origins: Floats, directions: Floats) -> Floats32:

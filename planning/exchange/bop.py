@@ -20,6 +20,7 @@ from viewcov.planning.exchange.views import (
     ImportedViews,
     Intrinsics,
     Loose,
+    PoseFormat,
     imported,
     nearest_rotation,
     one_camera,
@@ -108,3 +109,12 @@ def _intrinsics(entry: _Entry, where: str) -> Intrinsics:
     return Intrinsics(
         focal_x_px=fx, focal_y_px=fy, center_x_px=cx + _CENTER_SHIFT_PX, center_y_px=cy + _CENTER_SHIFT_PX
     )
+
+
+FORMAT = PoseFormat(
+    name="bop",
+    read=read_bop,
+    write=write_bop,
+    members=("scene_camera.json",),
+    recognises=lambda table: bool(table) and all(isinstance(e, dict) and "cam_K" in e for e in table.values()),
+)

@@ -20,6 +20,7 @@ from viewcov.inspection.viewpoint import Viewpoint
 from viewcov.planning.exchange.views import (
     ImportedViews,
     Intrinsics,
+    PoseFormat,
     imported,
     one_camera,
     pose,
@@ -210,3 +211,8 @@ def _camera(fields: list[str], where: str) -> tuple[str, Intrinsics]:
         width_px=int(numbers[0]),
         height_px=int(numbers[1]),
     )
+
+
+FORMAT = PoseFormat(
+    name="colmap", read=read_colmap, write=write_colmap, members=("images.txt", "cameras.txt"), is_folder=True
+)

@@ -8,9 +8,10 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -19,29 +20,69 @@ from viewcov.inspection.errors import InputError
 from viewcov.inspection.files import write_text
 from viewcov.inspection.plan import InspectionPlan
 from viewcov.inspection.viewpoint import Viewpoint
-from viewcov.planning.exchange.views import ImportedViews, imported, pose, quaternion_wxyz, rotation_of
+from viewcov.planning.exchange.views import ImportedViews, PoseFormat, imported, pose, quaternion_wxyz, rotation_of
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Row:
+    """A viewpoint and, in a workbook of a plan that was evaluated, what is known of it."""
+
+    view: Viewpoint
+    standoff_mm: float | None = None
+    seen_mm2: float | None = None
+    newly_covered_mm2: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of tables of poses."""
+
+    name: str
+
+    value: Callable[[Row], str | float | None]
+    """What it says of a viewpoint."""
+
+    place: Literal["everywhere", "workbook", "evaluated"] = "everywhere"
+    """Which tables have it: all, workbooks, or workbooks of plans that were evaluated."""
+
+
+def _column(name: str, matrix: tuple[Any, ...], place: Literal["everywhere", "workbook"] = "everywhere") -> Column:
+    return Column(name, lambda row: float(row.view.world_from_camera[matrix]), place)
+
+
+def _turn(name: str, number: int) -> Column:
+    return Column(name, lambda row: float(quaternion_wxyz(row.view.world_from_camera[:3, :3])[number]))
+
+
+COLUMNS: list[Column] = [
+    Column("id", lambda row: row.view.id),
+    *(_column(f"{axis}_mm", (number, 3)) for number, axis in enumerate("xyz")),
+    *(_turn(f"q{axis}", number) for number, axis in enumerate("wxyz")),
+    *(_column(f"look_{axis}", (number, 2), "workbook") for number, axis in enumerate("xyz")),
+    Column("standoff_mm", lambda row: row.standoff_mm, "evaluated"),
+    Column("seen_mm2", lambda row: row.seen_mm2, "evaluated"),
+    Column("newly_covered_mm2", lambda row: row.newly_covered_mm2, "evaluated"),
+]
+"""All columns that viewcov writes, in their order. A column more is an entry more."""
 
 NUMBERS = ("x_mm", "y_mm", "z_mm", "qw", "qx", "qy", "qz")
-"""Columns that every table of poses must have."""
+"""Columns that others' tables must have; the id may be missing there."""
 
-COLUMNS = ("id", *NUMBERS)
-"""Columns of viewcov's own tables; the id may be missing in others'."""
+
+def table_of(rows: Sequence[Row], *places: str) -> list[list[str | float | None]]:
+    """A header and the rows of a table with the columns everywhere and those of some kinds of tables."""
+    columns = [column for column in COLUMNS if column.place in ("everywhere", *places)]
+    return [[column.name for column in columns], *([column.value(row) for column in columns] for row in rows)]
+
 
 _DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+([eE][+-]?\d+)?")
-
-
-def pose_row(view: Viewpoint) -> list[str | float]:
-    """A viewpoint's values of ``COLUMNS``."""
-    quaternion = quaternion_wxyz(view.world_from_camera[:3, :3])
-    return [view.id, *view.center_mm.tolist(), *quaternion.tolist()]
 
 
 def write_csv(path: Path, plan: InspectionPlan) -> None:
     """Write one row a viewpoint, in the order of the plan, after a header."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    writer.writerows(pose_row(view) for view in plan.viewpoints)
+    writer.writerows(table_of([Row(view=view) for view in plan.viewpoints]))
     write_text(path, text.getvalue())
 
 
@@ -89,7 +130,7 @@ def views_from_rows(where: object, rows: Iterable[tuple[str, Sequence[Any]]]) ->
             raise InputError(
                 where,
                 f"no column {column}" if column not in header else f"column {column} twice",
-                expected=f"the header {','.join(COLUMNS)} (id is optional)",
+                expected=f"the header id,{','.join(NUMBERS)} (id is optional)",
                 found=",".join(header) or "an empty file",
                 remedy="name the columns so; lengths in mm, quaternion of world_from_camera",
             )
@@ -131,3 +172,6 @@ def _number(field: Any, where: str) -> float:
     if not np.isfinite(number):
         raise InputError(where, "not a finite number", expected="a number", found=repr(field), remedy="mend it")
     return number
+
+
+FORMAT = PoseFormat(name="csv", read=read_csv, write=write_csv, suffixes=(".csv",))

@@ -1,25 +1,45 @@
-"""The formats that viewpoints come and go in, and which of them a file has."""
+"""The formats that viewpoints come and go in, and which of them a file has.
+
+Another format is a module beside this one with a `PoseFormat`, and an entry in the list here.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal, TypeAlias, get_args
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from viewcov.inspection.errors import InputError
 from viewcov.inspection.files import read_json
+from viewcov.inspection.plan import read_plan, write_plan
+from viewcov.planning.exchange import bop, colmap, csv_table, nerfstudio, ros, xlsx
+from viewcov.planning.exchange.views import ImportedViews, Intrinsics, PoseFormat
 
-Format: TypeAlias = Literal["plan", "colmap", "nerfstudio", "bop", "ros", "csv", "xlsx"]
-"""``plan`` is viewcov's own; docs/conventions.md, "Interchange", says what the others hold."""
 
-FORMATS: tuple[Format, ...] = get_args(Format)
+def _read_own(path: Path) -> ImportedViews:
+    plan = read_plan(path)
+    names = tuple(view.id for view in plan.viewpoints)
+    return ImportedViews(viewpoints=plan.viewpoints, names=names, camera=Intrinsics.of(plan.rig.camera))
 
-_BY_SUFFIX: dict[str, Format] = {".csv": "csv", ".xlsx": "xlsx", ".yaml": "ros", ".yml": "ros"}
-_BY_MEMBER: dict[str, Format] = {
-    "images.txt": "colmap",
-    "transforms.json": "nerfstudio",
-    "scene_camera.json": "bop",
-    "plan.json": "plan",
+
+PLAN = PoseFormat(
+    name="plan",
+    read=_read_own,
+    write=write_plan,
+    members=("plan.json",),
+    recognises=lambda table: str(table.get("schema_version", "")).startswith("viewcov-plan/"),
+)
+"""viewcov's own; docs/conventions.md, "Interchange", says what the others hold."""
+
+FORMATS: dict[str, PoseFormat] = {
+    each.name: each
+    for each in (PLAN, colmap.FORMAT, nerfstudio.FORMAT, bop.FORMAT, ros.FORMAT, csv_table.FORMAT, xlsx.FORMAT)
 }
+"""All that are known, by name."""
+
+if TYPE_CHECKING:
+    Format: TypeAlias = str
+else:
+    Format: TypeAlias = Literal[tuple(FORMATS)]
 
 
 def locate(path: str | Path, fmt: Format | None = None) -> tuple[Format, Path]:
@@ -34,20 +54,19 @@ def locate(path: str | Path, fmt: Format | None = None) -> tuple[Format, Path]:
     if not place.exists():
         raise InputError(place, "no such file", expected="a plan or poses", found="nothing", remedy="check the path")
     fmt = fmt or (_of_folder(place) if place.is_dir() else _of_file(place))
-    if fmt == "colmap":
+    found = FORMATS[fmt]
+    if found.is_folder:
         return fmt, place if place.is_dir() else place.parent
-    if place.is_dir():
-        member = next((name for name, format_ in _BY_MEMBER.items() if format_ == fmt), None)
-        if member is None:
-            raise InputError(
-                place, "a folder", expected=f"a file in the format {fmt}", found="a folder", remedy="name the file"
-            )
-        return fmt, place / member
-    return fmt, place
+    if place.is_dir() and not found.members:
+        raise InputError(
+            place, "a folder", expected=f"a file in the format {fmt}", found="a folder", remedy="name the file"
+        )
+    return fmt, place / found.members[0] if place.is_dir() else place
 
 
 def _of_folder(folder: Path) -> Format:
-    present = [fmt for name, fmt in _BY_MEMBER.items() if (folder / name).is_file()]
+    known = {each.members[0]: each.name for each in FORMATS.values() if each.members}
+    present = sorted(name for member, name in known.items() if (folder / member).is_file())
     if len(present) == 1:
         return present[0]
     if not present and (folder / "images.bin").is_file():
@@ -58,7 +77,7 @@ def _of_folder(folder: Path) -> Format:
     raise InputError(
         folder,
         "cannot tell the format of this folder",
-        expected=f"one of {', '.join(_BY_MEMBER)} in it",
+        expected=f"one of {', '.join(known)} in it",
         found=" and ".join(present) or "none",
         remedy="name the file, or say the format with --from",
     )
@@ -66,14 +85,13 @@ def _of_folder(folder: Path) -> Format:
 
 def _of_file(file: Path) -> Format:
     suffix = file.suffix.lower()
-    if suffix in _BY_SUFFIX:
-        return _BY_SUFFIX[suffix]
-    if file.name in ("cameras.txt", "images.txt"):
-        return "colmap"
-    if suffix == ".json":
-        found = _of_json(read_json(file))
-        if found is not None:
-            return found
+    for each in FORMATS.values():
+        if suffix in each.suffixes or (file.name in each.members and suffix != ".json"):
+            return each.name
+    table: Any = read_json(file) if suffix == ".json" else None
+    for each in FORMATS.values() if isinstance(table, dict) else ():
+        if each.recognises(table):
+            return each.name
     raise InputError(
         file,
         "cannot tell the format",
@@ -81,15 +99,3 @@ def _of_file(file: Path) -> Format:
         found=f"a {suffix or 'nameless'} file of another kind",
         remedy="say it with --from",
     )
-
-
-def _of_json(value: Any) -> Format | None:
-    if not isinstance(value, dict):
-        return None
-    if str(value.get("schema_version", "")).startswith("viewcov-plan/"):
-        return "plan"
-    if "frames" in value:
-        return "nerfstudio"
-    if value and all(isinstance(entry, dict) and "cam_K" in entry for entry in value.values()):
-        return "bop"
-    return None

@@ -20,6 +20,7 @@ from viewcov.planning.exchange.views import (
     ImportedViews,
     Intrinsics,
     Loose,
+    PoseFormat,
     imported,
     nearest_rotation,
     one_camera,
@@ -159,3 +160,12 @@ def _intrinsics(camera: _Camera, where: str) -> Intrinsics | None:
         width_px=camera.w,
         height_px=camera.h,
     )
+
+
+FORMAT = PoseFormat(
+    name="nerfstudio",
+    read=read_nerfstudio,
+    write=write_nerfstudio,
+    members=("transforms.json",),
+    recognises=lambda table: "frames" in table,
+)

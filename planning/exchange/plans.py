@@ -7,22 +7,15 @@ from __future__ import annotations
 
 import importlib.metadata
 import logging
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from viewcov.inspection.errors import InputError
 from viewcov.inspection.mesh.part import Part
-from viewcov.inspection.plan import InspectionPlan, read_plan, write_plan
+from viewcov.inspection.plan import InspectionPlan
 from viewcov.inspection.rig.rig import Rig
-from viewcov.planning.exchange.bop import read_bop, write_bop
-from viewcov.planning.exchange.colmap import read_colmap, write_colmap
-from viewcov.planning.exchange.csv_table import read_csv, write_csv
-from viewcov.planning.exchange.formats import Format, locate
-from viewcov.planning.exchange.nerfstudio import read_nerfstudio, write_nerfstudio
-from viewcov.planning.exchange.ros import read_ros, write_ros
+from viewcov.planning.exchange.formats import FORMATS, Format, locate
 from viewcov.planning.exchange.views import ImportedViews, Intrinsics
-from viewcov.planning.exchange.xlsx import read_xlsx, write_xlsx
 
 if TYPE_CHECKING:
     from viewcov.coverage.geometric.evaluation import GeometricCoverage
@@ -55,16 +48,13 @@ def export_plan(
     --------
     >>> export_plan(read_plan("plan.json"), "poses.csv", to="csv")  # doctest: +SKIP
     """
-    target = Path(path)
-    if to != "colmap" and target.is_dir():
+    target, form = Path(path), FORMATS[to]
+    if not form.is_folder and target.is_dir():
         raise InputError(
             target, "a folder", expected=f"a file to write as {to}", found="a folder", remedy="name a file in it"
         )
     try:
-        if to == "xlsx":
-            write_xlsx(target, plan, evaluation)
-        else:
-            _WRITERS[to](target, plan)
+        form.write(target, plan, *((evaluation,) if form.is_measured else ()))
     except OSError as error:
         raise InputError(
             target, "cannot write", expected="a place to write to", found=error.strerror or str(error),
@@ -92,7 +82,7 @@ def import_viewpoints(path: str | Path, *, fmt: Format | None = None) -> Importe
     >>> views = import_viewpoints("poses.csv").viewpoints  # doctest: +SKIP
     """
     found, place = locate(path, fmt)
-    return _READERS[found](place)
+    return FORMATS[found].read(place)
 
 
 def plan_from_views(views: ImportedViews, part: Part, rig: Rig, *, source: str | Path) -> InspectionPlan:
@@ -139,28 +129,3 @@ def _compare_cameras(theirs: Intrinsics, rig: Rig, source: str | Path) -> None:
         )
     if shift > ROUNDING_PX:
         log.warning("%s: not quite the camera of rig %s, whose own is used: %s", source, rig.name, said)
-
-
-def _read_own(path: Path) -> ImportedViews:
-    plan = read_plan(path)
-    names = tuple(view.id for view in plan.viewpoints)
-    return ImportedViews(viewpoints=plan.viewpoints, names=names, camera=Intrinsics.of(plan.rig.camera))
-
-
-_READERS: dict[Format, Callable[[Path], ImportedViews]] = {
-    "plan": _read_own,
-    "colmap": read_colmap,
-    "nerfstudio": read_nerfstudio,
-    "bop": read_bop,
-    "ros": read_ros,
-    "csv": read_csv,
-    "xlsx": read_xlsx,
-}
-_WRITERS: dict[Format, Callable[[Path, InspectionPlan], None]] = {
-    "plan": write_plan,
-    "colmap": write_colmap,
-    "nerfstudio": write_nerfstudio,
-    "bop": write_bop,
-    "ros": write_ros,
-    "csv": write_csv,
-}

@@ -14,6 +14,7 @@ from viewcov.inspection.plan import InspectionPlan
 from viewcov.planning.exchange.views import (
     ImportedViews,
     Loose,
+    PoseFormat,
     imported,
     pose,
     quaternion_wxyz,
@@ -89,3 +90,6 @@ def read_ros(path: Path) -> ImportedViews:
         names.append(f"pose-{number:03d}")
         poses.append(pose(rotation, [at.x * _MM_PER_M, at.y * _MM_PER_M, at.z * _MM_PER_M]))
     return imported(path, names, poses)
+
+
+FORMAT = PoseFormat(name="ros", read=read_ros, write=write_ros, suffixes=(".yaml", ".yml"))

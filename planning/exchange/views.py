@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
 import numpy as np
@@ -94,6 +94,35 @@ class ImportedViews:
             for view, name in zip(self.viewpoints, self.names, strict=True)
             if view.id not in (name, stem(name))
         }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoseFormat:
+    """A format that viewpoints come and go in: how it is read, written and told from others."""
+
+    name: str
+    """What users call it."""
+
+    read: Callable[[Path], ImportedViews]
+    """The views of a file; of a folder, where the format is one."""
+
+    write: Callable[..., None]
+    """Takes a path and an `InspectionPlan`, and what the plan covers if ``is_measured``."""
+
+    suffixes: tuple[str, ...] = ()
+    """Endings of files that have it whatever is in them."""
+
+    members: tuple[str, ...] = ()
+    """Names of files that have it; in a folder, the first one says that the folder has it."""
+
+    recognises: Callable[[dict[str, Any]], bool] = lambda _: False
+    """Whether the table in a JSON file has it."""
+
+    is_folder: bool = False
+    """Whether it is a folder of several files."""
+
+    is_measured: bool = False
+    """Whether its files hold what a plan covers."""
 
 
 def stem(name: str) -> str:

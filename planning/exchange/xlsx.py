@@ -13,8 +13,8 @@ from viewcov.inspection.arrays import Floats
 from viewcov.inspection.errors import InputError
 from viewcov.inspection.files import replacing
 from viewcov.inspection.plan import InspectionPlan
-from viewcov.planning.exchange.csv_table import COLUMNS, pose_row, views_from_rows
-from viewcov.planning.exchange.views import ImportedViews
+from viewcov.planning.exchange.csv_table import Row, table_of, views_from_rows
+from viewcov.planning.exchange.views import ImportedViews, PoseFormat
 
 if TYPE_CHECKING:
     from openpyxl.worksheet.worksheet import Worksheet
@@ -126,15 +126,17 @@ def uncovered_rows(evaluation: GeometricCoverage) -> _Rows:
 def _viewpoint_rows(plan: InspectionPlan, evaluation: GeometricCoverage | None) -> _Rows:
     from viewcov.coverage.geometric.contributions import contributions
 
-    header = [*COLUMNS, "look_x", "look_y", "look_z"]
-    rows: _Rows = [[*pose_row(view), *view.forward.tolist()] for view in plan.viewpoints]
-    if evaluation is not None:
-        header += ["standoff_mm", "seen_mm2", "newly_covered_mm2"]
-        added = contributions(evaluation)
-        areas_mm2 = (added.seen_mm2.tolist(), added.newly_covered_mm2.tolist())
-        measured = zip(_standoffs_mm(plan, evaluation), *areas_mm2, strict=True)
-        rows = [[*row, *figures] for row, figures in zip(rows, measured, strict=True)]
-    return [header, *rows]
+    if evaluation is None:
+        return table_of([Row(view=view) for view in plan.viewpoints], "workbook")
+    added = contributions(evaluation)
+    measured = zip(
+        plan.viewpoints, _standoffs_mm(plan, evaluation), added.seen_mm2, added.newly_covered_mm2, strict=True
+    )
+    rows = [
+        Row(view=view, standoff_mm=standoff, seen_mm2=float(seen), newly_covered_mm2=float(new))
+        for view, standoff, seen, new in measured
+    ]
+    return table_of(rows, "workbook", "evaluated")
 
 
 def _standoffs_mm(plan: InspectionPlan, evaluation: GeometricCoverage) -> list[float | None]:
@@ -197,3 +199,6 @@ def _fill(sheet: Worksheet, rows: Sequence[Sequence[Any]]) -> None:
     for number in range(1, len(rows[0]) + 1):
         longest = max(len(str(row[number - 1])) for row in rows if len(row) >= number)
         sheet.column_dimensions[get_column_letter(number)].width = min(max(longest + 2, 10), 70)
+
+
+FORMAT = PoseFormat(name="xlsx", read=read_xlsx, write=write_xlsx, suffixes=(".xlsx",), is_measured=True)

@@ -39,7 +39,8 @@ def prove_route(
 ) -> tuple[Ints, RouteBound]:
     """The route, or a shorter one, and the best bound proven in time; they meet where the route is shortest.
 
-    Up to about 60 places take seconds, 150 with symmetric times seconds to a minute. The parameters are those
+    Up to about 60 places with symmetric times take seconds, with times that differ there and back up to a minute, as
+    150 symmetric ones do. The parameters are those
     of `viewcov.planning.route.order.route_bound`; ``order`` is a short route, such as `short_route` gives.
     """
     matrix = closed_costs(cost, closed=closed, start=start)

@@ -11,7 +11,7 @@ from viewcov.inspection.errors import InputError
 from viewcov.inspection.mesh.part import Unit
 from viewcov.inspection.plan import InspectionPlan, read_plan
 from viewcov.inspection.records import Options, Positive, Record
-from viewcov.planning.exchange.formats import Format, locate
+from viewcov.planning.exchange.formats import FORMATS, Format, locate
 
 log = logging.getLogger(__name__)
 
@@ -76,7 +76,7 @@ def convert_file(
             out, "would overwrite its source", expected="another path", found="the same", remedy="change --out"
         )
     plan = _own_plan(place, options) if found == "plan" else _foreign_plan(place, found, options)
-    evaluation = evaluate_plan(plan, jobs=jobs, progress=progress).coverage if options.to == "xlsx" else None
+    evaluation = evaluate_plan(plan, jobs=jobs, progress=progress).coverage if FORMATS[options.to].is_measured else None
     export_plan(plan, out, to=options.to, evaluation=evaluation)
     return Converted(source_format=found, to=options.to, out=str(out), viewpoints=len(plan.viewpoints))
 
