@@ -239,6 +239,10 @@ def test_missing_predictions_name_the_command(calibrated: Dataset) -> None:
     folder = calibrated.inspections("test")[0]
     with pytest.raises(InputError, match=rf"no prediction of model 'mine' .*run: viewcov predict mine {folder.root}"):
         cover_inspections(calibrated, ["plain", "mine"])
+    home = folder_for_card(folder, "mine", folder.root.parent / "models" / "my own")
+    write_predictions_card(folder, PredictionsCard(model="mine", weights_sha256="1" * 64, threshold=0.5, folder=home))
+    with pytest.raises(InputError, match=rf"run: viewcov predict '/.*/models/my own' {folder.root}"):
+        cover_inspections(calibrated, ["mine"])
 
 
 def test_results_survive_their_files(calibrated: Dataset, tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from viewcov.inspection.arrays import Bools, Floats, Floats32, Ints32
 from viewcov.inspection.errors import InputError
 from viewcov.inspection.files import read_grey, read_table, write_table
 from viewcov.inspection.mesh.surface import Surface, cut_surface
+from viewcov.inspection.predictions import model_folder, shipped_models
 from viewcov.inspection.rig.fixture import obstacles_of
 
 if TYPE_CHECKING:
@@ -236,11 +237,13 @@ def require_predictions(folder: InspectionFolder, model: str, view_ids: Sequence
     missing = [name for name in view_ids if not folder.prediction_path(model, name).is_file()]
     if missing:
         others = ", ".join(name for name in folder.models() if name != model)
+        home = model_folder(folder, model)
+        known = model if home is None or home.parent == shipped_models() else str(home)
         raise InputError(
             folder.prediction_path(model, missing[0]),
             f"no prediction of model {model!r} for {len(missing)} of {len(view_ids)} views",
             expected="a 16-bit PNG for each view of the plan", found=f"only those of {others}" if others else "none",
-            remedy=f"run: {shlex.join(['viewcov', 'predict', model, str(folder.root)])}",
+            remedy=f"run: {shlex.join(['viewcov', 'predict', known, str(folder.root)])}",
         )  # fmt: skip
 
 
