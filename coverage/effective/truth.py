@@ -57,7 +57,7 @@ class SurfaceTruth:
         """Share of each element's area that any defect covers, shape (E,), at most 1."""
         covered = np.bincount(self.element_idx, weights=self.area_mm2, minlength=len(self.element_area_mm2))
         positive = self.element_area_mm2 > 0
-        share = np.divide(covered, self.element_area_mm2, out=np.zeros_like(covered), where=positive)
+        share = np.divide(covered, self.element_area_mm2, out=np.zeros(len(positive)), where=positive)
         return np.minimum(share, 1.0)
 
     def on_defect(self) -> Bools:
