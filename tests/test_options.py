@@ -20,6 +20,7 @@ from viewcov.inspection.loading.part_files import MM_PER_UNIT
 from viewcov.inspection.mesh.part import Unit
 from viewcov.inspection.records import AtLeastOne, Options, Positive, Record, Share
 from viewcov.options import FLAGS, as_command, flag
+from viewcov.workflows.convert import ConvertOptions
 
 ROOT = {"plan": "plan_views", "evaluate": "evaluate_plan"}
 """Commands whose function at the root has another name."""
@@ -168,6 +169,15 @@ def test_every_command_has_a_function_at_the_root(command: typing.Callable[..., 
     if kind is not None:
         assert theirs["options"].annotation in (kind.__name__, f"{kind.__name__} | None")
         assert getattr(viewcov, kind.__name__) is kind
+
+
+@pytest.mark.parametrize("call", ["evaluate_plan", "plan_views", "cover", "calibrate", "demo", "convert"])
+def test_every_function_refuses_processes_that_cannot_be(call: str) -> None:
+    """At once, before it looks at its data."""
+    function: Any = getattr(viewcov, call)
+    options = {"options": ConvertOptions(to="csv")} if call == "convert" else {}
+    with pytest.raises(InputError, match="jobs: the number is not valid"):
+        function("x", *([] if call == "evaluate_plan" else ["x"]), **options, jobs=0)
 
 
 def test_flags_and_units_have_one_owner() -> None:

@@ -17,7 +17,7 @@ from viewcov.inspection.errors import InputError
 from viewcov.inspection.folder import InspectionFolder
 from viewcov.inspection.mesh.part import Part, Unit
 from viewcov.inspection.plan import InspectionPlan
-from viewcov.inspection.records import (  # fmt: skip
+from viewcov.inspection.records import (
     AtLeastOne,
     FileRecord,
     NotNegative,
@@ -25,6 +25,7 @@ from viewcov.inspection.records import (  # fmt: skip
     Positive,
     PositiveShare,
     Seed,
+    checked_jobs,
     read_record,
     write_record,
 )
@@ -124,9 +125,11 @@ def run_demo(
     InputError
         If the part cannot be used, or the folder holds something else.
     """
+    checked_jobs(jobs)
     options, out = options or DemoOptions(), Path(out)
     card = DemoCard(part=part if part.startswith("builtin:") else Path(part).resolve().as_posix(), options=options)
     _refuse_other(card, out)
+    log.info("part ...")
     start = time.monotonic()
     loaded = viewcov.load_part(part, units=options.units, scale_mm=options.scale_mm)
     rig = viewcov.load_rig(options.rig)
