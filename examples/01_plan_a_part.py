@@ -9,6 +9,7 @@ from pathlib import Path
 import trimesh
 
 import viewcov
+from viewcov.coverage.ladder import LOSSES
 
 folder = Path(sys.argv[1] if len(sys.argv) > 1 else "tutorial")
 folder.mkdir(exist_ok=True)
@@ -25,21 +26,17 @@ print(f"{camera.width_px} x {camera.height_px} px; a pixel at most {limits.max_m
 # The best ten views. With PlanningOptions(coverage=0.99) instead: as many views as 99 % of the coverable area takes.
 # Few candidates and no proof make this quick; leave these options out for a plan that is to be carried out.
 options = viewcov.PlanningOptions(num_views=10, num_candidates=100, refine=0, max_nodes=0, seed=0)
-plan = viewcov.plan_views(part, rig, options=options).plan
-viewcov.write_plan(folder / "plan.json", plan)
+plan = viewcov.plan_views(part, rig, options=options).write(folder / "plan.json")
 for view in plan.viewpoints:
     x, y, z = view.center_mm
     print(f"{view.id}: camera at {x:7.1f} {y:7.1f} {z:7.1f} mm")
 
 # What the plan covers, and what happens to the rest. The same for any plan, also one that another program made.
-coverage = viewcov.evaluate_plan(viewcov.read_plan(folder / "plan.json")).coverage
-for name, area in (
-    ("inspected", coverage.inspected_area_mm2),
-    ("coverable", coverage.coverable_area_mm2),
-    ("covered", coverage.covered_area_mm2),
-):
-    print(f"{name:10} {area:8.1f} mm2  {area / coverage.inspected_area_mm2:6.1%} of the inspected area")
-for reason, area in coverage.uncovered().items():
+figures = viewcov.evaluate_plan(viewcov.read_plan(folder / "plan.json")).figures()
+print(f"inspected  {figures.inspected_area_mm2:8.1f} mm2")
+print(f"coverable  {figures.coverable_area_mm2:8.1f} mm2 {figures.coverable_share:6.1%} of the inspected area")
+print(f"covered    {figures.covered_area_mm2:8.1f} mm2 {figures.covered_share:6.1%} of the inspected area")
+for loss, area in figures.uncovered.items():
     if area > 0:
-        print(f"  lost: {area:6.1f} mm2  {reason}")
+        print(f"  lost     {area:8.1f} mm2: {LOSSES[loss]}")
 print(f"next: python -P examples/02_inspect_one_part.py {folder}")

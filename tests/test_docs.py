@@ -11,11 +11,13 @@ import sys
 import tomllib
 from pathlib import Path
 
+import numpy as np
 import pytest
 import trimesh
 
 import viewcov
 from viewcov.commands import ALL
+from viewcov.coverage.effective import rules
 from viewcov.coverage.effective.rules import RULES
 from viewcov.coverage.ladder import LOSSES, RUNGS, Areas
 from viewcov.inspection.loading.part_files import load_part
@@ -36,11 +38,23 @@ record_tables = importlib.util.module_from_spec(SPEC)
 SPEC.loader.exec_module(record_tables)
 NEEDS_MODELS = pytest.mark.skipif("stack" not in list_shipped(), reason="no shipped models: run 'make models'")
 
+SEAMS = {
+    "viewcov.coverage.effective.rules": "RULES",
+    "viewcov.inspection.rig.rig": "LIGHTS",
+    "viewcov.inspection.rig.lens": "LENSES",
+    "viewcov.inspection.lay": "PROCESSES",
+    "viewcov.planning.exchange.formats": "FORMATS",
+    "viewcov.segmentation.datasets": "READERS",
+    "viewcov.viewer.layers": "LAYERS",
+    "viewcov.planning.exchange.csv_table": "COLUMNS",
+}
+"""Module to its list of what there is."""
+
 SHORTER = {
     "builtin:clutch-half": "ring.stl",
     "coverage=0.95, seed=0": "num_views=2, num_candidates=60, refine=0",
     "instances=2, defects=(20, 30), seed=0": "instances=1, defects=(8, 8), samples=2",
-    "--out plan.json": "--out plan.json --views 2 --num-candidates 60",
+    "--out plan.json": "--out plan.json --views 2 --num-candidates 60 --refine 0",
     "--instances 2": "--instances 1 --defects 8 8 --samples 2",
 }
 """What is said smaller so that the README's examples take seconds."""
@@ -55,7 +69,11 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     poses = {"v001": look_at([0, -120, 220], [0, 0, 0]), "v002": look_at([90, -120, -210], [0, 0, 0])}
     views = tuple(Viewpoint(id=name, world_from_camera=pose) for name, pose in poses.items())
     plan = InspectionPlan(
-        part=load_part("ring.stl", units="mm").source, rig=rig, requirements=rig.requirements, viewpoints=views
+        part=load_part("ring.stl", units="mm").source,
+        rig=rig,
+        requirements=rig.requirements,
+        viewpoints=views,
+        made={"options": {"num_candidates": 40}},  # What evaluation searches for.
     )
     write_plan("plan.json", plan)
     export_plan(plan, "poses.csv", to="csv")
@@ -139,6 +157,27 @@ def test_every_fusion_rule_is_in_the_conventions() -> None:
 def test_tables_of_keys_and_options_are_those_of_the_types() -> None:
     stale = [page.path.name for page in record_tables.pages() if page.path.read_text("utf-8") != page.text]
     assert not stale, "run 'make tables'"
+
+
+def test_every_place_that_contributing_names_is_there() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
+    files = re.findall(r"`((?:[a-z_]+/)+(?:[a-z_]+\.py)?)`", text)
+    assert len(files) > 15
+    assert not [file for file in files if not (ROOT / file).exists()]
+    for place, name in SEAMS.items():
+        assert f"`{name}`" in text
+        assert len(getattr(importlib.import_module(place), name)) > 0
+
+
+def test_the_rule_of_contributing_fuses(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
+    monkeypatch.setattr(rules, "RULES", dict(RULES))
+    (code,) = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
+    exec(code, dict(vars(rules)))
+    rule = rules.RULES["largest_odds"]
+    p, w = np.array([0.0, 0.5, 1.0]), np.ones(3)
+    (odds,) = (one.of(p, w) for one in rule.sums)
+    np.testing.assert_allclose(rule.fuse({"max_odds": odds}, 0.01), p, atol=1e-3)
 
 
 def schemas() -> list[str]:
