@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -31,11 +32,6 @@ from viewcov.segmentation.models import list_shipped
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text("utf-8")
 ROOMS = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["setuptools"]["package-dir"]
-SPEC = importlib.util.spec_from_file_location("record_tables", ROOT / "docs" / "record_tables.py")
-assert SPEC is not None
-assert SPEC.loader is not None
-record_tables = importlib.util.module_from_spec(SPEC)
-SPEC.loader.exec_module(record_tables)
 NEEDS_MODELS = pytest.mark.skipif("stack" not in list_shipped(), reason="no shipped models: run 'make models'")
 
 SEAMS = {
@@ -101,6 +97,16 @@ def python(*arguments: str, cwd: Path) -> str:
     return done.stdout
 
 
+def made_by(name: str) -> Any:
+    """A module of docs/, which makes some of its pages."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / "docs" / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
 def test_what_is_shortened_stands_in_the_readme() -> None:
     assert not [words for words in SHORTER if words not in README]
 
@@ -137,6 +143,11 @@ def test_every_command_is_a_function_as_the_readme_says() -> None:
         assert f"`viewcov.{other.get(command, 'cover')}`" in README
 
 
+def test_the_reference_has_every_name_of_the_root() -> None:
+    names = re.findall(r"^\| \[`(\w+)`\]\[viewcov\.", made_by("hooks").root_names(), flags=re.MULTILINE)
+    assert names == sorted(set(viewcov.__all__) - {"__version__"})
+
+
 def test_every_kind_of_file_is_in_the_conventions() -> None:
     text = (ROOT / "docs" / "conventions.md").read_text("utf-8")
     assert not [name for name in schemas() if f"`{name}`" not in text]
@@ -155,7 +166,7 @@ def test_every_fusion_rule_is_in_the_conventions() -> None:
 
 
 def test_tables_of_keys_and_options_are_those_of_the_types() -> None:
-    stale = [page.path.name for page in record_tables.pages() if page.path.read_text("utf-8") != page.text]
+    stale = [page.path.name for page in made_by("record_tables").pages() if page.path.read_text("utf-8") != page.text]
     assert not stale, "run 'make tables'"
 
 
@@ -180,10 +191,10 @@ def test_the_rule_of_contributing_fuses(monkeypatch: pytest.MonkeyPatch) -> None
     np.testing.assert_allclose(rule.fuse({"max_odds": odds}, 0.01), p, atol=1e-3)
 
 
-def schemas() -> list[str]:
-    """Name and version of every kind of file that has a record."""
-    text = (ROOT / "docs" / "files.md").read_text("utf-8")
-    return re.findall(r"^## (viewcov-\S+)$", text, flags=re.MULTILINE)
+def schemas() -> set[str]:
+    """Name and version of every kind of file that the code has."""
+    sources = (file.read_text("utf-8") for room in ROOMS.values() for file in (ROOT / room).rglob("*.py"))
+    return {name for text in sources for name in re.findall(r"\bviewcov-[a-z]+/[0-9]+\b", text)}
 
 
 def modules_with_examples() -> list[str]:
