@@ -222,3 +222,13 @@ def test_what_the_system_refuses_is_one_line(
     err = capsys.readouterr().err
     assert err.count("\n") == 1
     assert str(error.strerror or "cannot be read or written") in err
+
+
+def test_completion_is_installed(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("SHELL", "/bin/bash")
+    assert cli.run(["--install-completion"]) == 0
+    (script,) = tmp_path.rglob("completions/viewcov")
+    assert "--num-candidates" in script.read_text()
