@@ -12,6 +12,7 @@ import io
 import json
 import logging
 import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -50,6 +51,15 @@ class KeptPool:
     coverable: Bools
     """Shape (E,): elements that enough candidates see."""
 
+    measured: Bools
+    """Shape (V,): the plan's views, of which all that they see is known."""
+
+    def rows_of(self, viewpoints: Sequence[Viewpoint]) -> csr_array | None:
+        """All that viewpoints see, shape (M, E), if each stands where one of the plan's views did."""
+        place = {self.viewpoints[row].world_from_camera.tobytes(): row for row in np.flatnonzero(self.measured)}
+        rows = [place.get(view.world_from_camera.tobytes(), -1) for view in viewpoints]
+        return None if -1 in rows else csr_array(self.visible[rows])
+
 
 class _Header(FileRecord):
     """``header`` in ``PLAN.pool.npz``, the candidates of a plan."""
@@ -76,6 +86,7 @@ def keep_pool(path: Path, pool: KeptPool, plan: InspectionPlan, surface: Surface
         indices=visible.indices.astype(np.int32),
         complete=pool.complete,
         coverable=pool.coverable,
+        measured=pool.measured,
     )
     with replacing(path) as temporary:
         temporary.write_bytes(stream.getvalue())
@@ -151,4 +162,9 @@ def _pool(arrays: dict[str, NDArray[Any]], num_elements: int) -> KeptPool:
     visible = csr_array((np.ones(len(indices)), indices, indptr), shape=(len(ids), num_elements))
     visible.check_format(full_check=True)
     views = tuple(Viewpoint(id=str(name), world_from_camera=pose) for name, pose in zip(ids, poses, strict=True))
-    return KeptPool(viewpoints=views, visible=visible, complete=by_element[0], coverable=by_element[1])
+    measured = arrays["measured"]
+    if measured.shape != (len(ids),) or measured.dtype != np.bool_:
+        raise ValueError(f"measured must hold {len(ids)} flags")
+    return KeptPool(
+        viewpoints=views, visible=visible, complete=by_element[0], coverable=by_element[1], measured=measured
+    )

@@ -106,7 +106,8 @@ def evaluate_plan(
     surface = cut_surface(plan.load_part(), made.measured_edge_mm or limits.element_edge_mm)
     kept = kept_pool(plan, surface)
     pool = kept or _searched(plan, made, surface, jobs=jobs, progress=progress)
-    alone = evaluate_viewpoints(surface, rig, limits, plan.viewpoints, progress=progress, jobs=jobs)
+    known = None if kept is None else kept.rows_of(plan.viewpoints)
+    alone = evaluate_viewpoints(surface, rig, limits, plan.viewpoints, known=known, progress=progress, jobs=jobs)
     seen = pool.visible
     left = np.flatnonzero(surface.inspected & ~alone.covered & ~pool.complete)
     if len(left):
@@ -161,4 +162,7 @@ def _searched(plan: InspectionPlan, made: _Made, surface: Surface, *, jobs: int,
     )  # fmt: skip
     nothing = np.zeros(surface.num_elements, dtype=bool)
     visible = csr_array((len(pool.viewpoints), surface.num_elements))
-    return KeptPool(viewpoints=pool.viewpoints, visible=visible, complete=nothing, coverable=nothing)
+    return KeptPool(
+        viewpoints=pool.viewpoints, visible=visible, complete=nothing, coverable=nothing,
+        measured=np.zeros(len(pool.viewpoints), dtype=bool),
+    )  # fmt: skip

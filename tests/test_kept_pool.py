@@ -21,6 +21,7 @@ from viewcov.inspection.plan import PoolSource, read_plan, write_plan
 from viewcov.inspection.rig.fixture import Fixture
 from viewcov.inspection.rig.rig import load_rig
 from viewcov.inspection.viewpoint import Viewpoint
+from viewcov.planning.kept_pool import kept_pool
 from viewcov.planning.options import PlanningOptions
 from viewcov.planning.plan_evaluation import evaluate_plan
 from viewcov.planning.planner import PlanningResult, plan_views
@@ -137,3 +138,22 @@ def test_what_table_and_fixture_hide_is_lost_to_them(tmp_path: Path) -> None:
         assert found.waterfall()[Loss.FACING] == pytest.approx(400.0)
     found = evaluate_viewpoints(surface, rig, RIG.requirements, [above, aside], gather=False)
     assert found.uncovered()[Loss.FIXTURE] == pytest.approx(400.0)
+
+
+def test_what_is_kept_changes_nothing_that_is_measured(tmp_path: Path) -> None:
+    planned(tmp_path)
+    plan = read_plan(tmp_path / "plan.json")
+    assert plan.pool is not None
+    surface = cut_surface(plan.load_part(), plan.requirements.element_edge_mm)
+    pool = kept_pool(plan, surface)
+    assert pool is not None
+    assert pool.rows_of(plan.viewpoints) is not None
+    unchosen = pool.viewpoints[int(np.flatnonzero(~pool.measured)[0])]
+    # Of a candidate that was not chosen it is not known what else it sees: with it, all is measured anew.
+    more = (*plan.viewpoints[::-1], dataclasses.replace(unchosen, id="more"))
+    assert pool.rows_of(more) is None
+    for views in (plan.viewpoints, more):
+        found = evaluate_plan(dataclasses.replace(plan, viewpoints=views)).coverage
+        fresh = evaluate_viewpoints(surface, plan.rig, plan.requirements, views)
+        for name in ("num_views", "furthest", "loss_idx", "best_grey", "best_mm_per_px", "best_incidence_deg"):
+            np.testing.assert_array_equal(getattr(found, name), getattr(fresh, name), err_msg=name)
