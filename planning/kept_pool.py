@@ -86,7 +86,7 @@ def kept_pool(plan: InspectionPlan, surface: Surface) -> KeptPool | None:
     Raises
     ------
     InputError
-        If the file is the plan's and damaged all the same.
+        If the file is damaged.
     """
     why = "the plan names no pool of candidates"
     if plan.pool is not None:
@@ -94,13 +94,14 @@ def kept_pool(plan: InspectionPlan, surface: Surface) -> KeptPool | None:
         content = path.read_bytes() if path.is_file() else None
         if content is None:
             why = f"{path} is not there"
-        elif sha256_of(content) != plan.pool.sha256:
-            why = f"{path} is not the one that the plan was made with"
         else:
             found, header = _read(path, content)
-            if header.made_for == _made_for(plan, surface) and header.elements == surface.num_elements:
+            if sha256_of(content) != plan.pool.sha256:
+                why = f"{path} is not the one that the plan was made with"
+            elif header.made_for == _made_for(plan, surface) and header.elements == surface.num_elements:
                 return found
-            why = f"{path} was made for another part, rig or other requirements"
+            else:
+                why = f"{path} was made for another part, rig or other requirements"
     log.warning("%s: candidates are searched for anew, which may find other surface to be coverable", why)
     return None
 

@@ -87,9 +87,9 @@ def cover_inspections(
     folders = [folder for folder in chosen if folder.truth_path.is_file()]
     plan = _shared_plan(folders)
     names = names_of(folders)
-    log.info("effective coverage from %d inspections (split: %s): %s", len(names), split or "all", ", ".join(names))
     surface = inspection_surface(folders[0])
     fused, showings = _fused_by_all(surface, folders, models, options, jobs=jobs, progress=progress)
+    log.info("effective coverage from %d inspections (split: %s): %s", len(names), split or "all", ", ".join(names))
     ground = _Ground.of(surface, fused, showings, options)
     first, *others = fused
     pod_models = {model: fit_pod(ground.trials, model, ground.at_sites) for model in fused}

@@ -127,6 +127,7 @@ def run_demo(
     options, out = options or DemoOptions(), Path(out)
     card = DemoCard(part=part if part.startswith("builtin:") else Path(part).resolve().as_posix(), options=options)
     _refuse_other(card, out)
+    clock = _Clock(out / "seconds.json")
     start = time.monotonic()
     loaded = viewcov.load_part(part, units=options.units, scale_mm=options.scale_mm)
     rig = viewcov.load_rig(options.rig)
@@ -136,7 +137,6 @@ def run_demo(
     require_torch()
     # Only now that all is good is the folder taken.
     write_record(out / CARD_NAME, card)
-    clock = _Clock(out / "seconds.json")
     clock.add("part", time.monotonic() - start)
     with clock.stage("plan"):
         plan = _plan(options, loaded, rig, out, jobs=jobs, progress=progress)
