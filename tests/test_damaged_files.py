@@ -6,6 +6,7 @@ must have, and the commands that read it.
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 from collections.abc import Callable, Iterator
@@ -19,25 +20,37 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import trimesh
+from scipy.sparse import csr_array
 
 from viewcov.cli import run
 from viewcov.coverage.effective.calibration import Calibration, write_calibration
+from viewcov.coverage.effective.figures import EffectiveFigures, FusedFigures, MatchFigures
 from viewcov.coverage.effective.rules import RULES
+from viewcov.coverage.geometric.figures import CoverageByViews, GeometricFigures
+from viewcov.coverage.ladder import Areas
 from viewcov.inspection.files import write_grey, write_table, write_text
 from viewcov.inspection.folder import Dataset, InspectionFolder, write_dataset
 from viewcov.inspection.loading.part_files import load_part
-from viewcov.inspection.plan import InspectionPlan, write_plan
+from viewcov.inspection.mesh.part import Part
+from viewcov.inspection.mesh.surface import cut_surface
+from viewcov.inspection.plan import InspectionPlan, PoolSource, write_plan
 from viewcov.inspection.planted import PlantedDefect, Truth
 from viewcov.inspection.predictions import PredictionsCard, write_predictions_card
 from viewcov.inspection.records import write_record
 from viewcov.inspection.rig.rig import load_rig
 from viewcov.inspection.viewpoint import Viewpoint
+from viewcov.planning.kept_pool import KeptPool, keep_pool
+from viewcov.segmentation.checkpoints import Checkpoint, Progress
+from viewcov.viewer import window
+from viewcov.viewer.vtp import write_vtp
+from viewcov.workflows.demo import DemoCard, DemoOptions, StageSeconds
+from viewcov.workflows.summary import Summary
 
 RIG = """
 name = "tiny"
 [camera]
 width_px = 32
-height_px = 24
+height_px = 32
 focal_length_mm = 25.0
 pixel_pitch_um = 60.0
 f_number = 8.0
@@ -66,6 +79,8 @@ class Kind:
     versioned: bool = True
 
 
+WITH_TRUTH = ("cover set --model tiny", "fuse set/one --model tiny", "calibrate tiny set/one --out new.json")
+WITH_RESULTS = ("report set/one", "report set/one --out new.html", "compare set/one set/one")
 KINDS = {
     "rig": Kind(
         "rig.toml", "width_px",
@@ -79,29 +94,47 @@ KINDS = {
             "convert set/one/plan.json --to csv --out new.csv", "route set/one/plan.json --out new.json",
             "synthesize set/one/plan.json --out new", "predict plain set/one", "predict plain set",
             "cover set/one --model tiny", "cover set --model tiny", "fuse set/one --model tiny",
-            "fuse set --model tiny",
+            "fuse set --model tiny", "calibrate tiny set/one --out new.json", "report set/one",
+            "plan box.stl --rig rig.toml --candidates set/one/plan.json --out new.json",
         ),
     ),
     "dataset": Kind(
         "set/dataset.json", "splits",
         (
             "check set", "train set --out new", "test plain set", "predict plain set", "cover set --model tiny",
-            "fuse set --model tiny",
+            "fuse set --model tiny", "calibrate tiny set --split test", "report set",
         ),
     ),
-    "truth": Kind("set/one/truth.json", "defects.0.size_mm", ("cover set --model tiny", "fuse set/one --model tiny")),
-    "samples": Kind(
-        "set/one/truth.parquet", "area_mm2", ("cover set --model tiny", "fuse set/one --model tiny"), versioned=False
-    ),
+    "truth": Kind("set/one/truth.json", "defects.0.size_mm", (*WITH_TRUTH, "report set/one")),
+    "samples": Kind("set/one/truth.parquet", "area_mm2", WITH_TRUTH, versioned=False),
     "model": Kind(
         "model/model.json", "weights", ("predict model set/one", "predict model set", "test model set"),
     ),
     "predictions": Kind(
-        "set/one/predictions/tiny/model.json", "weights_sha256", ("cover set --model tiny", "fuse set/one --model tiny")
+        "set/one/predictions/tiny/model.json", "weights_sha256", (*WITH_TRUTH, "report set/one")
     ),
     "calibration": Kind(
-        "set/calibrations/tiny.json", "thresholds", ("cover set --model tiny", "fuse set/one --model tiny"),
+        "set/calibrations/tiny.json", "thresholds",
+        (*WITH_TRUTH[:2], "cover set/one --model tiny --calibration set/calibrations/tiny.json"),
     ),
+    "pool": Kind(
+        "set/one/plan.pool.npz", "indices",
+        ("evaluate set/one/plan.json --out new", "convert set/one/plan.json --to xlsx --out new.xlsx"),
+    ),
+    "geometric": Kind("set/one/results/geometric.json", "waterfall", WITH_RESULTS),
+    "effective": Kind("set/one/results/effective.json", "elements", WITH_RESULTS),
+    "fused": Kind("set/one/results/tiny/fused.json", "thresholds", WITH_RESULTS),
+    "surface": Kind(
+        "set/one/results/effective.vtp", "probability",
+        (
+            *WITH_RESULTS, "compare set/one set/one --out new.png", "view set/one",
+            "view set/one/results/effective.vtp",
+        ),
+    ),
+    "summary": Kind("demo/summary.json", "areas.covered_area_mm2", ("report demo",)),
+    "demo": Kind("demo/demo.json", "options", ("demo --out demo",)),
+    "seconds": Kind("demo/seconds.json", "seconds", ("demo --out demo",)),
+    "checkpoint": Kind("trained/checkpoint/state.json", "progress", ("train two --out trained --crop-px 32",)),
 }  # fmt: skip
 
 
@@ -117,14 +150,12 @@ def make_cell(root: Path) -> None:
     )
     part = load_part(root / "box.stl")
     folder = InspectionFolder(root / "set" / "one")
-    write_plan(
-        folder.plan_path,
-        InspectionPlan(part=part.source, rig=rig, requirements=rig.requirements, viewpoints=views),
-    )
+    plan = InspectionPlan(part=part.source, rig=rig, requirements=rig.requirements, viewpoints=views)
+    write_plan(folder.plan_path, replace(plan, pool=make_pool(folder.root / "plan.pool.npz", plan)))
     for view in views:
-        write_grey(folder.image_path(view.id), np.full((24, 32), 0.5))
-        write_grey(folder.mask_path(view.id), np.zeros((24, 32)))
-        write_grey(folder.prediction_path("tiny", view.id), np.full((24, 32), 0.25), bits=16)
+        write_grey(folder.image_path(view.id), np.full((32, 32), 0.5))
+        write_grey(folder.mask_path(view.id), np.pad(np.ones((8, 8)), 12))
+        write_grey(folder.prediction_path("tiny", view.id), np.full((32, 32), 0.25), bits=16)
     write_dataset(Dataset(root=root / "set", splits={"one": "test"}))
     top = int(np.flatnonzero((part.corners_mm[:, :, 2] > 4.9).all(axis=1))[0])
     center = part.corners_mm[top].mean(axis=0).tolist()
@@ -141,6 +172,52 @@ def make_cell(root: Path) -> None:
     write_calibration(root / "set" / "calibrations" / "tiny.json", calibration)
     shipped = resources.files("viewcov.segmentation") / "shipped" / "plain" / "model.json"
     write_text(root / "model" / "model.json", shipped.read_text("utf-8"))
+    write_results(folder.root / "results", part)
+    demo = root / "demo"
+    shutil.copytree(folder.root / "results", demo / "results")
+    write_record(demo / "demo.json", DemoCard(part="builtin:clutch-half", options=DemoOptions()))
+    write_record(demo / "seconds.json", StageSeconds(seconds={"plan": 1.0}))
+    write_record(demo / "summary.json", Summary(areas=Areas.of(600.0, 600.0, 0.0, 0.0)))
+    for name in ("a", "b"):
+        shutil.copytree(folder.root, root / "two" / name)
+    write_dataset(Dataset(root=root / "two", splits={"a": "train", "b": "validation"}))
+    state = Checkpoint(tensors=f"tensors-{'0' * 16}.safetensors", sha256="0" * 64, request={}, progress=Progress())
+    write_record(root / "trained" / "checkpoint" / "state.json", state)
+
+
+def make_pool(path: Path, plan: InspectionPlan) -> PoolSource:
+    """A pool of the plan's viewpoints, the first of which sees half of the part."""
+    surface = cut_surface(plan.load_part(), plan.requirements.element_edge_mm)
+    half = np.arange(surface.num_elements) < surface.num_elements // 2
+    pool = KeptPool(
+        viewpoints=plan.viewpoints, visible=csr_array(np.stack([half, ~half]).astype(np.float64)),
+        complete=np.ones_like(half), coverable=half,
+    )  # fmt: skip
+    return keep_pool(path, pool, plan, surface)
+
+
+def write_results(folder: Path, part: Part) -> None:
+    """What evaluate, cover and fuse write, with nothing found."""
+    surface = cut_surface(part, 20.0)
+    share = np.zeros(surface.num_elements)
+    geometric = GeometricFigures(
+        **Areas.of(600.0, 600.0, 0.0, 0.0).model_dump(), elements=surface.num_elements, viewpoints=2,
+        coverable_from="search", waterfall={"lit": 0.0}, uncovered={"facing": 600.0}, not_coverable={},
+        k_coverage=(600.0,), views=(), redundant_views=(),
+        coverage_by_views=CoverageByViews(in_order=(0.0,), greedily=(0.0,), greedy_order=("a",)),
+    )  # fmt: skip
+    effective = EffectiveFigures(
+        rule="max", split=None, inspections=("one",), elements=surface.num_elements, inspected_area_mm2=600.0,
+        coverable_area_mm2=None, covered_area_mm2=None, seen_area_mm2=0.0, models={}, paired=(),
+    )  # fmt: skip
+    match = MatchFigures(num_planted=1, num_found=0, num_detections=0, num_true=0, found_ids=(), missed_ids=(1,))
+    fused = FusedFigures(
+        inspection="one", model="tiny", rule="max", thresholds={"max": 0.5}, rules={"max": match}, single_view=None,
+        defects=(),
+    )  # fmt: skip
+    for place, figures in (("geometric", geometric), ("effective", effective), ("tiny/fused", fused)):
+        write_record(folder / f"{place}.json", figures)
+        write_vtp(folder / f"{place}.vtp", surface, {"probability_max": share, "true_share": share})
 
 
 def without(data: bytes, kind: Kind) -> bytes:
@@ -155,6 +232,8 @@ def of_a_wrong_type(data: bytes, kind: Kind) -> bytes:
 
 
 def of_another_version(data: bytes, kind: Kind) -> bytes:
+    if kind.path.endswith((".npz", ".vtp")):
+        return _changed(data, replace(kind, needs="schema_version"), lambda table, key: table.update({key: "other/9"}))
     value = json.loads(data)
     value["schema_version"] = "viewcov-unknown/9"
     return json.dumps(value).encode()
@@ -212,6 +291,17 @@ def _changed(data: bytes, kind: Kind, change: Callable[[Any, Any], object]) -> b
         sink = pa.BufferOutputStream()
         pq.write_table(pa.table(columns), sink)
         return bytes(sink.getvalue())
+    if kind.path.endswith(".npz"):
+        arrays = dict(np.load(io.BytesIO(data)))
+        header = json.loads(arrays["header"].tobytes())
+        change(header if kind.needs in header else arrays, kind.needs)
+        stream = io.BytesIO()
+        np.savez(stream, **(arrays | {"header": np.frombuffer(json.dumps(header).encode(), dtype=np.uint8)}))
+        return stream.getvalue()
+    if kind.path.endswith(".vtp"):  # The names of arrays are text in it.
+        table = {kind.needs: kind.needs}
+        change(table, kind.needs)
+        return data.replace(kind.needs.encode(), str(table.get(kind.needs, "")).encode(), 1)
     value = json.loads(data)
     *steps, key = (int(step) if step.isdigit() else step for step in kind.needs.split("."))
     inner = value
@@ -226,7 +316,7 @@ def rows() -> Iterator[Any]:
         for damage in DAMAGES:
             if damage is of_another_version and not kind.versioned:
                 continue
-            if damage in (nested, huge, said_twice) and kind.path.endswith(".parquet"):
+            if damage in (nested, huge, said_twice) and kind.path.endswith((".parquet", ".npz", ".vtp")):
                 continue
             for command in kind.commands if damage in EVERY_COMMAND else kind.commands[:1]:
                 yield pytest.param(kind, damage, command, id=f"{name}-{damage.__name__}-{command}")
@@ -256,6 +346,7 @@ def tree(folder: Path) -> dict[str, bytes | None]:
 def test_a_damaged_file_is_one_line_and_changes_nothing(
     cell: Path,
     capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
     kind: Kind,
     damage: Callable[[bytes, Kind], bytes],
     command: str,
@@ -263,6 +354,7 @@ def test_a_damaged_file_is_one_line_and_changes_nothing(
     path = cell / kind.path
     path.write_bytes(damage(path.read_bytes(), kind))
     before = tree(cell)
+    monkeypatch.setattr(window, "has_display", lambda: True)
     assert run(command.split()) == 2
     said = [line for line in capsys.readouterr().err.splitlines() if line]
     assert len(said) == 1
@@ -270,6 +362,8 @@ def test_a_damaged_file_is_one_line_and_changes_nothing(
     assert tree(cell) == before
 
 
-@pytest.mark.parametrize("command", ["check set", "check rig.toml", "fuse set/one --model tiny"])
+@pytest.mark.parametrize(
+    "command", ["check set", "check rig.toml", "fuse set/one --model tiny", "compare set/one set/one"]
+)
 def test_the_whole_cell_is_read(cell: Path, command: str) -> None:
     assert run(command.split()) in (0, 1)
