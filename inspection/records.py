@@ -6,7 +6,7 @@ import math
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 
 from viewcov.inspection.errors import InputError
 from viewcov.inspection.files import plain_name, read_json, write_text
@@ -93,6 +93,14 @@ class Options(Record):
             super().__init__(**values)
         except ValidationError as error:
             raise _refusal(type(self).__name__, error, name=_option_name, remedy="change the option") from None
+
+
+def checked_jobs(jobs: int) -> int:
+    """A number of processes; an ``InputError`` if there cannot be so many."""
+    try:
+        return TypeAdapter(Jobs).validate_python(jobs)
+    except ValidationError as error:
+        raise _refusal("jobs", error, name=lambda _: "the number", remedy="correct it") from None
 
 
 R = TypeVar("R", bound=FileRecord)

@@ -15,7 +15,7 @@ from viewcov.coverage.geometric.robustness import PoseNoise, Robustness, robustn
 from viewcov.coverage.geometric.sightings import confirmed, seen_by
 from viewcov.inspection.mesh.surface import Surface, cut_surface
 from viewcov.inspection.plan import InspectionPlan
-from viewcov.inspection.records import AtLeastOne, Positive, Record, Seed, Transform, checked
+from viewcov.inspection.records import AtLeastOne, Positive, Record, Seed, Transform, checked, checked_jobs
 from viewcov.inspection.viewpoint import Viewpoint
 from viewcov.planning.candidates.pool import gather_candidates
 from viewcov.planning.kept_pool import KeptPool, kept_pool
@@ -97,6 +97,7 @@ def evaluate_plan(
     >>> found = evaluate_plan(read_plan("plan.json"), EvaluationOptions(num_draws=20))  # doctest: +SKIP
     >>> found.coverage.coverage, found.robustness.quantile_5  # doctest: +SKIP
     """
+    checked_jobs(jobs)
     rig, limits = plan.rig, plan.requirements
     made = checked(plan.made, _Made, where="the plan's 'made'", remedy="correct it, or plan again")
     surface = cut_surface(plan.load_part(), made.measured_edge_mm or limits.element_edge_mm)

@@ -19,6 +19,7 @@ from viewcov.inspection.mesh.part import Part, snapped, triangle_areas
 from viewcov.inspection.mesh.surface import Surface, cut_surface
 from viewcov.inspection.plan import InspectionPlan, write_plan
 from viewcov.inspection.priority import left_out
+from viewcov.inspection.records import checked_jobs
 from viewcov.inspection.rig.motion import MotionModel
 from viewcov.inspection.rig.requirements import Requirements
 from viewcov.inspection.rig.rig import Rig
@@ -133,10 +134,7 @@ def plan_views(
     >>> result.figures.viewpoints  # doctest: +SKIP
     """
     start = time.monotonic()
-    if jobs < 1:
-        raise InputError(
-            "jobs", "out of range", expected="a whole number from 1", found=repr(jobs), remedy="correct it"
-        )
+    checked_jobs(jobs)
     limits = rig.requirements if requirements is None else requirements
     if options.overlap is not None:
         limits = replace(limits, views_per_element=options.overlap)

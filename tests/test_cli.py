@@ -71,6 +71,7 @@ def test_help_of_every_command_names_its_options(capsys: pytest.CaptureFixture[s
         (["nonsense"], ["nonsense"]),
         (["plan", "builtin:clutch-half", "--nonsense"], ["--nonsense"]),
         (["demo", "--instances", "0", "--out", "never"], ["--instances", "greater than or equal to 1"]),
+        (["demo", "--defects", "9", "3", "--out", "never"], ["'defects'", "the lower first"]),
         (["train", "absent", "--out", "m", "--steps", "0"], ["--steps"]),
         (["cover", "absent", "--model", "plain", "--coverage", "1.5"], ["--coverage", "1.5"]),
         (["fuse", "absent", "--model", "plain", "--threshold", "nan"], ["--threshold", "finite"]),

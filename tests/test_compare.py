@@ -130,6 +130,9 @@ def test_what_cannot_be_compared_is_told_in_one_line(tmp_path: Path) -> None:
         compare([good, _fused(tmp_path / "f", "f")])
     with pytest.raises(InputError, match="no such file"):
         compare([good, good], picture=tmp_path / "p.png")
+    (tmp_path / "a" / "geometric.vtp").write_text("damaged")
+    with pytest.raises(InputError, match="not a surface file"):
+        compare([good, good])
     (tmp_path / "a" / "geometric.json").write_text("{}")
     with pytest.raises(InputError, match="another kind or version of file"):
         compare([good, good])

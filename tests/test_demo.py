@@ -61,18 +61,24 @@ def test_summary_says_what_was_done(demo: tuple[Path, dict[str, Any]]) -> None:
     assert areas[-1] == pytest.approx(geometric["covered_area_mm2"])
     assert 0 < geometric["covered_area_mm2"] <= geometric["coverable_area_mm2"] <= geometric["inspected_area_mm2"]
     assert geometric["coverage"] == pytest.approx(geometric["covered_area_mm2"] / geometric["coverable_area_mm2"])
-    assert geometric["inspected_area_mm2"] == pytest.approx(summary["area_mm2"])
-    assert set(summary["effective"]["variants"]) == {"plain", "stack"}
-    for row in summary["effective"]["variants"].values():
-        low, high = row["interval"]
+    assert geometric["inspected_area_mm2"] == pytest.approx(summary["part"]["area_mm2"])
+    assert {key: geometric[key] for key in summary["areas"]} == summary["areas"]
+    models = summary["effective"]["models"]
+    assert set(models) == set(summary["segmentation"]) == set(summary["models"]) == {"plain", "stack"}
+    for row in models.values():
+        low, high = row["interval"]["low"], row["interval"]["high"]
         # No model finds defects where no image shows the surface.
-        assert 0 <= low <= row["coverage"] <= high <= row["seen_area_share"] + 1e-12
-        assert row["coverage"] == pytest.approx(row["seen_area_share"] * row["num_found"] / row["num_seen"])
-    pair = summary["effective"]["paired"]
-    plain, stack = (summary["effective"]["variants"][name]["coverage"] for name in ("plain", "stack"))
+        share = row["effective_coverage"]
+        assert 0 <= low <= share <= high <= row["seen_area_share"] + 1e-12
+        assert share == pytest.approx(row["seen_area_share"] * row["num_found"] / row["num_seen"])
+    (pair,) = summary["effective"]["paired"]
+    plain, stack = (models[name]["effective_coverage"] for name in ("plain", "stack"))
     assert pair["difference"] == pytest.approx(stack - plain)
-    for rules in summary["fusion"].values():
-        assert {"max", "mean", "log_odds", "single_view"} <= set(rules)
+    for figures in summary["fusion"].values():
+        assert {"max", "mean", "log_odds"} <= set(figures["rules"])
+        assert set(figures["in_view"]) == set(figures["of_all"]) == {"mean", "best"}
+    assert summary["planted"]
+    assert summary["reported"]["inspection"] == "defective-001"
     assert {"part", "plan", "synthesize", "segment", "evaluate", "cover_and_fuse", "show"} <= set(summary["seconds"])
     assert summary["seeds"]["all"] == 3
 
@@ -95,7 +101,7 @@ def test_truth_agrees_with_masks_and_the_surface(demo: tuple[Path, dict[str, Any
 def test_recounted_figures_agree(demo: tuple[Path, dict[str, Any]]) -> None:
     out, summary = demo
     trials = read_table(out / "results" / "trials.parquet")
-    for name, row in summary["effective"]["variants"].items():
+    for name, row in summary["effective"]["models"].items():
         assert row["num_found"] == np.count_nonzero(trials[f"found_{name}"] & trials["seen"])
     elements = read_table(out / "results" / "geometric.parquet")
     covered = elements["num_views"] > 0
@@ -122,7 +128,9 @@ def test_report_shows_every_picture(demo: tuple[Path, dict[str, Any]]) -> None:
     links.feed(page)
     assert len(links.sources) >= 10
     for source in links.sources:
-        assert (out / source).stat().st_size > 1000
+        assert source.startswith("data:image/png;base64,")
+        assert len(source) > 1000
+    assert len(list((out / "pictures").iterdir())) == len(links.sources)
     assert summary["part"]["name"] in page
 
 

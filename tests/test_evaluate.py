@@ -82,7 +82,7 @@ def test_people_get_few_lines_and_files_the_lists(
     assert len(out.splitlines()) < 50
     assert max(map(len, out.splitlines())) < 120
     assert "2 of 2 views" in out
-    assert f"{len(evaluated.figures().fixes or ())} views to add, for" in out
+    assert f"to add              {len(evaluated.figures().fixes or ())} views for" in out
     assert "world_from_camera" not in out
     assert read_record(tmp_path / "geometric.json", GeometricFigures) == evaluated.figures()
     assert evaluated.repairs is not None

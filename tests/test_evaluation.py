@@ -183,7 +183,7 @@ def test_an_extra_viewpoint_never_lowers_coverage_and_order_is_irrelevant(seed: 
     assert more.coverage >= fewer.coverage
     assert all(more.waterfall()[test] >= fewer.waterfall()[test] for test in TESTS)
     backwards = evaluate_viewpoints(TUBE, RIG, LIMITS, views[::-1], gather=False)
-    assert backwards.to_json() == more.to_json()
+    assert figures_of(backwards) == figures_of(more)
     np.testing.assert_array_equal(backwards.best_grey, more.best_grey)
 
 
@@ -193,7 +193,7 @@ def test_the_number_of_processes_changes_nothing() -> None:
     two = evaluate_viewpoints(TUBE, RIG, LIMITS, views, jobs=2)
     for name in ("num_views", "furthest", "best_mm_per_px", "best_incidence_deg", "best_grey", "coverable"):
         np.testing.assert_array_equal(getattr(one, name), getattr(two, name))
-    assert one.to_json() == two.to_json()
+    assert figures_of(one) == figures_of(two)
     np.testing.assert_array_equal(one.seen.toarray(), two.seen.toarray())
     assert 0.1 < one.coverage < 0.9
 
@@ -202,6 +202,10 @@ def test_of_two_greys_the_one_nearer_to_the_middle_in_stops_is_better() -> None:
     first, second = np.array([0.25, 0.1, 0.5, 0.0, np.inf]), np.array([1.0, 0.9, 4.0, 8.0, 0.01])
     for pair in ((first, second), (second, first)):
         np.testing.assert_array_equal(nearest_to_mid_grey(*pair), [0.25, 0.9, 0.5, 8.0, 0.01])
+
+
+def figures_of(result: GeometricCoverage) -> list[object]:
+    return [result.areas, result.waterfall(), result.uncovered(), result.k_coverage()]
 
 
 def test_progress_goes_to_stderr_only_when_asked(capsys: pytest.CaptureFixture[str]) -> None:

@@ -200,7 +200,6 @@ TWO = Layer(name="two", title="two", kind="category", categories=("a", "b"))
     ("values", "layer", "look", "match"),
     [
         (np.zeros(3), Layer(name="x", title="x"), {}, "must have shape"),
-        (None, Layer(name="x", title="x"), {"excluded": np.zeros(2, dtype=bool)}, "excluded must have shape"),
         (None, Layer(name="x", title="x", kind="category"), {}, "colours must be one a category"),
         (None, TWO.model_copy(update={"colours": ("#ff0000",)}), {}, "colours must be one a category"),
         (3.0, layer_of("state_plain"), {}, "whole numbers from 0 to 2"),

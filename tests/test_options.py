@@ -20,6 +20,7 @@ from viewcov.inspection.loading.part_files import MM_PER_UNIT
 from viewcov.inspection.mesh.part import Unit
 from viewcov.inspection.records import AtLeastOne, Options, Positive, Record, Share
 from viewcov.options import FLAGS, as_command, flag
+from viewcov.workflows.convert import ConvertOptions
 
 ROOT = {"plan": "plan_views", "evaluate": "evaluate_plan"}
 """Commands whose function at the root has another name."""
@@ -170,6 +171,15 @@ def test_every_command_has_a_function_at_the_root(command: typing.Callable[..., 
         assert getattr(viewcov, kind.__name__) is kind
 
 
+@pytest.mark.parametrize("call", ["evaluate_plan", "plan_views", "cover", "calibrate", "demo", "convert"])
+def test_every_function_refuses_processes_that_cannot_be(call: str) -> None:
+    """At once, before it looks at its data."""
+    function: Any = getattr(viewcov, call)
+    options = {"options": ConvertOptions(to="csv")} if call == "convert" else {}
+    with pytest.raises(InputError, match="jobs: the number is not valid"):
+        function("x", *([] if call == "evaluate_plan" else ["x"]), **options, jobs=0)
+
+
 def test_flags_and_units_have_one_owner() -> None:
     assert flag("num_views") == "--views"
     assert flag("noise_mm") == "--noise-mm"
@@ -212,3 +222,13 @@ def test_what_the_system_refuses_is_one_line(
     err = capsys.readouterr().err
     assert err.count("\n") == 1
     assert str(error.strerror or "cannot be read or written") in err
+
+
+def test_completion_is_installed(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("SHELL", "/bin/bash")
+    assert cli.run(["--install-completion"]) == 0
+    (script,) = tmp_path.rglob("completions/viewcov")
+    assert "--num-candidates" in script.read_text()

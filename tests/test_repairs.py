@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 
 import numpy as np
 import pytest
@@ -14,6 +13,7 @@ from scipy.sparse import csr_array
 from scipy.spatial.transform import Rotation
 
 from viewcov.coverage.geometric.evaluation import evaluate_viewpoints
+from viewcov.coverage.geometric.figures import FixFigures
 from viewcov.coverage.geometric.sightings import Watch
 from viewcov.coverage.ladder import Loss
 from viewcov.inspection.mesh.part import Part, PartSource
@@ -163,10 +163,9 @@ def test_a_plan_without_views() -> None:
     found = mended(CUBE, ANYTHING, [], named(**SIDES), max_fixes=4)
     assert len(found.fixes) == 4
     assert found.gained_mm2 == pytest.approx(400.0)
-    value = found.to_json()
-    assert json.loads(json.dumps(value, allow_nan=False)) == value
-    assert {fix["nearest_view"] for fix in value["fixes"]} == {None}
-    assert {fix["distance_mm"] for fix in value["fixes"]} == {None}
+    for fix in found.fixes:
+        assert FixFigures.model_validate_json(fix.model_dump_json()) == fix
+        assert (fix.nearest_view, fix.distance_mm) == (None, None)
 
 
 def random_views(rng: np.random.Generator, num: int, prefix: str) -> list[Viewpoint]:

@@ -39,14 +39,13 @@ def coverage_chart(
     curves: Mapping[str, ArrayLike],
     *,
     coverable: float | None = None,
-    title: str = "Covered with each further view",
     size_px: tuple[int, int] = _SIZE,
 ) -> None:
     """Write a PNG of the covered share over the number of views.
 
     ``curves`` maps a name to shares, from 0 to 1, after 0, 1, 2, ... views; what is ``coverable`` is drawn as a line.
     """
-    sheet, axes = _chart(title, size_px)
+    sheet, axes = _chart("Covered with each further view", size_px)
     for k, (name, shares) in enumerate(curves.items()):
         values = np.asarray(shares, dtype=np.float64)
         dots = "o" if len(values) <= 40 else None
@@ -63,15 +62,9 @@ def coverage_chart(
     sheet.save(path)
 
 
-def pod_chart(
-    path: str | Path,
-    curves: Sequence[PodCurve],
-    *,
-    title: str = "Probability of detection by defect size",
-    size_px: tuple[int, int] = _SIZE,
-) -> None:
+def pod_chart(path: str | Path, curves: Sequence[PodCurve], *, size_px: tuple[int, int] = _SIZE) -> None:
     """Write a PNG of probability of detection over size, with a90 where given."""
-    sheet, axes = _chart(title, size_px)
+    sheet, axes = _chart("Probability of detection by defect size", size_px)
     axes.axhline(0.9, color=MUTED, lw=sheet.points(1.5), ls=(0, (4, 3)))
     for k, curve in enumerate(curves):
         colour, label = MODELS[k % len(MODELS)], curve.name

@@ -133,7 +133,8 @@ def _on_surface(
         heatmap(before, values, layer, picture)
     area = triangle_areas(before.vertices_mm[before.faces]) * before.inspected
     areas = {words: float(area[values == k].sum()) for k, words in enumerate(layer.categories)}
-    areas[layer.nothing] = float(area[np.isnan(values)].sum())
+    if np.isnan(values).any():
+        areas[layer.nothing] = float(area[np.isnan(values)].sum())
     return Agreement(arrays=pair, area_mm2=areas, picture=None if picture is None else Path(picture).as_posix())
 
 

@@ -56,10 +56,6 @@ class Look:
     markers: Sequence[Marker] = ()
     """Places on the surface to be pointed at. One that no view shows is dashed in the first."""
 
-    excluded: ArrayLike | None = None
-    """Shape (E,): elements that are not to be inspected, drawn nearly white; by default those that the mesh says.
-    Shares in the legend are shares of the other elements' area."""
-
     size_px: tuple[int, int] = (1600, 800)
     """Width and height of the picture."""
 
@@ -72,7 +68,8 @@ def heatmap(
     Parameters
     ----------
     mesh
-        A ``Surface``, or what ``read_vtp`` gives.
+        A ``Surface``, or what ``read_vtp`` gives. Elements that are not to be inspected are drawn nearly white;
+        shares in the legend are shares of the others' area.
     values
         Shape (E,). Where the layer says that there is nothing, they are hatched in grey and never in a colour of
         the scale.
@@ -95,12 +92,7 @@ def heatmap(
     numbers, num_elements, size_px = layer.values(values), len(mesh.faces), look.size_px
     if numbers.shape != (num_elements,):
         raise ValueError(f"values must have shape ({num_elements},), got {numbers.shape}")
-    excluded = look.excluded
-    if excluded is None:
-        excluded = ~np.asarray(getattr(mesh, "inspected", np.ones(num_elements, dtype=bool)))
-    left_out = np.asarray(excluded, dtype=bool)
-    if left_out.shape != numbers.shape:
-        raise ValueError(f"excluded must have shape ({num_elements},), got {left_out.shape}")
+    left_out = ~np.asarray(getattr(mesh, "inspected", np.ones(num_elements, dtype=bool)))
     painted = _paint(numbers, triangle_areas(np.asarray(mesh.vertices_mm)[mesh.faces]), left_out, layer)
 
     sheet = Sheet(*size_px)

@@ -24,13 +24,7 @@ _ALL_NUMBERED = 14
 
 
 def plan_picture(
-    mesh: Mesh,
-    viewpoints: Sequence[Viewpoint],
-    rig: Rig,
-    path: str | Path,
-    *,
-    title: str = "",
-    size_px: tuple[int, int] = (1600, 800),
+    mesh: Mesh, viewpoints: Sequence[Viewpoint], rig: Rig, path: str | Path, *, size_px: tuple[int, int] = (1600, 800)
 ) -> None:
     """Write a PNG of the part with its cameras and the route through them, coloured by order.
 
@@ -47,15 +41,13 @@ def plan_picture(
         The camera's field of view and focus distance.
     path
         The PNG, replaced in one step.
-    title
-        Heading; by default the number of viewpoints.
     size_px
         Width and height of the picture.
     """
     if not viewpoints:
         raise ValueError("viewpoints must not be empty")
     sheet = Sheet(*size_px)
-    sheet.heading(title or f"Plan of {counted(len(viewpoints), 'viewpoint')}")
+    sheet.heading(f"Plan of {counted(len(viewpoints), 'viewpoint')}")
     centers = np.stack([viewpoint.center_mm for viewpoint in viewpoints])
     width, height = panel_size(size_px, len(WHOLE_PART))
     drawn = draw_views(mesh, WHOLE_PART, width_px=width, height_px=height, extra_points_mm=centers, margin=0.06)

@@ -28,6 +28,7 @@ from viewcov.inspection.errors import InputError
 from viewcov.inspection.folder import InspectionFolder
 from viewcov.inspection.mesh.surface import Surface
 from viewcov.inspection.plan import InspectionPlan
+from viewcov.inspection.records import checked_jobs
 
 log = logging.getLogger(__name__)
 
@@ -83,6 +84,7 @@ def cover_inspections(
     InputError
         If inspections are of different parts or rigs, or truth, predictions or thresholds are missing.
     """
+    checked_jobs(jobs)
     chosen, split = chosen_inspections(inspections, options.split, usual="test", or_all=True)
     folders = [folder for folder in chosen if folder.truth_path.is_file()]
     plan = _shared_plan(folders)

@@ -85,7 +85,6 @@ def fuse_inspection(
     require_predictions(folder, model, [view.id for view in plan.viewpoints])
     calibration = calibration_for(folder, model, options)
     surface = inspection_surface(folder)
-    gathered = gather_evidence(surface, folder, model, progress=progress)
     truth = truth_on_elements(surface, folder) if folder.truth_path.is_file() else None
     gathered = gather_evidence(surface, folder, model, progress=progress)
     return fuse_evidence(surface, folder, gathered, calibration, rule=options.rule, truth=truth)

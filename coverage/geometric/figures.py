@@ -68,7 +68,7 @@ class FixFigures(Record):
     """From there."""
 
 
-class RobustnessSummary(Record):
+class RobustnessFigures(Record):
     """Coverage when all cameras stand somewhat beside their places, over some draws of pose noise."""
 
     draws: AtLeastOne
@@ -94,10 +94,6 @@ class RobustnessSummary(Record):
 
     share_by_probability: dict[str, float]
     """Share of the coverable area that is covered with at least each of these probabilities."""
-
-
-class RobustnessFigures(RobustnessSummary):
-    """The same with every draw."""
 
     coverage_of_draws: tuple[float, ...]
     """One for each draw."""
@@ -128,19 +124,6 @@ class GeometricAreas(Areas):
     """Area that at least 0, 1, 2, ... views inspect."""
 
 
-class GeometricHeadline(GeometricAreas):
-    """The figures for people, without the long lists."""
-
-    redundant: str
-    """How many views could be left out, each by itself, in words."""
-
-    fixes: str | None
-    """How many views would cover how much more, in words."""
-
-    robustness: RobustnessSummary | None
-    """Coverage under pose noise, if that was asked for."""
-
-
 class GeometricFigures(GeometricAreas, FileRecord):
     """All that geometry says of a plan."""
 
@@ -162,13 +145,3 @@ class GeometricFigures(GeometricAreas, FileRecord):
 
     robustness: RobustnessFigures | None = None
     """Coverage under pose noise, if that was asked for."""
-
-    def headline(self) -> GeometricHeadline:
-        """The figures without the long lists."""
-        noise, gained_mm2 = self.robustness, sum(fix.gained_area_mm2 for fix in self.fixes or ())
-        return GeometricHeadline(
-            **{name: getattr(self, name) for name in GeometricAreas.model_fields},
-            redundant=f"{len(self.redundant_views)} of {self.viewpoints} views, each by itself",
-            fixes=f"{len(self.fixes)} views to add, for {gained_mm2:,.1f} mm2 more" if self.fixes else None,
-            robustness=noise and RobustnessSummary(**noise.model_dump(exclude={"coverage_of_draws"})),
-        )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -10,10 +11,14 @@ from typing import Annotated
 from cyclopts import Parameter
 
 import viewcov
+from viewcov.coverage.geometric.figures import GeometricFigures
+from viewcov.coverage.ladder import LOSSES
 from viewcov.inspection.records import Count, NotNegative
 from viewcov.options import Jobs, Json, Out, PartFile, PlanFile, Required, RigName, ScaleMm, Units
 from viewcov.output import say
+from viewcov.planning.figures import PlanFigures
 from viewcov.planning.options import EvaluationOptions, PlanningOptions, RouteOptions
+from viewcov.viewer.words import counted, mm2, percent
 from viewcov.workflows.convert import ConvertOptions
 
 log = logging.getLogger(__name__)
@@ -54,7 +59,7 @@ def plan(
     extra = viewcov.import_viewpoints(candidates).viewpoints if candidates else ()
     result = viewcov.plan_views(loaded, loaded_rig, requirements, options, extra=extra, jobs=jobs, progress=progress)
     result.write(out)
-    say(result.figures, json=json)
+    say(result.figures if json else _lines(result.figures), json=json)
     return options.num_views is not None or result.figures.coverage >= options.coverage - 1e-9
 
 
@@ -99,7 +104,7 @@ def evaluate(
 
         write_geometric(out, result)
     figures = result.figures()
-    say(figures if json else figures.headline(), json=json)
+    say(figures if json else _lines(figures), json=json)
     return coverage is None or result.coverage.coverage >= coverage
 
 
@@ -118,3 +123,39 @@ def convert(
     Example: viewcov convert plan.json --to colmap --out model
     """
     say(viewcov.convert(source, out, options, jobs=jobs, progress=progress), json=json)
+
+
+def _lines(figures: PlanFigures | GeometricFigures) -> str:
+    """The rungs of the ladder, and what else people look for first."""
+    from viewcov.viewer.report.content import Content
+    from viewcov.workflows.summary import headline
+
+    told = _of_plan(figures) if isinstance(figures, PlanFigures) else _of_evaluation(figures)
+    rows = [f"{name:<20}{text}" for name, text in told]
+    return "\n".join([*headline(Content(areas=figures, viewpoints=figures.viewpoints)), *rows])
+
+
+def _of_plan(figures: PlanFigures) -> Iterator[tuple[str, str]]:
+    yield "of the coverable", f"{percent(figures.coverage)} covered, by weight of CAD faces"
+    yield "fewest possible", f"{counted(figures.lower_bound, 'view')} ({figures.bound}; {figures.status})"
+    yield "route", f"{figures.route_s:.1f} s; no order takes less than {figures.route_bound_s:.1f} s"
+    yield "seconds", f"{figures.seconds:.1f}"
+
+
+def _of_evaluation(figures: GeometricFigures) -> Iterator[tuple[str, str]]:
+    yield "of the coverable", f"{percent(figures.coverage)} covered, by weight of CAD faces"
+    for loss, area_mm2 in sorted(figures.uncovered.items(), key=lambda item: -item[1]):
+        if area_mm2 > 0:
+            beyond = figures.not_coverable.get(loss, 0.0)
+            some = f", {percent(beyond / area_mm2)} of it coverable from nowhere" if beyond > 0 else ""
+            yield "lost", f"{percent(area_mm2 / figures.inspected_area_mm2)} {LOSSES[loss]}{some}"
+    if figures.redundant_views:
+        of = counted(figures.viewpoints, "view")
+        yield "redundant", f"{len(figures.redundant_views)} of {of}, each by itself"
+    if figures.fixes:
+        gained = sum(fix.gained_area_mm2 for fix in figures.fixes)
+        yield "to add", f"{counted(len(figures.fixes), 'view')} for {mm2(gained)} more"
+    if figures.robustness is not None:
+        noise = figures.robustness
+        said = f"{noise.noise_mm:g} mm and {noise.noise_deg:g} deg"
+        yield "under pose noise", f"{percent(noise.mean_coverage)} of the coverable covered on average ({said})"

@@ -19,7 +19,7 @@ from viewcov.coverage.effective.options import CalibrateOptions, Inspections, ch
 from viewcov.inspection.errors import InputError
 from viewcov.inspection.folder import Dataset
 from viewcov.inspection.predictions import calibration_path, model_folder, shipped_models
-from viewcov.inspection.records import Record, Share
+from viewcov.inspection.records import Record, Share, checked_jobs
 from viewcov.segmentation.images import SampleSet
 from viewcov.segmentation.metrics import SegmentationFigures, test_model
 from viewcov.segmentation.models import load_model
@@ -51,6 +51,7 @@ def calibrate(
     InputError
         If nothing can be calibrated with, or the model is a shipped one, whose folder is not the user's.
     """
+    checked_jobs(jobs)
     folders, _ = chosen_inspections(inspections, options.split, usual="validation", or_all=False)
     home = model_folder(folders[0], model) if folders else None
     if out is None and home is not None and home.resolve().parent == shipped_models().resolve():

@@ -10,7 +10,7 @@ from pydantic import Field
 from viewcov.inspection.errors import InputError
 from viewcov.inspection.mesh.part import Unit
 from viewcov.inspection.plan import InspectionPlan, read_plan
-from viewcov.inspection.records import Options, Positive, Record
+from viewcov.inspection.records import Options, Positive, Record, checked_jobs
 from viewcov.planning.exchange.formats import FORMATS, Format, locate
 
 log = logging.getLogger(__name__)
@@ -69,6 +69,7 @@ def convert_file(
     from viewcov.planning.exchange.plans import export_plan
     from viewcov.planning.plan_evaluation import evaluate_plan
 
+    checked_jobs(jobs)
     source, out = Path(source), Path(out)
     found, place = locate(source, options.source_format)
     if out.resolve() in (source.resolve(), place.resolve()):

@@ -10,29 +10,21 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import viewcov
+from viewcov.inspection import records
 from viewcov.inspection.errors import InputError
 from viewcov.inspection.folder import InspectionFolder
 from viewcov.inspection.mesh.part import Part, Unit
 from viewcov.inspection.plan import InspectionPlan
-from viewcov.inspection.records import (  # fmt: skip
-    AtLeastOne,
-    FileRecord,
-    NotNegative,
-    Options,
-    Positive,
-    PositiveShare,
-    Seed,
-    read_record,
-    write_record,
-)
+from viewcov.inspection.records import FileRecord, Options, checked_jobs, read_record, write_record
 from viewcov.inspection.rig.rig import Rig
 from viewcov.segmentation.options import STACK
 
 if TYPE_CHECKING:
     from viewcov.segmentation.metrics import SegmentationFigures
+    from viewcov.synthesis.options import SynthesisOptions
     from viewcov.viewer.report.content import ImageFigures
     from viewcov.workflows.summary import Summary
 
@@ -57,28 +49,28 @@ class DemoOptions(Options):
     units: Unit | None = None
     """Unit of a mesh file that states none."""
 
-    scale_mm: Positive | None = None
+    scale_mm: records.Positive | None = None
     """Scale the part so that its largest extent becomes this many mm."""
 
-    coverage: PositiveShare = 0.95
+    coverage: records.PositiveShare = 0.95
     """Share of the coverable area that the plan covers; the last per cent cost most of the views."""
 
-    num_views: AtLeastOne | None = None
+    num_views: records.AtLeastOne | None = None
     """Use this many views and cover as much as they can."""
 
-    instances: AtLeastOne = 4
+    instances: records.AtLeastOne = 4
     """Defective instances to render and inspect."""
 
-    defects: tuple[AtLeastOne, AtLeastOne] = (30, 40)
+    defects: tuple[records.AtLeastOne, records.AtLeastOne] = (30, 40)
     """Fewest and most defects of an instance."""
 
-    samples: AtLeastOne = 16
+    samples: records.AtLeastOne = 16
     """Light paths per pixel."""
 
     train: bool = False
     """Train the models on freshly rendered images instead of taking the shipped ones."""
 
-    seed: Seed = 0
+    seed: records.Seed = 0
     """Start of the random numbers; same seed, same result."""
 
 
@@ -98,7 +90,7 @@ class StageSeconds(FileRecord):
     REMEDY = "remove it"
 
     schema_version: Literal["viewcov-seconds/1"] = "viewcov-seconds/1"
-    seconds: dict[str, NotNegative]
+    seconds: dict[str, records.NotNegative]
 
 
 def run_demo(
@@ -124,10 +116,13 @@ def run_demo(
     InputError
         If the part cannot be used, or the folder holds something else.
     """
+    checked_jobs(jobs)
     options, out = options or DemoOptions(), Path(out)
     card = DemoCard(part=part if part.startswith("builtin:") else Path(part).resolve().as_posix(), options=options)
     _refuse_other(card, out)
     clock = _Clock(out / "seconds.json")
+    _rendering(options)  # So that limits of its own are not met only after planning.
+    log.info("part ...")
     start = time.monotonic()
     loaded = viewcov.load_part(part, units=options.units, scale_mm=options.scale_mm)
     rig = viewcov.load_rig(options.rig)
@@ -198,25 +193,21 @@ def _plan(options: DemoOptions, part: Part, rig: Rig, out: Path, *, jobs: int, p
     path = out / "plan.json"
     if path.is_file():
         return viewcov.read_plan(path)
-    result = viewcov.plan_views(
-        part,
-        rig,
-        # The plan need not be the smallest there is: the bound of the relaxation will do.
-        options=viewcov.PlanningOptions(
-            coverage=options.coverage, num_views=options.num_views, seed=options.seed, max_nodes=0
-        ),
-        jobs=jobs,
-        progress=progress,
+    # The plan need not be the smallest there is: the bound of the relaxation will do.
+    asked = viewcov.PlanningOptions(
+        coverage=options.coverage, num_views=options.num_views, seed=options.seed, max_nodes=0
     )
-    result.write(path)
+    viewcov.plan_views(part, rig, options=asked, jobs=jobs, progress=progress).write(path)
     return viewcov.read_plan(path)
 
 
+def _rendering(options: DemoOptions, **more: Any) -> SynthesisOptions:
+    said = options.model_dump(include={"instances", "defects", "samples", "seed"})
+    return viewcov.SynthesisOptions(**said | more)
+
+
 def _twin(options: DemoOptions, plan: InspectionPlan, out: Path, *, progress: bool) -> list[InspectionFolder]:
-    asked = viewcov.SynthesisOptions(
-        instances=options.instances, defects=options.defects, samples=options.samples, seed=options.seed
-    )
-    return viewcov.synthesize(plan, out / "dataset", asked, progress=progress).inspections()
+    return viewcov.synthesize(plan, out / "dataset", _rendering(options), progress=progress).inspections()
 
 
 def _segment(
@@ -253,10 +244,7 @@ def _on_images(measured: SegmentationFigures) -> ImageFigures:
 def _train(options: DemoOptions, plan: InspectionPlan, out: Path, *, progress: bool) -> None:
     """Both variants, trained on other instances of the same part."""
     few = dataclasses.replace(plan, viewpoints=plan.viewpoints[:: -(-len(plan.viewpoints) // _TRAINING_VIEWS)])
-    asked = viewcov.SynthesisOptions(
-        instances=_TRAINING_INSTANCES, defects=options.defects, samples=options.samples,
-        split=(2 / 3, 1 / 3, 0.0), seed=options.seed + 1000,
-    )  # fmt: skip
+    asked = _rendering(options, instances=_TRAINING_INSTANCES, split=(2 / 3, 1 / 3, 0.0), seed=options.seed + 1000)
     dataset = viewcov.synthesize(few, out / "training", asked, progress=progress)
     for name, exposures in MODELS.items():
         asked_of = viewcov.TrainingOptions(name=name, exposures=exposures, steps=_TRAINING_STEPS, seed=options.seed)

@@ -135,7 +135,7 @@ class _Gallery:
             caption = "Cameras with the directions of their frusta, coloured in the order of the route."
             yield (
                 Picture(path=path, title=title, caption=caption, section="plan"),
-                lambda: plan_picture(mesh, plan.viewpoints, plan.rig, path, title=title),
+                lambda: plan_picture(mesh, plan.viewpoints, plan.rig, path),
             )
 
     def geometric(self, mesh: SurfaceFile, figures: GeometricFigures) -> Iterator[Draw]:

@@ -19,7 +19,7 @@ from viewcov.inspection.records import FileRecord, read_record, write_record
 from viewcov.planning.figures import PlanFigures
 from viewcov.viewer.report.content import Content, FusionFigures, PartFigures, RuleFigures, SingleViews
 from viewcov.viewer.result_files import ResultFile, find_results
-from viewcov.viewer.words import counted, interval, percent, points
+from viewcov.viewer.words import counted, interval, mm2, percent, points
 
 F = TypeVar("F", GeometricFigures, EffectiveFigures)
 
@@ -107,7 +107,7 @@ def headline(summary: Content) -> Iterator[str]:
     areas = summary.areas
     if areas is not None:
         of = "of the inspected surface"
-        yield f"{'inspected':<20}{areas.inspected_area_mm2:,.0f} mm2"
+        yield f"{'inspected':<20}{mm2(areas.inspected_area_mm2)}"
         yield f"{RUNGS['coverable']:<20}{percent(areas.coverable_share)} {of}"
         views = f" in {counted(summary.viewpoints, 'view')}" if summary.viewpoints else ""
         yield f"{RUNGS['covered']:<20}{percent(areas.covered_share)} {of}{views}"

@@ -59,7 +59,7 @@ def _losses(figures: GeometricFigures, whole: float) -> Iterator[Block]:
 
 def _hopeless(figures: GeometricFigures, loss: Loss) -> str:
     area = figures.not_coverable.get(loss, 0.0)
-    return f", {mm2(area)} of it from everywhere" if area > 0 else ""
+    return f", {mm2(area)} of it from every viewpoint" if area > 0 else ""
 
 
 def _fixes(figures: GeometricFigures) -> Iterator[Block]:

@@ -29,7 +29,7 @@ def lead(content: Content) -> str:
         areas = content.areas
         said.append(
             f"{views} {verb} {percent(areas.covered_share)} {OF}; "
-            f"{percent(areas.coverable_share)} could be covered from anywhere."
+            f"{percent(areas.coverable_share)} is coverable from some viewpoint."
         )
     if content.effective is not None:
         found = [f"{percent(row.effective_coverage)} ({name})" for name, row in content.effective.models.items()]

@@ -8,7 +8,7 @@ from pathlib import Path
 from viewcov.inspection.files import write_text
 from viewcov.viewer import palette
 from viewcov.viewer.report import sections
-from viewcov.viewer.report.blocks import Picture, Section, Table
+from viewcov.viewer.report.blocks import Picture, Section
 from viewcov.viewer.report.content import Content
 from viewcov.viewer.report.geometry import geometric
 from viewcov.viewer.report.ladder import cards, ladder, lead
@@ -27,14 +27,7 @@ _FIRST = {
 _LAST = {"limitations": ("Notes", sections.notes), "about": ("Time, versions and seeds", sections.about)}
 
 
-def write_report(
-    path: str | Path,
-    content: Content,
-    pictures: Sequence[Picture] = (),
-    tables: Sequence[Table] = (),
-    *,
-    title: str | None = None,
-) -> None:
+def write_report(path: str | Path, content: Content, pictures: Sequence[Picture] = ()) -> None:
     """Write the report of a run as one HTML file that can be sent alone, in one step.
 
     Parameters
@@ -45,10 +38,6 @@ def write_report(
         The figures. Every section may be missing.
     pictures
         Files that exist already, shown in the section each one names, or at the end.
-    tables
-        Further tables.
-    title
-        Heading; by default the part's name.
 
     Raises
     ------
@@ -65,18 +54,18 @@ def write_report(
     environment.globals["missing"] = MISSING
     version = content.versions.get("viewcov", "")
     page = environment.get_template("report.html.j2").render(
-        title=title or (f"Inspection of {part.name}" if part else "Inspection"),
+        title=f"Inspection of {part.name}" if part else "Inspection",
         source=part.source if part else "",
         lead=lead(content),
         cards=cards(content),
-        sections=list(_sections(content, pictures, tables)),
+        sections=list(_sections(content, pictures)),
         made=f"Made with viewcov {version}".rstrip() + ".",
         colours=palette.CSS,
     )
     write_text(Path(path), page)
 
 
-def _sections(content: Content, pictures: Sequence[Picture], tables: Sequence[Table]) -> Iterator[Section]:
+def _sections(content: Content, pictures: Sequence[Picture]) -> Iterator[Section]:
     """Those that have something to show."""
     for key, (name, blocks_of) in _FIRST.items():
         own = [picture for picture in pictures if picture.section == key]
@@ -86,8 +75,6 @@ def _sections(content: Content, pictures: Sequence[Picture], tables: Sequence[Ta
     rest = [picture for picture in pictures if picture.section not in _FIRST]
     if rest:
         yield Section(key="pictures", title="Pictures", blocks=rest)
-    for k, table in enumerate(tables):
-        yield Section(key=f"table-{k}", title=table.title, blocks=[table])
     for key, (name, blocks_of) in _LAST.items():
         last = list(blocks_of(content))
         if last:
