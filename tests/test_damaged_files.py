@@ -6,9 +6,11 @@ must have, and the commands that read it.
 
 from __future__ import annotations
 
+import inspect
 import io
 import json
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from importlib import resources
@@ -23,11 +25,13 @@ import trimesh
 from scipy.sparse import csr_array
 
 from viewcov.cli import run
+from viewcov.commands import ALL
 from viewcov.coverage.effective.calibration import Calibration, write_calibration
 from viewcov.coverage.effective.figures import EffectiveFigures, FusedFigures, MatchFigures
 from viewcov.coverage.effective.rules import RULES
 from viewcov.coverage.geometric.figures import CoverageByViews, GeometricFigures
 from viewcov.coverage.ladder import Areas
+from viewcov.inspection.errors import InputError
 from viewcov.inspection.files import write_grey, write_table, write_text
 from viewcov.inspection.folder import Dataset, InspectionFolder, write_dataset
 from viewcov.inspection.loading.part_files import load_part
@@ -36,7 +40,7 @@ from viewcov.inspection.mesh.surface import cut_surface
 from viewcov.inspection.plan import InspectionPlan, PoolSource, write_plan
 from viewcov.inspection.planted import PlantedDefect, Truth
 from viewcov.inspection.predictions import PredictionsCard, write_predictions_card
-from viewcov.inspection.records import write_record
+from viewcov.inspection.records import FileRecord, read_record, write_record
 from viewcov.inspection.rig.rig import load_rig
 from viewcov.inspection.viewpoint import Viewpoint
 from viewcov.planning.kept_pool import KeptPool, keep_pool
@@ -62,6 +66,9 @@ outer_radius_mm = 60.0
 max_mm_per_px = 1.0
 max_blur_px = 4.0
 """
+
+
+CASES = Path(__file__).parents[2] / "shared" / "cases" / "reliability"
 
 
 @dataclass(frozen=True)
@@ -362,8 +369,91 @@ def test_a_damaged_file_is_one_line_and_changes_nothing(
     assert tree(cell) == before
 
 
+CONFIGS = {
+    "none": None, "empty name": b'= 3', "unknown": b'no_such_option = 3', "cut off": b'jobs = "',
+    "not text": b"\xff\xfe\x00",
+    "nested": b"a = " + b"[" * 100_000, "twice": b"jobs = 2\njobs = 2", "wrong type": b'json = "damaged"',
+    "a table": b"[COMMAND]\nno_such_option = 3",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("damage", CONFIGS)
+def test_a_damaged_configuration_is_one_line_in_every_command(
+    cell: Path, capsys: pytest.CaptureFixture[str], damage: str
+) -> None:
+    for command in ALL:
+        name, own = command.__name__, inspect.signature(command).parameters.values()
+        data = ["x" for each in own if each.kind is each.POSITIONAL_ONLY and each.default is each.empty]
+        content = CONFIGS[damage]
+        if content is not None:
+            (cell / "options.toml").write_bytes(content.replace(b"COMMAND", name.encode()))
+        before = tree(cell)
+        assert run([name, *data, "--config", "options.toml"]) == 2, name
+        said = capsys.readouterr().err.splitlines()
+        assert len(said) == 1, said
+        assert said[0].startswith("viewcov: options.toml: "), said
+        assert tree(cell) == before
+
+
+def records(kind: type[FileRecord] = FileRecord) -> Iterator[type[FileRecord]]:
+    for each in kind.__subclasses__():
+        yield each
+        yield from records(each)
+
+
+@pytest.mark.parametrize("kind", sorted(records(), key=lambda kind: kind.__qualname__), ids=lambda kind: kind.__name__)
+def test_each_record_of_a_file_refuses_what_it_does_not_know(tmp_path: Path, kind: type[FileRecord]) -> None:
+    version = kind.model_fields["schema_version"].default
+    path = tmp_path / "record.json"
+    for content in ({"schema_version": version, "surprise": 1}, {"schema_version": f"{version}0"}, [version], 1, None):
+        path.write_text(json.dumps(content))
+        with pytest.raises(InputError) as caught:
+            read_record(path, kind)
+        assert str(caught.value).startswith(f"{path}: ")
+        assert len(str(caught.value).splitlines()) == 1
+
+
 @pytest.mark.parametrize(
     "command", ["check set", "check rig.toml", "fuse set/one --model tiny", "compare set/one set/one"]
 )
 def test_the_whole_cell_is_read(cell: Path, command: str) -> None:
     assert run(command.split()) in (0, 1)
+
+
+PLACES = {
+    "xlsx": ("poses.xlsx", ("convert poses.xlsx --to csv --out new.csv --part box.stl --rig rig.toml",)),
+    "ros": ("poses.yaml", ("convert poses.yaml --to csv --out new.csv --part box.stl --rig rig.toml",)),
+    "rig": ("rig.toml", ("check rig.toml", "plan box.stl --rig rig.toml --out new.json")),
+    "mesh": ("box{suffix}", ("check box{suffix}", "plan box{suffix} --out new.json")),
+    "png": ("image.png", ("check image.png",)),
+    "truthjson": ("set/one/truth.json", ("fuse set/one --model tiny", "cover set --model tiny")),
+    "h-fuse-card": ("set/one/predictions/tiny/model.json", ("fuse set/one --model tiny", "cover set --model tiny")),
+    "h-vtp": (
+        "set/one/results/effective.vtp",
+        ("report set/one", "compare set/one set/one", "view set/one", "view set/one/results/effective.vtp"),
+    ),
+}
+"""Readers, where a case of theirs goes in the cell, and the commands that read it."""
+
+
+@pytest.mark.skipif(not CASES.is_dir(), reason="the shared cases are not there")
+@pytest.mark.parametrize("reader", PLACES)
+def test_the_cases_are_refused_in_one_line(
+    cell: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], reader: str
+) -> None:
+    monkeypatch.setattr(window, "has_display", lambda: True)
+    place, commands = PLACES[reader]
+    cases = sorted(CASES.glob(f"{reader}-*"))
+    assert cases
+    for case in cases:
+        path = cell / place.format(suffix=case.suffix)
+        path.unlink(missing_ok=True)
+        path.write_bytes(case.read_bytes())
+        before = tree(cell)
+        for command in commands:
+            start = time.monotonic()
+            assert run(command.format(suffix=case.suffix).split()) == 2, case.name
+            said = [line for line in capsys.readouterr().err.splitlines() if line]
+            assert len(said) == 1, (case.name, said)
+            assert time.monotonic() - start < 10.0
+            assert tree(cell) == before

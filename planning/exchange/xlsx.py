@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -95,11 +96,12 @@ def _opened(path: Path) -> Workbook:
     from openpyxl import load_workbook
 
     try:
-        with ZipFile(path) as archive:
+        content = io.BytesIO(path.read_bytes())  # openpyxl leaves damaged files open.
+        with ZipFile(content) as archive:
             if (size := sum(member.file_size for member in archive.infolist())) > _MOST_BYTES:
                 raise ValueError(f"{size / 2**20:,.0f} MiB unpacked, more than {_MOST_BYTES >> 20}")
-        # Values instead of formulas. Not read_only, which keeps the file open and trusts its stated extent.
-        return load_workbook(path, data_only=True)
+        # Values instead of formulas. Not read_only, which trusts the stated extent.
+        return load_workbook(content, data_only=True)
     except Exception as error:  # openpyxl raises whatever the malformed data provokes.
         raise InputError(
             path, "cannot read it", expected="an .xlsx workbook", found=(str(error) or type(error).__name__)[:160],
