@@ -92,6 +92,15 @@ def test_yaml_that_stands_for_no_value_is_refused(tmp_path: Path, text: str) -> 
     refused(tmp_path / "poses.yaml", read_ros)
 
 
+@pytest.mark.parametrize(("field", "number"), [("x: 0.0}", "x: 1.0e+300}"), ("w: 1.0", "w: 1.0e+300")])
+def test_poses_beyond_all_parts_are_refused(tmp_path: Path, field: str, number: str) -> None:
+    text = "poses:\n- {position: {y: 0.0, z: 0.1, x: 0.0}, orientation: {x: 0.0, y: 0.0, z: 0.0, w: 1.0}}\n"
+    (tmp_path / "poses.yaml").write_text(text)
+    assert len(read_ros(tmp_path / "poses.yaml").viewpoints) == 1
+    (tmp_path / "poses.yaml").write_text(text.replace(field, number))
+    refused(tmp_path / "poses.yaml", read_ros)
+
+
 def test_no_byte_of_a_surface_may_change(tmp_path: Path) -> None:
     trimesh.creation.box(extents=[10, 10, 10]).export(tmp_path / "box.stl")
     surface = cut_surface(load_part(tmp_path / "box.stl"), 5.0)
