@@ -52,6 +52,8 @@ class KeptPool:
 
 
 class _Header(FileRecord):
+    """``header`` in ``PLAN.pool.npz``, the candidates of a plan."""
+
     REMEDY: ClassVar[str] = "plan again, or delete it: candidates are then searched for anew"
 
     schema_version: Literal["viewcov-pool/1"] = "viewcov-pool/1"

@@ -94,8 +94,11 @@ def evaluate_plan(
     Examples
     --------
     >>> from viewcov.inspection.plan import read_plan
-    >>> found = evaluate_plan(read_plan("plan.json"), EvaluationOptions(num_draws=20))  # doctest: +SKIP
-    >>> found.coverage.coverage, found.robustness.quantile_5  # doctest: +SKIP
+    >>> figures = evaluate_plan(read_plan("plan.json"), EvaluationOptions(num_draws=2)).figures()
+    >>> figures.covered_share <= figures.coverable_share <= 1.0
+    True
+    >>> figures.robustness.least_coverage <= figures.robustness.mean_coverage
+    True
     """
     checked_jobs(jobs)
     rig, limits = plan.rig, plan.requirements

@@ -128,10 +128,11 @@ def plan_views(
 
     Examples
     --------
-    >>> from viewcov.inspection.loading.part_files import load_part
-    >>> from viewcov.inspection.rig.rig import load_rig
-    >>> result = plan_views(load_part("builtin:clutch-half"), load_rig("paper-quarter"))  # doctest: +SKIP
-    >>> result.figures.viewpoints  # doctest: +SKIP
+    >>> from viewcov import load_part, load_rig
+    >>> quick = PlanningOptions(num_views=3, num_candidates=60, refine=0, max_nodes=0)
+    >>> made = plan_views(load_part("ring.stl"), load_rig("paper-quarter"), options=quick)
+    >>> [view.id for view in made.write("plan.json").viewpoints]
+    ['v001', 'v002', 'v003']
     """
     start = time.monotonic()
     checked_jobs(jobs)
