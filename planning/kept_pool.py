@@ -99,7 +99,7 @@ def kept_pool(plan: InspectionPlan, surface: Surface) -> KeptPool | None:
     Raises
     ------
     InputError
-        If the file is the plan's and damaged all the same.
+        If the file is damaged.
     """
     why = "the plan names no pool of candidates"
     if plan.pool is not None:
@@ -107,13 +107,14 @@ def kept_pool(plan: InspectionPlan, surface: Surface) -> KeptPool | None:
         content = path.read_bytes() if path.is_file() else None
         if content is None:
             why = f"{path} is not there"
-        elif sha256_of(content) != plan.pool.sha256:
-            why = f"{path} is not the one that the plan was made with"
         else:
             found, header = _read(path, content)
-            if header.made_for == _made_for(plan, surface) and header.elements == surface.num_elements:
+            if sha256_of(content) != plan.pool.sha256:
+                why = f"{path} is not the one that the plan was made with"
+            elif header.made_for == _made_for(plan, surface) and header.elements == surface.num_elements:
                 return found
-            why = f"{path} was made for another part, rig or other requirements"
+            else:
+                why = f"{path} was made for another part, rig or other requirements"
     log.warning("%s: candidates are searched for anew, which may find other surface to be coverable", why)
     return None
 
@@ -138,7 +139,7 @@ def _read(path: Path, content: bytes) -> tuple[KeptPool, _Header]:
         with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
             header = _Header.model_validate_json(arrays["header"].tobytes())
             return _pool(dict(arrays), header.elements), header
-    except (ValueError, KeyError, EOFError, OSError, zipfile.BadZipFile) as error:
+    except (ValueError, TypeError, KeyError, EOFError, OSError, zipfile.BadZipFile) as error:
         raise InputError(
             path, "not a whole pool of candidates", expected="what 'viewcov plan' wrote",
             found=str(error).splitlines()[0] if str(error) else type(error).__name__, remedy=_Header.REMEDY,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -70,7 +71,7 @@ class Intrinsics:
         normalized = camera.rays(pixels)[..., :2]
         distorted = replace(camera, lens="brown-conrady", distortion=self.distortion).distort(normalized)
         theirs = distorted * (self.focal_x_px, self.focal_y_px) + (self.center_x_px, self.center_y_px)
-        return float(np.nanmax(np.linalg.norm(theirs - pixels, axis=-1)))
+        return float(np.nanmax(np.hypot(*np.moveaxis(theirs - pixels, -1, 0))))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -162,14 +163,22 @@ def imported(
     Raises
     ------
     InputError
-        If there is none.
+        If there is none, or one is no pose.
     """
     if not names:
         raise InputError(
             where, "no viewpoints", expected="at least one", found="none", remedy="choose a file that has poses"
         )
     ids = view_ids([stem(name) for name in names] if images else names)
-    views = [Viewpoint(id=name, world_from_camera=pose) for name, pose in zip(ids, world_from_camera, strict=True)]
+    views = []
+    for name, view_id, matrix in zip(names, ids, world_from_camera, strict=True):
+        try:
+            views.append(Viewpoint(id=view_id, world_from_camera=matrix))
+        except ValueError as error:
+            raise InputError(
+                where, f"{name!r} has no valid pose", expected="a camera near the part", found=str(error),
+                remedy="correct it, or export it again",
+            ) from None  # fmt: skip
     return ImportedViews(viewpoints=tuple(views), names=tuple(names), camera=camera)
 
 
@@ -230,7 +239,7 @@ def rotation_of(quaternion: ArrayLike, *, where: object) -> Floats:
     from scipy.spatial.transform import Rotation
 
     w, x, y, z = np.asarray(quaternion, dtype=np.float64)
-    length = float(np.sqrt(w * w + x * x + y * y + z * z))
+    length = math.hypot(w, x, y, z)
     if not abs(length - 1.0) <= SLACK:
         raise InputError(
             where,
