@@ -17,7 +17,7 @@ from viewcov.inspection.mesh.surface import Surface, cut_surface
 from viewcov.inspection.plan import InspectionPlan
 from viewcov.inspection.records import AtLeastOne, Positive, Record, Seed, Transform, checked, checked_jobs
 from viewcov.inspection.viewpoint import Viewpoint
-from viewcov.planning.candidates.pool import gather_candidates
+from viewcov.planning.candidates.pool import CandidateSearch, gather_candidates
 from viewcov.planning.kept_pool import KeptPool, kept_pool
 from viewcov.planning.options import EvaluationOptions
 from viewcov.planning.planner import planning_surface
@@ -151,11 +151,9 @@ class _Made(_Known):
 def _searched(plan: InspectionPlan, made: _Made, surface: Surface, *, jobs: int, progress: bool) -> KeptPool:
     """Candidates as planning finds them; what they see of the surface is not known yet."""
     coarse = planning_surface(surface.part, plan.rig, plan.requirements, edge_mm=made.options.edge_mm)
-    pool = gather_candidates(
-        coarse, plan.rig, plan.requirements, num_candidates=made.options.num_candidates,
-        extra=[Viewpoint(id=v.id, world_from_camera=np.array(v.world_from_camera)) for v in made.given_candidates],
-        seed=made.seed, jobs=jobs, progress=progress,
-    )  # fmt: skip
+    extra = tuple(Viewpoint(id=v.id, world_from_camera=np.array(v.world_from_camera)) for v in made.given_candidates)
+    search = CandidateSearch(num_candidates=made.options.num_candidates, extra=extra, seed=made.seed)
+    pool = gather_candidates(coarse, plan.rig, plan.requirements, search, jobs=jobs, progress=progress)
     nothing = np.zeros(surface.num_elements, dtype=bool)
     visible = csr_array((len(pool.viewpoints), surface.num_elements))
-    return KeptPool(viewpoints=pool.viewpoints, visible=visible, complete=nothing, coverable=nothing)
+    return KeptPool(viewpoints=pool.viewpoints, visible=visible, complete=nothing, coverable=nothing, gathered=pool)
