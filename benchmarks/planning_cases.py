@@ -22,7 +22,7 @@ from viewcov.inspection.mesh.part import Part, snapped
 from viewcov.inspection.mesh.surface import Surface
 from viewcov.inspection.rig.rig import PRESETS, Rig, load_rig
 from viewcov.inspection.viewpoint import Viewpoint
-from viewcov.planning.candidates.pool import gather_candidates
+from viewcov.planning.candidates.pool import CandidateSearch, gather_candidates
 from viewcov.planning.planner import planning_surface
 from viewcov.planning.selection.problem import CoverProblem
 
@@ -183,7 +183,7 @@ def pool_of(
 
 def _gathered(surface: Surface, rig: Rig, *, seed: int, num_candidates: int | None) -> dict[str, np.ndarray]:
     start = time.perf_counter()
-    pool = gather_candidates(surface, rig, rig.requirements, num_candidates=num_candidates, seed=seed)
+    pool = gather_candidates(surface, rig, rig.requirements, CandidateSearch(num_candidates=num_candidates, seed=seed))
     gathered = time.perf_counter()
     with Watch(surface, rig, rig.requirements) as watch:
         again = watch.seen_from(pool.viewpoints)

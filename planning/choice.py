@@ -10,7 +10,6 @@ from viewcov.inspection.mesh.surface import Surface
 from viewcov.inspection.priority import weighted_areas_mm2
 from viewcov.inspection.rig.requirements import Requirements
 from viewcov.inspection.rig.rig import Rig
-from viewcov.planning.candidates.clearance import Clearance
 from viewcov.planning.candidates.pool import CandidatePool
 from viewcov.planning.options import PlanningOptions
 from viewcov.planning.selection.problem import CoverProblem
@@ -69,9 +68,6 @@ def choose_views(
             pool,
             first.views,
             VisibilityTester(surface, rig, requirements),
-            Clearance(surface, rig),
-            weight=weight,
-            demand=demand,
             target=None if options.num_views is not None else options.coverage * problem.coverable_weight,
             seed=options.seed,
             max_tests=_tests(len(first.views)) if options.refine is None else options.refine,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -25,6 +24,9 @@ class MeasuredViews:
     surface: Surface
     """The elements."""
 
+    candidates: tuple[Viewpoint, ...]
+    """All V."""
+
     problem: CoverProblem
     """What is coverable, and what the views cover of it.
 
@@ -43,22 +45,22 @@ class MeasuredViews:
         return self.problem.covered_weight(self.views) / self.problem.coverable_weight
 
 
-def measure_views(
+def measured_on(
     surface: Surface,
+    planned: MeasuredViews,
     rig: Rig,
     requirements: Requirements,
-    candidates: Sequence[Viewpoint],
-    views: Ints,
     *,
     jobs: int = 1,
     progress: bool = False,
 ) -> MeasuredViews:
-    """The views measured on a surface, and what it shows to be coverable by all candidates.
+    """The views measured on another surface of the part, and what it shows to be coverable by all candidates.
 
     An element that the views leave out is coverable if enough candidates see it. Only the views are tested on all
     of the surface, the candidates on what the views leave. Where the requirements limit grey, it is that of all
     light, by way of other surfaces too; but the rows of other candidates have light straight from the ring.
     """
+    candidates, views = planned.candidates, planned.views
     chosen = [candidates[view] for view in views]
     with Watch(surface, rig, requirements, jobs=jobs, gather=True) as watch:
         own = watch.seen_from(chosen, progress=progress)
@@ -76,12 +78,10 @@ def measure_views(
     )
     complete = np.zeros(surface.num_elements, dtype=bool)
     complete[left] = True
-    return MeasuredViews(surface=surface, problem=problem, views=views, complete=complete)
+    return replace(planned, surface=surface, problem=problem, complete=complete)
 
 
-def completed(
-    measured: MeasuredViews, rig: Rig, requirements: Requirements, candidates: Sequence[Viewpoint], *, share: float
-) -> MeasuredViews:
+def completed(measured: MeasuredViews, rig: Rig, requirements: Requirements, *, share: float) -> MeasuredViews:
     """The views with as many others as it takes to cover the ``share`` of what is coverable; the same if none.
 
     Others are added greedily by what they newly cover; views that are no longer needed are left out again.
@@ -94,7 +94,7 @@ def completed(
         while not _reaches(problem, views, share):
             grown = greedy_cover(problem, target=share * problem.coverable_weight, start=views)
             added = grown[len(views) :]
-            rows = watch.seen_from([candidates[view] for view in added])
+            rows = watch.seen_from([measured.candidates[view] for view in added])
             visible, views = _with_rows(problem.visible, added, rows), grown
             problem = CoverProblem(visible=visible, weight=problem.weight, demand=problem.demand)
     views = prune_cover(problem, views, target=share * problem.coverable_weight)

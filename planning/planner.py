@@ -24,13 +24,13 @@ from viewcov.inspection.rig.motion import MotionModel
 from viewcov.inspection.rig.requirements import Requirements
 from viewcov.inspection.rig.rig import Rig
 from viewcov.inspection.viewpoint import Viewpoint
-from viewcov.planning.candidates.pool import CandidatePool, gather_candidates, images_filled
+from viewcov.planning.candidates.pool import CandidateSearch, gather_candidates, images_filled
 from viewcov.planning.choice import ChosenViews, choose_views
-from viewcov.planning.completion import MeasuredViews, completed, measure_views
+from viewcov.planning.completion import MeasuredViews, completed, measured_on
 from viewcov.planning.figures import PlanFigures, RouteFigures
-from viewcov.planning.kept_pool import KeptPool, keep_pool
+from viewcov.planning.kept_pool import KeptPool, KnownCandidates, gathered_before, keep_pool, search_key
 from viewcov.planning.options import PlanningOptions
-from viewcov.planning.route.cycle import shorten_cycle
+from viewcov.planning.route.cycle import Cycle, shorten_cycle
 from viewcov.planning.route.order import motion_times_s, route_bound, route_cost, short_route
 from viewcov.planning.selection.problem import CoverProblem
 from viewcov.planning.selection.reduction import merge_rows
@@ -40,6 +40,9 @@ log = logging.getLogger(__name__)
 
 DEFAULTS = PlanningOptions()
 """A plan for 99 % of the coverable area with the fewest views."""
+
+NOTHING_KNOWN = KnownCandidates()
+"""All candidates are the planner's own."""
 
 PLANNING_ELEMENTS = 100_000
 """Elements that planning aims at where the requirements' edge makes more, unless the edge is given, or the part's
@@ -78,9 +81,10 @@ class PlanningResult:
     def write(self, path: str | Path) -> InspectionPlan:
         """Write the plan, and its candidates beside it as ``PLAN.pool.npz``; the plan as it is in its file.
 
-        With them, evaluation knows the same surface to be coverable, and need not search for candidates anew.
+        With them, evaluation knows the same surface to be coverable, and neither it nor the next planning with the
+        same seed, rig, requirements and elements need search for candidates anew.
         """
-        kept = keep_pool(Path(path).with_suffix(".pool.npz"), self.pool, self.plan, self.surface)
+        kept = keep_pool(Path(path), self.pool, self.plan, self.surface)
         plan = replace(self.plan, pool=kept)
         write_plan(path, plan)
         return plan
@@ -92,7 +96,7 @@ def plan_views(
     requirements: Requirements | None = None,
     options: PlanningOptions = DEFAULTS,
     *,
-    extra: Sequence[Viewpoint] = (),
+    known: KnownCandidates = NOTHING_KNOWN,
     jobs: int = 1,
     progress: bool = False,
 ) -> PlanningResult:
@@ -113,8 +117,8 @@ def plan_views(
         Limits of each view, and what the CAD faces weigh; the rig's own if not given.
     options
         What is asked of the plan.
-    extra
-        Candidates beside the planner's own, such as those of a plan made by hand.
+    known
+        Candidates from before.
     jobs
         Processes for testing candidates. A script that asks for several must guard its entry with
         ``if __name__ == "__main__"``, because each of them imports it.
@@ -128,11 +132,10 @@ def plan_views(
 
     Examples
     --------
-    >>> from viewcov import load_part, load_rig
-    >>> quick = PlanningOptions(num_views=3, num_candidates=60, refine=0, max_nodes=0)
-    >>> made = plan_views(load_part("ring.stl"), load_rig("paper-quarter"), options=quick)
-    >>> [view.id for view in made.write("plan.json").viewpoints]
-    ['v001', 'v002', 'v003']
+    >>> from viewcov.inspection.loading.part_files import load_part
+    >>> from viewcov.inspection.rig.rig import load_rig
+    >>> result = plan_views(load_part("builtin:clutch-half"), load_rig("paper-quarter"))  # doctest: +SKIP
+    >>> result.figures.viewpoints  # doctest: +SKIP
     """
     start = time.monotonic()
     checked_jobs(jobs)
@@ -140,24 +143,21 @@ def plan_views(
     if options.overlap is not None:
         limits = replace(limits, views_per_element=options.overlap)
     surface = _surface_asked_for(part, rig, limits, options)
-    candidates = gather_candidates(
-        surface,
-        rig,
-        limits,
-        num_candidates=options.num_candidates,
-        extra=extra,
-        seed=options.seed,
-        jobs=jobs,
-        progress=progress,
-    )
+    search = CandidateSearch(num_candidates=options.num_candidates, extra=known.views, seed=options.seed)
+    key = search_key(surface, rig, limits, search)
+    candidates = gathered_before(known.plan, key)
+    if candidates is None:
+        candidates = gather_candidates(surface, rig, limits, search, jobs=jobs, progress=progress)
     chosen = choose_views(candidates, surface, rig, limits, options)
     if chosen is None:
         raise _nothing_coverable(part, rig)
     pool, problem = chosen.pool, chosen.problem
     ordered = _ordered(problem, pool.viewpoints, chosen.cover, rig.motion, options)
     everything = np.ones(surface.num_elements, dtype=bool)
-    measured = MeasuredViews(surface=surface, problem=problem, views=ordered, complete=everything)
-    measured = _as_evaluated(measured, rig, limits, pool, options, jobs=jobs, progress=progress)
+    planned = MeasuredViews(
+        surface=surface, candidates=pool.viewpoints, problem=problem, views=ordered, complete=everything
+    )
+    measured = _as_evaluated(planned, rig, limits, options, jobs=jobs, progress=progress)
     ordered = measured.views
     views = tuple(replace(pool.viewpoints[view], id=f"v{place:03d}") for place, view in enumerate(ordered, start=1))
     figures = _figures(measured, chosen, views, _route(views, rig.motion, options))
@@ -168,7 +168,7 @@ def plan_views(
         "options": options.model_dump(mode="json")
         | {"overlap": limits.views_per_element, "edge_mm": surface.max_edge_mm},
         "measured_edge_mm": measured.surface.max_edge_mm,
-        "given_candidates": [{"id": view.id, "world_from_camera": view.world_from_camera.tolist()} for view in extra],
+        "given_candidates": [{"id": v.id, "world_from_camera": v.world_from_camera.tolist()} for v in known.views],
         "candidates": len(candidates.viewpoints),
         "given_up_mm2": pool.given_up_mm2,
         "findings": [asdict(finding) for finding in part.findings],
@@ -188,6 +188,8 @@ def plan_views(
             complete=measured.complete,
             coverable=coverable,
             measured=np.isin(np.arange(len(pool.viewpoints)), ordered),
+            gathered=candidates,
+            search=key,
         ),
     )
 
@@ -269,9 +271,8 @@ def _ordered(
     if options.num_views is None:
         target = options.coverage * problem.coverable_weight
     times = motion_times_s(viewpoints, motion, dtype=np.float32)
-    return shorten_cycle(
-        merged, cover.views, times, motion.stop_s, target=target, closed=options.closed, seed=options.seed
-    )
+    cycle = Cycle(problem=merged, times_s=times, stop_s=motion.stop_s, closed=options.closed, target=target)
+    return shorten_cycle(cycle, cover.views, seed=options.seed)
 
 
 def _short_way(viewpoints: Sequence[Viewpoint], views: Ints, motion: MotionModel, options: PlanningOptions) -> Ints:
@@ -284,14 +285,7 @@ def _short_way(viewpoints: Sequence[Viewpoint], views: Ints, motion: MotionModel
 
 
 def _as_evaluated(
-    planned: MeasuredViews,
-    rig: Rig,
-    limits: Requirements,
-    pool: CandidatePool,
-    options: PlanningOptions,
-    *,
-    jobs: int,
-    progress: bool,
+    planned: MeasuredViews, rig: Rig, limits: Requirements, options: PlanningOptions, *, jobs: int, progress: bool
 ) -> MeasuredViews:
     """The views in their order, measured as evaluation does, and as many more as that shows to be needed.
 
@@ -302,14 +296,14 @@ def _as_evaluated(
         surface = cut_surface(surface.part, limits.element_edge_mm)
     elif not limits.limits_grey:
         return planned
-    measured = measure_views(surface, rig, limits, pool.viewpoints, planned.views, jobs=jobs, progress=progress)
+    measured = measured_on(surface, planned, rig, limits, jobs=jobs, progress=progress)
     if options.num_views is not None:
         return measured
-    whole = completed(measured, rig, limits, pool.viewpoints, share=options.coverage)
+    whole = completed(measured, rig, limits, share=options.coverage)
     if whole is measured:
         return measured
     log.info("%d views instead of %d on %d elements", len(whole.views), len(planned.views), surface.num_elements)
-    return replace(whole, views=_short_way(pool.viewpoints, whole.views, rig.motion, options))
+    return replace(whole, views=_short_way(whole.candidates, whole.views, rig.motion, options))
 
 
 def _figures(

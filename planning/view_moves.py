@@ -10,6 +10,7 @@ from scipy.sparse import csr_array, vstack
 
 from viewcov.coverage.geometric.visibility import VisibilityTester
 from viewcov.inspection.arrays import Bools, Floats, Ints
+from viewcov.inspection.priority import weighted_areas_mm2
 from viewcov.inspection.viewpoint import Viewpoint
 from viewcov.planning.candidates.clearance import Clearance
 from viewcov.planning.candidates.pool import CandidatePool
@@ -59,10 +60,7 @@ def refine_views(
     pool: CandidatePool,
     chosen: Ints,
     tester: VisibilityTester,
-    clearance: Clearance,
     *,
-    weight: Floats | None = None,
-    demand: int = 1,
     target: float | None = None,
     seed: int = 0,
     max_tests: int = MAX_TESTS,
@@ -85,13 +83,8 @@ def refine_views(
     chosen
         Shape (M,): rows of the pool.
     tester
-        Of the same surface, rig and requirements.
-    clearance
-        Views that are moved keep clear; candidates are taken for clear.
-    weight
-        Shape (E,): what each element counts; its area in mm2 if not given.
-    demand
-        An element is covered when so many views see it.
+        Of the same surface, rig and requirements, which say what each element counts, and how many views must
+        see it. Views that are moved keep clear; candidates are taken for clear.
     target
         Weight to be covered, of what enough candidates see; nothing else counts. If not given, no view is
         left out and the views are moved to cover as much as they can.
@@ -106,14 +99,14 @@ def refine_views(
     ValueError
         If the chosen views do not reach the target.
     """
-    area_mm2 = tester.surface.area_mm2 if weight is None else weight
-    problem = CoverProblem(visible=pool.visible, weight=area_mm2, demand=demand)
+    weight, demand = weighted_areas_mm2(tester.surface, tester.requirements), tester.requirements.views_per_element
+    problem = CoverProblem(visible=pool.visible, weight=weight, demand=demand)
     counted = np.where(problem.coverable, problem.weight, 0.0)
     views = [_View(pool.viewpoints[row].world_from_camera, problem.rows_seen(row), int(row)) for row in chosen]
     start = _Choice(counted, demand, views)
     if target is not None and start.covered < target * (1.0 - TOLERANCE):
         raise ValueError(f"chosen must cover the target {target:g}, covers {start.covered:g}")
-    search = _Search(pool, tester, clearance, rng=np.random.default_rng(seed), max_tests=max_tests)
+    search = _Search(pool, tester, rng=np.random.default_rng(seed), max_tests=max_tests)
     if target is None:
         search.raise_to(start, np.inf)
         return _joined(pool, start, search.num_tests)
@@ -225,16 +218,10 @@ class _Search:
     """Improves one view at a time, within a number of visibility tests."""
 
     def __init__(
-        self,
-        pool: CandidatePool,
-        tester: VisibilityTester,
-        clearance: Clearance,
-        *,
-        rng: np.random.Generator,
-        max_tests: int,
+        self, pool: CandidatePool, tester: VisibilityTester, *, rng: np.random.Generator, max_tests: int
     ) -> None:
         self.num_tests = self._num_tries = 0
-        self._pool, self._tester, self._clearance = pool, tester, clearance
+        self._pool, self._tester, self._clearance = pool, tester, Clearance(tester.surface, tester.rig)
         self._proposer = Proposer(tester.surface, tester.rig, tester.requirements)
         self._rng, self._max_tests = rng, max_tests
         self._exchange = _Exchange(pool.visible)

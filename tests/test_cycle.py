@@ -1,5 +1,6 @@
 """Cycle times against all covers in all orders of tiny problems."""
 
+from dataclasses import replace
 from itertools import combinations, permutations
 
 import numpy as np
@@ -8,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.sparse import csr_array
 
-from viewcov.planning.route.cycle import _Cycle, _Places, cycle_time_s, shorten_cycle
+from viewcov.planning.route.cycle import Cycle, _Places, cycle_time_s, shorten_cycle
 from viewcov.planning.route.order import short_route
 from viewcov.planning.selection.problem import CoverProblem, is_cover
 from viewcov.planning.selection.smallest_cover import smallest_cover
@@ -56,7 +57,8 @@ def test_tiny_cycles_are_mostly_the_shortest_and_never_longer_than_the_start(dem
     for seed in range(30):
         problem, times, stop, target, closed = random_task(seed, num_views=6, demand=demand)
         start = poor_cover(problem, target, np.random.default_rng(seed))
-        order = shorten_cycle(problem, start, times, stop, target=target, closed=closed, seed=seed)
+        cycle = Cycle(problem=problem, times_s=times, stop_s=stop, closed=closed, target=target)
+        order = shorten_cycle(cycle, start, seed=seed)
         assert is_cover(problem, order, target=target)
         assert len(set(order.tolist())) == len(order)
         seconds = cycle_time_s(order, times, stop, closed=closed)
@@ -73,11 +75,12 @@ def test_larger_cycles_stay_covers_and_never_get_longer(seed: int, demand: int, 
     problem, times, stop, target, closed = random_task(seed, num_views=40, num_rows=80, demand=demand)
     times = times.astype(np.float32) if single else times
     start = poor_cover(problem, target, np.random.default_rng(seed))
-    order = shorten_cycle(problem, start, times, stop, target=target, closed=closed, seed=seed, rounds=3)
+    cycle = Cycle(problem=problem, times_s=times, stop_s=stop, closed=closed, target=target)
+    order = shorten_cycle(cycle, start, seed=seed, rounds=3)
     assert is_cover(problem, order, target=target)
     before = cycle_time_s(start, times, stop, closed=closed)
     assert cycle_time_s(order, times, stop, closed=closed) <= before
-    again = shorten_cycle(problem, start, times, stop, target=target, closed=closed, seed=seed, rounds=3)
+    again = shorten_cycle(cycle, start, seed=seed, rounds=3)
     np.testing.assert_array_equal(order, again)
 
 
@@ -91,7 +94,7 @@ def test_cycles_are_shorter_than_those_of_few_views_in_a_short_order() -> None:
     times = np.linalg.norm(points[:, None] - points[None], axis=2)
     few = smallest_cover(problem, target=60.0).views
     before = few[short_route(times[np.ix_(few, few)])]
-    after = shorten_cycle(problem, few, times, 1.0, target=60.0, seed=1)
+    after = shorten_cycle(Cycle(problem=problem, times_s=times, stop_s=1.0, target=60.0), few, seed=1)
     assert is_cover(problem, after, target=60.0)
     assert cycle_time_s(after, times, 1.0) <= 0.8 * cycle_time_s(before, times, 1.0)
 
@@ -121,7 +124,7 @@ def test_places_say_what_each_change_costs(closed: bool) -> None:
 @pytest.mark.parametrize("demand", [1, 2, 3])
 def test_weight_covered_after_each_exchange_is_counted(demand: int) -> None:
     problem, times, stop, target, closed = random_task(4, num_views=12, num_rows=30, demand=demand)
-    cycle = _Cycle(problem=problem, times_s=times, stop_s=stop, closed=closed, target=target)
+    cycle = Cycle(problem=problem, times_s=times, stop_s=stop, closed=closed, target=target)
     order = np.array([3, 0, 7, 11, 5])
     covered = cycle._covered_after_exchange(order, problem.counts(order))
     for place in range(5):
@@ -132,8 +135,9 @@ def test_weight_covered_after_each_exchange_is_counted(demand: int) -> None:
 
 def test_wrong_starts_are_refused_and_nothing_needs_nothing() -> None:
     problem, times, stop, target, _ = random_task(1)
+    cycle = Cycle(problem=problem, times_s=times, stop_s=stop, target=target)
     with pytest.raises(ValueError, match="chosen must cover at least"):
-        shorten_cycle(problem, np.empty(0, np.int64), times, stop, target=target)
+        shorten_cycle(cycle, np.empty(0, np.int64))
     with pytest.raises(ValueError, match=r"times_s must have shape \(7, 7\)"):
-        shorten_cycle(problem, np.arange(7), times[:3, :3], stop, target=target)
-    assert shorten_cycle(problem, np.arange(7), times, stop, target=0.0).tolist() == []
+        replace(cycle, times_s=times[:3, :3])
+    assert shorten_cycle(replace(cycle, target=0.0), np.arange(7)).tolist() == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import re
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,8 @@ from viewcov.inspection.plan import PoolSource, read_plan, write_plan
 from viewcov.inspection.rig.fixture import Fixture
 from viewcov.inspection.rig.rig import load_rig
 from viewcov.inspection.viewpoint import Viewpoint
-from viewcov.planning.kept_pool import kept_pool
+from viewcov.planning.candidates.pool import gather_candidates
+from viewcov.planning.kept_pool import KnownCandidates, kept_pool
 from viewcov.planning.options import PlanningOptions
 from viewcov.planning.plan_evaluation import evaluate_plan
 from viewcov.planning.planner import PlanningResult, plan_views
@@ -37,7 +39,8 @@ def planned(folder: Path, *, weights: tuple[tuple[int, float], ...] = (), **opti
     whole, gap = trimesh.creation.box(extents=[12, 10, 6]), trimesh.creation.box(extents=[4, 7, 8])
     trimesh.boolean.difference([whole, gap.apply_translation([0, 2, 0])]).export(path)
     limits = dataclasses.replace(RIG.requirements, face_weights=weights)
-    result = plan_views(load_part(path), RIG, limits, PlanningOptions(**(ASKED | options)), extra=GIVEN)
+    known = KnownCandidates(views=GIVEN, plan=folder / "plan.json")
+    result = plan_views(load_part(path), RIG, limits, PlanningOptions(**(ASKED | options)), known=known)
     result.write(folder / "plan.json")
     return result
 
@@ -62,7 +65,7 @@ def test_a_pool_that_does_not_fit_is_told_and_searched_anew(tmp_path: Path, capl
     figures = planned(tmp_path).figures
     plan = read_plan(tmp_path / "plan.json")
     stricter = dataclasses.replace(plan.requirements, max_incidence_deg=40.0)
-    other = PoolSource(path=str(tmp_path / "plan.pool.npz"), sha256="0" * 64)
+    other = PoolSource(path=str(tmp_path / "u.off"), sha256="0" * 64)
     for changed, why in (
         (dataclasses.replace(plan, pool=None), "names no pool"),
         (dataclasses.replace(plan, pool=other), "not the one that the plan was made with"),
@@ -95,6 +98,42 @@ def test_of_a_plan_that_lost_a_view_the_same_is_coverable_and_it_can_be_mended(t
     assert evaluate_plan(read_plan(tmp_path / "moved" / "less.json")).coverable_from == "pool"
 
 
+def test_planning_again_takes_the_candidates_of_the_same_search(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    searched = []
+
+    def counted(*args: Any, **options: Any) -> Any:
+        searched.append(args)
+        return gather_candidates(*args, **options)
+
+    monkeypatch.setattr("viewcov.planning.planner.gather_candidates", counted)
+    with caplog.at_level(logging.INFO):
+        first = planned(tmp_path)
+        assert "same search" not in caplog.text
+        files = [(tmp_path / name).read_bytes() for name in ("plan.json", "plan.pool.npz")]
+        again = planned(tmp_path)
+    assert len(searched) == 1
+    assert "same search are taken from" in caplog.text
+    assert [(tmp_path / name).read_bytes() for name in ("plan.json", "plan.pool.npz")] == files
+    for name in ("indptr", "indices", "data"):
+        before, after = (getattr(result.pool.gathered.visible, name) for result in (first, again))
+        np.testing.assert_array_equal(before, after)
+        assert before.dtype == after.dtype
+    # What is chosen from them may be asked for otherwise; what is looked at, with what and from where may not.
+    planned(tmp_path, coverage=0.8, objective="cycle")
+    assert len(searched) == 1
+    for num, options in enumerate(({"seed": 1}, {"edge_mm": 1.5}, {"num_candidates": 41}, {"overlap": 2}), start=2):
+        planned(tmp_path, **options)
+        assert len(searched) == num, options
+    planned(tmp_path, weights=((0, 0.0),))
+    assert len(searched) == 6
+    (tmp_path / "plan.pool.npz").write_bytes(b"PK")
+    with pytest.raises(InputError, match="not a whole pool") as caught:
+        planned(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
 def test_a_damaged_pool_is_one_line(tmp_path: Path) -> None:
     planned(tmp_path)
     plan, path = read_plan(tmp_path / "plan.json"), tmp_path / "plan.pool.npz"
@@ -102,8 +141,10 @@ def test_a_damaged_pool_is_one_line(tmp_path: Path) -> None:
         whole = dict(arrays)
     header = whole["header"].tobytes()
     for change in (
-        {"indices": whole["indices"] + 10**6},
+        {"steps": whole["steps"] + 10**6},
         {"indptr": whole["indptr"][:-1]},
+        {"gathered_steps": whole["gathered_steps"][:-1]},
+        {"header": np.frombuffer(re.sub(rb'"gathered":\d+', b'"gathered":999', header), dtype=np.uint8)},
         {"coverable": whole["coverable"].astype(np.float64)},
         {"world_from_camera": whole["world_from_camera"] * 2.0},
         {"header": np.frombuffer(header.replace(b"pool/1", b"pool/9"), dtype=np.uint8)},

@@ -16,7 +16,7 @@ from viewcov.inspection.mesh.surface import cut_surface
 from viewcov.inspection.plan import read_plan, write_plan
 from viewcov.inspection.rig.rig import load_rig
 from viewcov.planning import planner
-from viewcov.planning.candidates.pool import gather_candidates
+from viewcov.planning.candidates.pool import CandidateSearch, gather_candidates
 from viewcov.planning.options import PlanningOptions
 from viewcov.planning.planner import (
     PLANNING_ELEMENTS,
@@ -106,7 +106,7 @@ def test_a_plan_made_on_coarse_elements_reaches_its_target_on_fine_ones(
     assert result.figures.lower_bound == short.figures.lower_bound
     assert result.surface.num_elements == result.figures.elements == fine.num_elements
     # Brute force: coverable is what any candidate or view sees of the fine elements.
-    pool = gather_candidates(coarse, RIG, limits, num_candidates=150)
+    pool = gather_candidates(coarse, RIG, limits, CandidateSearch(num_candidates=150))
     anything = evaluate_viewpoints(fine, RIG, limits, pool.viewpoints, gather=False)
     np.testing.assert_array_equal(result.coverable, anything.covered)
     again = evaluate_viewpoints(fine, RIG, limits, result.plan.viewpoints, coverable=anything.covered, gather=False)
@@ -138,7 +138,7 @@ def test_a_plan_reaches_its_target_by_the_light_of_the_walls_too(monkeypatch: py
     monkeypatch.undo()
     result = plan_views(part, RIG, options=options)
     assert result.figures.coverage == pytest.approx(1.0)
-    pool = gather_candidates(result.surface, RIG, RIG.requirements, num_candidates=150)
+    pool = gather_candidates(result.surface, RIG, RIG.requirements, CandidateSearch(num_candidates=150))
     anything = evaluate_viewpoints(result.surface, RIG, RIG.requirements, pool.viewpoints)
     np.testing.assert_array_equal(result.coverable, anything.covered)
     again = evaluate_viewpoints(
@@ -209,7 +209,7 @@ def test_bore_is_seen_as_deep_as_the_incidence_limit_allows() -> None:
     # end is seen. Elements are up to 2 mm high and count by their centroids: 1 mm more at either end.
     limits = replace(RIG.requirements, max_incidence_deg=45.0)
     surface = planning_surface(bored_part(6.0), RIG, limits, edge_mm=2.0)
-    pool = gather_candidates(surface, RIG, limits, num_candidates=400)
+    pool = gather_candidates(surface, RIG, limits, CandidateSearch(num_candidates=400))
     coverable = np.asarray(pool.visible.sum(axis=0)) > 0
     inside = np.linalg.norm(surface.centroid_mm[:, :2], axis=1) < 3.1
     inside &= np.abs(surface.normal[:, 2]) < 0.1
@@ -227,7 +227,7 @@ def test_only_the_faces_to_be_inspected_are_aimed_at_and_counted() -> None:
     result = plan_views(replace(part, inspected=top), RIG, options=PlanningOptions(edge_mm=4.0, num_candidates=90))
     assert result.figures.inspected_area_mm2 == pytest.approx(60 * 50)
     assert not (result.num_views > 0)[~result.surface.inspected].any()
-    pool = gather_candidates(result.surface, RIG, RIG.requirements, num_candidates=90)
+    pool = gather_candidates(result.surface, RIG, RIG.requirements, CandidateSearch(num_candidates=90))
     # Three fifths of the candidates come before the rounds, and hardly any of them is wasted on other faces.
     assert len(pool.viewpoints) >= 0.5 * 90
 

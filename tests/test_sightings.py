@@ -15,7 +15,7 @@ from viewcov.inspection.mesh.surface import Surface, cut_surface
 from viewcov.inspection.rig.requirements import Requirements
 from viewcov.inspection.rig.rig import load_rig
 from viewcov.inspection.viewpoint import Viewpoint
-from viewcov.planning.candidates.pool import gather_candidates
+from viewcov.planning.candidates.pool import CandidateSearch, gather_candidates
 
 RIG = load_rig("paper-quarter")
 # At a single exposure the light that the walls throw on each other makes much of them too bright.
@@ -39,7 +39,7 @@ def pocket() -> Surface:
 
 @pytest.fixture(scope="module")
 def views(pocket: Surface) -> tuple[Viewpoint, ...]:
-    return gather_candidates(pocket, RIG, LIMITS, num_candidates=60).viewpoints
+    return gather_candidates(pocket, RIG, LIMITS, CandidateSearch(num_candidates=60)).viewpoints
 
 
 def seen(surface: Surface, views: tuple[Viewpoint, ...], limits: Requirements, *, gather: bool) -> csr_array:

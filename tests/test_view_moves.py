@@ -22,7 +22,7 @@ from viewcov.inspection.rig.rig import Rig, load_rig
 from viewcov.inspection.viewpoint import Viewpoint
 from viewcov.planning.candidates.clearance import Clearance
 from viewcov.planning.candidates.maker import working_range
-from viewcov.planning.candidates.pool import CandidatePool, gather_candidates
+from viewcov.planning.candidates.pool import CandidatePool, CandidateSearch, gather_candidates
 from viewcov.planning.candidates.proposals import Proposer
 from viewcov.planning.selection.problem import CoverProblem, greedy_cover
 from viewcov.planning.view_moves import RefinedViews, _Choice, _Exchange, _View, refine_views
@@ -91,17 +91,8 @@ def refined(
     max_tests: int = 300,
     rig: Rig = RIG,
 ) -> RefinedViews:
-    tester = CountingTester(surface, rig, rig.requirements)
-    after = refine_views(
-        pool,
-        np.array(chosen),
-        tester,
-        Clearance(surface, rig),
-        target=target,
-        demand=demand,
-        seed=seed,
-        max_tests=max_tests,
-    )
+    tester = CountingTester(surface, rig, replace(rig.requirements, views_per_element=demand))
+    after = refine_views(pool, np.array(chosen), tester, target=target, seed=seed, max_tests=max_tests)
     assert after.num_tests == tester.num_views <= max_tests
     return after
 
@@ -233,7 +224,7 @@ def steps() -> tuple[Surface, CandidatePool]:
     """Three steps of a stair and what many candidates see of them."""
     blocks = [trimesh.creation.box(bounds=[[70 * k, 0, -40], [70 * k + 70, 110, 25 * k]]) for k in range(3)]
     surface = surface_of(*blocks)
-    return surface, gather_candidates(surface, RIG, RIG.requirements, num_candidates=120, seed=0)
+    return surface, gather_candidates(surface, RIG, RIG.requirements, CandidateSearch(num_candidates=120, seed=0))
 
 
 @pytest.mark.parametrize("seed", range(2))
@@ -265,7 +256,7 @@ def test_no_step_makes_it_worse_even_where_sight_is_hard_to_foresee() -> None:
     places = [(x, y) for x in (-45, -15, 15, 45) for y in (-30, 0, 30)]
     posts = [trimesh.creation.box(bounds=[[x - 4, y - 4, 0], [x + 4, y + 4, 30]]) for x, y in places]
     surface = surface_of(plate(size_mm=(120.0, 90.0)), *posts, inspected_below_mm=1.0)
-    pool = gather_candidates(surface, RIG, RIG.requirements, num_candidates=60, seed=0)
+    pool = gather_candidates(surface, RIG, RIG.requirements, CandidateSearch(num_candidates=60, seed=0))
     problem = problem_of(surface, pool)
     weight = np.where(problem.coverable, problem.weight, 0.0)
     few = [0, 1]

@@ -22,7 +22,7 @@ from viewcov.inspection.rig.rig import load_rig
 from viewcov.inspection.viewpoint import Viewpoint
 from viewcov.planning.candidates.clearance import Clearance
 from viewcov.planning.candidates.maker import spread_elements, working_range
-from viewcov.planning.candidates.pool import gather_candidates
+from viewcov.planning.candidates.pool import CandidateSearch, gather_candidates
 from viewcov.planning.candidates.search import DEFEATS
 
 SCRIPT = Path(__file__).resolve().parents[1] / "benchmarks" / "viewpoint_patterns.py"
@@ -145,7 +145,7 @@ def test_given_viewpoints_join_the_pool_and_those_that_touch_are_named(caplog: p
     ]
     rig = replace(RIG, fixture=Fixture(table_height_mm=-10.0))
     with caplog.at_level(logging.WARNING):
-        pool = gather_candidates(surface, rig, RIG.requirements, num_candidates=12, extra=given)
+        pool = gather_candidates(surface, rig, RIG.requirements, CandidateSearch(num_candidates=12, extra=tuple(given)))
     assert "2 of 3 given viewpoints" in caplog.text
     assert "touching, on-the-table" in caplog.text
     row = [view.id for view in pool.viewpoints].index("mine")
@@ -161,7 +161,7 @@ def test_all_that_can_be_seen_is_found_and_the_rest_has_its_reason() -> None:
     floor.apply_translation([0, 0, -32.5])
     surface = surface_of(trimesh.util.concatenate([mesh, floor]), edge_mm=5.0)
     rig = replace(RIG, fixture=Fixture(table_height_mm=-35.0))
-    pool = gather_candidates(surface, rig, RIG.requirements, num_candidates=300)
+    pool = gather_candidates(surface, rig, RIG.requirements, CandidateSearch(num_candidates=300))
     seen = np.asarray(pool.visible.sum(axis=0)) > 0
     base = (surface.normal[:, 2] < -0.9) & (surface.centroid_mm[:, 2] < -34)
     joint = (np.abs(surface.centroid_mm[:, 2] + 30) < 1e-6) & (np.linalg.norm(surface.centroid_mm[:, :2], axis=1) > 15)

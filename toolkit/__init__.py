@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from viewcov.inspection.rig.ringlight import RingLight
     from viewcov.inspection.viewpoint import Viewpoint
     from viewcov.planning.exchange.plans import export_plan, import_viewpoints
+    from viewcov.planning.kept_pool import KnownCandidates
     from viewcov.planning.options import EvaluationOptions, PlanningOptions, RouteOptions
     from viewcov.planning.plan_evaluation import evaluate_plan
     from viewcov.planning.planner import plan_views
@@ -68,6 +69,7 @@ _MODULES = {
     "inspection.rig.ringlight": "RingLight",
     "inspection.viewpoint": "Viewpoint",
     "planning.exchange.plans": "export_plan import_viewpoints",
+    "planning.kept_pool": "KnownCandidates",
     "planning.options": "EvaluationOptions PlanningOptions RouteOptions",
     "planning.plan_evaluation": "evaluate_plan",
     "planning.planner": "plan_views",
@@ -97,7 +99,7 @@ _HOME = {
 __version__ = _version("viewcov")
 __all__ = [
     "CalibrateOptions", "Camera", "ConvertOptions", "CoverOptions", "Dataset", "DemoOptions", "EvaluationOptions",
-    "FuseOptions", "InputError", "InspectionFolder", "InspectionPlan", "MissingExtraError", "Part",
+    "FuseOptions", "InputError", "InspectionFolder", "InspectionPlan", "KnownCandidates", "MissingExtraError", "Part",
     "PlanningOptions", "PredictionOptions", "Requirements", "Rig", "RingLight", "RouteOptions", "Surface",
     "SynthesisOptions", "TestOptions", "TrainingOptions", "ViewcovError", "Viewpoint", "__version__", "calibrate",
     "check", "compare", "convert", "cover", "cut_surface", "demo", "evaluate_plan", "evaluate_viewpoints",

@@ -66,6 +66,20 @@ def default_num_candidates(surface: Surface, rig: Rig) -> int:
     return int(np.clip(40.0 * images_filled(area_mm2, rig), 1200, 4000))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CandidateSearch:
+    """How candidates are looked for."""
+
+    num_candidates: int | None = None
+    """About how many, hardly ever more; by the part's size if not given."""
+
+    extra: tuple[Viewpoint, ...] = ()
+    """Viewpoints that join as they are, beside the others. Those that touch something are named in a warning."""
+
+    seed: int = 0
+    """Of all that is drawn at random."""
+
+
 class _Growth:
     """Candidates gathered so far, what they see, and what it is no use to aim at any more."""
 
@@ -110,31 +124,24 @@ def gather_candidates(
     surface: Surface,
     rig: Rig,
     requirements: Requirements,
+    search: CandidateSearch = CandidateSearch(),
     *,
-    num_candidates: int | None = None,
-    extra: Sequence[Viewpoint] = (),
-    seed: int = 0,
     jobs: int = 1,
     progress: bool = False,
 ) -> CandidatePool:
-    """About ``num_candidates`` viewpoints, hardly ever more, with what they see.
+    """The candidates of a search, with what they see.
 
     The first are aimed at points spread over the surface. Then elements that too few see are aimed at from
     wherever there is sight, room and light, until none is left that could be seen. Views of both kinds are
     moved to the middle of what they see, which shows more at once than what they were aimed at.
-
-    Parameters
-    ----------
-    extra
-        Viewpoints that join as they are, beside the others. Those that touch something are named in a warning.
 
     Raises
     ------
     InputError
         If no distance is both in focus and fine enough, or the rig's fixture does not fit the part.
     """
-    rng = np.random.default_rng(seed)
-    budget = default_num_candidates(surface, rig) if num_candidates is None else num_candidates
+    rng, extra = np.random.default_rng(search.seed), search.extra
+    budget = default_num_candidates(surface, rig) if search.num_candidates is None else search.num_candidates
     caster, clearance = RayCaster.of_part(surface.part, rig.fixture), Clearance(surface, rig)
     maker = CandidateMaker(surface, rig, requirements, caster, clearance)
     growth = _Growth(surface, requirements.views_per_element)
@@ -153,8 +160,8 @@ def gather_candidates(
         growth.add(views, look(views))
         centred = _centred(surface, maker, growth.pool(), num=round(_CENTRED_SHARE * budget), prefix="m", rng=rng)
         growth.add(centred, look(centred))
-        search = PoseSearch(surface, rig, requirements, caster, clearance)
-        _aim_at_the_rest(surface, growth, search, look, num=left(), rng=rng)
+        poses = PoseSearch(surface, rig, requirements, caster, clearance)
+        _aim_at_the_rest(surface, growth, poses, look, num=left(), rng=rng)
         centred = _centred(surface, maker, growth.pool(), num=left(), prefix="n", rng=rng)
         growth.add(centred, look(centred))
     return growth.pool()

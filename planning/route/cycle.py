@@ -32,17 +32,7 @@ def cycle_time_s(order: Ints, times_s: Floats | Floats32, stop_s: float, *, clos
     return route_cost(sub, np.arange(len(order)), closed=closed) + stop_s * len(order)
 
 
-def shorten_cycle(
-    problem: CoverProblem,
-    chosen: Ints,
-    times_s: Floats | Floats32,
-    stop_s: float,
-    *,
-    target: float,
-    closed: bool = False,
-    seed: int = 0,
-    rounds: int = ROUNDS,
-) -> Ints:
+def shorten_cycle(cycle: Cycle, chosen: Ints, *, seed: int = 0, rounds: int = ROUNDS) -> Ints:
     """Views that reach the target too, in the order of their route, and never take longer than the ``chosen``.
 
     A local search drops views, exchanges one for another that stands better on the way, and adds one that
@@ -53,33 +43,20 @@ def shorten_cycle(
 
     Parameters
     ----------
-    problem
-        Of V candidate views.
     chosen
         A cover, in any order.
-    times_s
-        Shape (V, V): seconds of motion from row to column, at least 0 and 0 on the diagonal; need not be
-        symmetric.
-    stop_s
-        Seconds that each view takes besides.
-    target
-        Weight that the views must cover.
-    closed
-        Whether the camera returns to the first view.
     rounds
         How often views are torn out.
 
     Raises
     ------
     ValueError
-        If the ``chosen`` views do not reach the target, or the times have the wrong shape.
+        If the ``chosen`` views do not reach the target.
     """
-    if times_s.shape != (problem.num_views, problem.num_views):
-        raise ValueError(f"times_s must have shape {(problem.num_views,) * 2}, got {times_s.shape}")
-    if not is_cover(problem, chosen, target=target):
-        raise ValueError(f"chosen must cover at least {target:g}, got {problem.covered_weight(chosen):g}")
+    if not is_cover(cycle.problem, chosen, target=cycle.target):
+        covered = cycle.problem.covered_weight(chosen)
+        raise ValueError(f"chosen must cover at least {cycle.target:g}, got {covered:g}")
     rng = np.random.default_rng(seed)
-    cycle = _Cycle(problem=problem, times_s=times_s, stop_s=stop_s, closed=closed, target=target)
     given = np.array(chosen, dtype=np.int64)
     best = cycle.improved(min(given, cycle.routed(given), key=cycle.seconds))
     for _ in range(rounds if len(best) else 0):
@@ -90,18 +67,37 @@ def shorten_cycle(
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class _Cycle:
-    """One planning task, and the steps of its search. Orders are shape (K,), indices of candidates."""
+class Cycle:
+    """What a cycle must cover, and the steps of the search for it. Orders are shape (K,), indices of candidates.
+
+    Raises
+    ------
+    ValueError
+        If the times have the wrong shape.
+    """
 
     problem: CoverProblem
+    """Of V candidate views."""
+
     times_s: Floats | Floats32
+    """Shape (V, V): seconds of motion from row to column, at least 0 and 0 on the diagonal; need not be symmetric."""
+
     stop_s: float
-    closed: bool
+    """Seconds that each view takes besides."""
+
+    closed: bool = False
+    """Whether the camera returns to the first view."""
+
     target: float
+    """Weight that the views must cover."""
+
     views_of_row: csr_array = field(init=False)
     """Shape (R, V): the visibility turned round."""
 
     def __post_init__(self) -> None:
+        shape = (self.problem.num_views,) * 2
+        if self.times_s.shape != shape:
+            raise ValueError(f"times_s must have shape {shape}, got {self.times_s.shape}")
         object.__setattr__(self, "views_of_row", csr_array(self.problem.visible.T))
 
     @property

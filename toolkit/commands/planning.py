@@ -56,8 +56,9 @@ def plan(
     for finding in loaded.findings:
         level = logging.WARNING if finding.severity == "warning" else logging.INFO
         log.log(level, "%s: %s (%d): %s", part, finding.name, finding.count, finding.remedy)
-    extra = viewcov.import_viewpoints(candidates).viewpoints if candidates else ()
-    result = viewcov.plan_views(loaded, loaded_rig, requirements, options, extra=extra, jobs=jobs, progress=progress)
+    views = viewcov.import_viewpoints(candidates).viewpoints if candidates else ()
+    known = viewcov.KnownCandidates(views=tuple(views), plan=out)
+    result = viewcov.plan_views(loaded, loaded_rig, requirements, options, known=known, jobs=jobs, progress=progress)
     result.write(out)
     say(result.figures if json else _lines(result.figures), json=json)
     return options.num_views is not None or result.figures.coverage >= options.coverage - 1e-9
