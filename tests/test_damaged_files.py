@@ -143,7 +143,9 @@ KINDS = {
     "summary": Kind("demo/summary.json", "areas.covered_area_mm2", ("report demo",)),
     "demo": Kind("demo/demo.json", "options", ("demo --out demo",)),
     "seconds": Kind("demo/seconds.json", "seconds", ("demo --out demo",)),
-    "checkpoint": Kind("trained/checkpoint/state.json", "progress", ("train two --out trained --crop-px 32",), slow=True),
+    "checkpoint": Kind(
+        "trained/checkpoint/state.json", "progress", ("train two --out trained --crop-px 32",), slow=True
+    ),
 }  # fmt: skip
 
 
