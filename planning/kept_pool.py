@@ -134,7 +134,7 @@ def kept_pool(plan: InspectionPlan, surface: Surface) -> KeptPool | None:
     Raises
     ------
     InputError
-        If the file is the plan's and damaged all the same.
+        If the file is damaged.
     """
     why = "the plan names no pool of candidates"
     if plan.pool is not None:
@@ -213,7 +213,7 @@ def _read(path: Path, content: bytes) -> tuple[KeptPool, _Header]:
         with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
             header = _Header.model_validate_json(arrays["header"].tobytes())
             return _pool(dict(arrays), header), header
-    except (ValueError, KeyError, EOFError, OSError, zipfile.BadZipFile) as error:
+    except (ValueError, TypeError, KeyError, EOFError, OSError, zipfile.BadZipFile) as error:
         raise InputError(
             path, "not a whole pool of candidates", expected="what 'viewcov plan' wrote",
             found=str(error).splitlines()[0] if str(error) else type(error).__name__, remedy=_Header.REMEDY,

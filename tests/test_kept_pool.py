@@ -65,7 +65,7 @@ def test_a_pool_that_does_not_fit_is_told_and_searched_anew(tmp_path: Path, capl
     figures = planned(tmp_path).figures
     plan = read_plan(tmp_path / "plan.json")
     stricter = dataclasses.replace(plan.requirements, max_incidence_deg=40.0)
-    other = PoolSource(path=str(tmp_path / "u.off"), sha256="0" * 64)
+    other = PoolSource(path=str(tmp_path / "plan.pool.npz"), sha256="0" * 64)
     for changed, why in (
         (dataclasses.replace(plan, pool=None), "names no pool"),
         (dataclasses.replace(plan, pool=other), "not the one that the plan was made with"),
