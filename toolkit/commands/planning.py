@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
 import viewcov
-from viewcov.coverage.geometric.figures import GeometricFigures
 from viewcov.coverage.ladder import LOSSES
 from viewcov.inspection.errors import InputError
 from viewcov.inspection.records import Count, NotNegative
 from viewcov.options import Jobs, Json, Out, PartFile, PlanFile, Required, RigName, ScaleMm, Units
 from viewcov.output import say
-from viewcov.planning.figures import PlanFigures
 from viewcov.planning.options import EvaluationOptions, PlanningOptions, RouteOptions
 from viewcov.viewer.words import counted, mm2, percent
 from viewcov.workflows.convert import ConvertOptions
+
+if TYPE_CHECKING:
+    from viewcov.coverage.geometric.figures import GeometricFigures
+    from viewcov.planning.figures import PlanFigures
 
 log = logging.getLogger(__name__)
 
@@ -63,7 +65,7 @@ def plan(
     known = viewcov.KnownCandidates(views=tuple(views), plan=out)
     result = viewcov.plan_views(loaded, loaded_rig, requirements, options, known=known, jobs=jobs, progress=progress)
     result.write(out)
-    say(result.figures if json else _lines(result.figures), json=json)
+    say(result.figures if json else _lines(result.figures, _of_plan(result.figures)), json=json)
     return options.num_views is not None or result.figures.coverage >= options.coverage - 1e-9
 
 
@@ -108,7 +110,7 @@ def evaluate(
 
         write_geometric(out, result)
     figures = result.figures()
-    say(figures if json else _lines(figures), json=json)
+    say(figures if json else _lines(figures, _of_evaluation(figures)), json=json)
     return coverage is None or result.coverage.coverage >= coverage
 
 
@@ -129,12 +131,11 @@ def convert(
     say(viewcov.convert(source, out, options, jobs=jobs, progress=progress), json=json)
 
 
-def _lines(figures: PlanFigures | GeometricFigures) -> str:
+def _lines(figures: PlanFigures | GeometricFigures, told: Iterable[tuple[str, str]]) -> str:
     """The rungs of the ladder, and what else people look for first."""
     from viewcov.viewer.report.content import Content
     from viewcov.workflows.summary import headline
 
-    told = _of_plan(figures) if isinstance(figures, PlanFigures) else _of_evaluation(figures)
     rows = [f"{name:<20}{text}" for name, text in told]
     return "\n".join([*headline(Content(areas=figures, viewpoints=figures.viewpoints)), *rows])
 
