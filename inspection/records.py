@@ -67,7 +67,10 @@ Known = Annotated[float | None, BeforeValidator(_none_for_nan)]
 class Record(BaseModel):
     """Values that belong together, checked once and then fixed; unknown names are refused."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
+    # Built when first used: most runs use few of them, and building takes most of the time of importing.
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True, defer_build=True
+    )
 
 
 class FileRecord(Record):

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
 import viewcov
-from viewcov.coverage.effective.figures import FusedFigures
 from viewcov.coverage.effective.options import CoverOptions, FuseOptions
 from viewcov.inspection.errors import InputError
 from viewcov.options import Inspection, Jobs, Json, ModelNames, Out, Required
 from viewcov.output import say
+
+if TYPE_CHECKING:
+    from viewcov.coverage.effective.figures import FusedFigures
 
 
 def cover(
