@@ -55,11 +55,11 @@ class PlanEvaluation:
             uncovered=coverage.uncovered(),
             not_coverable=coverage.uncovered(~coverage.coverable),
             k_coverage=tuple(coverage.k_coverage()),
-            views=added.figures(),
+            views=added.views,
             redundant_views=added.redundant,
-            coverage_by_views=added.by_views(),
+            coverage_by_views=added.by_views,
             fixes=None if self.repairs is None else self.repairs.fixes,
-            robustness=None if self.robustness is None else self.robustness.figures(),
+            robustness=None if self.robustness is None else self.robustness.figures,
         )
 
 
@@ -95,7 +95,7 @@ def evaluate_plan(
     --------
     >>> from viewcov.inspection.plan import read_plan
     >>> found = evaluate_plan(read_plan("plan.json"), EvaluationOptions(num_draws=20))  # doctest: +SKIP
-    >>> found.coverage.coverage, found.robustness.quantile_5  # doctest: +SKIP
+    >>> found.coverage.coverage, found.robustness.figures.quantile_5_coverage  # doctest: +SKIP
     """
     rig, limits = plan.rig, plan.requirements
     made = checked(plan.made, _Made, where="the plan's 'made'", remedy="correct it, or plan again")

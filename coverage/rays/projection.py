@@ -53,16 +53,7 @@ class ViewElements:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class PooledView:
-    """One view's values, one per element: pixels of one view are not independent votes."""
-
-    element_idx: Ints32
-    """Shape (M,): elements in view, rising."""
-
-    num_px: Ints32
-    """Shape (M,): pixel centres that each element owns; 0 for those smaller than a pixel."""
-
-    cos_incidence: Floats32
-    """Shape (M,): cosine of the incidence angle."""
+    """One view's values, one for each of its M elements: pixels of one view are not independent votes."""
 
     mean: Floats32
     """Shape (M,): mean over the element's pixels."""
@@ -173,9 +164,6 @@ def pool(view: ViewElements, image: NDArray[np.floating]) -> PooledView:
     ends = view.starts[1:]
     num_top = np.ceil(counts * TOP_SHARE - 1e-9).astype(np.int64)
     return PooledView(
-        element_idx=view.element_idx,
-        num_px=view.num_px,
-        cos_incidence=view.cos_incidence,
         mean=_unit((total[ends] - total[view.starts[:-1]]) / counts),
         max=ordered[ends - 1],
         top=_unit((total[ends] - total[ends - num_top]) / num_top),
