@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from viewcov.coverage.geometric.visibility import VisibilityTester
+from viewcov.coverage.geometric.visibility import Setup, VisibilityTester
 from viewcov.inspection.arrays import Ints
 from viewcov.inspection.mesh.surface import Surface
 from viewcov.inspection.priority import weighted_areas_mm2
@@ -68,7 +68,7 @@ def choose_views(
         refined = refine_views(
             pool,
             first.views,
-            VisibilityTester(surface, rig, requirements),
+            VisibilityTester(Setup(surface, rig, requirements)),
             Clearance(surface, rig),
             weight=weight,
             demand=demand,

@@ -13,6 +13,7 @@ from viewcov.coverage.geometric.evaluation import GeometricCoverage, evaluate_vi
 from viewcov.coverage.geometric.figures import CoverableFrom, GeometricFigures
 from viewcov.coverage.geometric.robustness import PoseNoise, Robustness, robustness
 from viewcov.coverage.geometric.sightings import confirmed, seen_by
+from viewcov.coverage.geometric.visibility import Setup
 from viewcov.inspection.mesh.surface import Surface, cut_surface
 from viewcov.inspection.plan import InspectionPlan
 from viewcov.inspection.records import AtLeastOne, Positive, Record, Seed, Transform, checked
@@ -49,7 +50,7 @@ class PlanEvaluation:
         return GeometricFigures(
             **dict(coverage.areas),
             elements=coverage.surface.num_elements,
-            viewpoints=coverage.num_viewpoints,
+            viewpoints=len(coverage.viewpoints),
             coverable_from=self.coverable_from,
             waterfall=coverage.waterfall(),
             uncovered=coverage.uncovered(),
@@ -102,15 +103,16 @@ def evaluate_plan(
     surface = cut_surface(plan.load_part(), made.measured_edge_mm or limits.element_edge_mm)
     kept = kept_pool(plan, surface)
     pool = kept or _searched(plan, made, surface, jobs=jobs, progress=progress)
-    alone = evaluate_viewpoints(surface, rig, limits, plan.viewpoints, progress=progress, jobs=jobs)
+    setup = Setup(surface, rig, limits)
+    alone = evaluate_viewpoints(setup, plan.viewpoints, progress=progress, jobs=jobs)
     seen = pool.visible
     left = np.flatnonzero(surface.inspected & ~alone.covered & ~pool.complete)
     if len(left):
-        new = seen_by(pool.viewpoints, surface, rig, limits, among=left, jobs=jobs, progress=progress)
+        new = seen_by(pool.viewpoints, setup, among=left, jobs=jobs, progress=progress)
         seen = csr_array(seen.maximum(new))
     coverable = alone.covered | pool.coverable
     if kept is None:
-        coverable |= confirmed(pool.viewpoints, seen, surface, rig, limits, jobs=jobs, progress=progress)
+        coverable |= confirmed(pool.viewpoints, seen, setup, jobs=jobs, progress=progress)
     coverage = replace(alone, coverable=coverable)
     stays = None
     if options.num_draws > 0:

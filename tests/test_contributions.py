@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from viewcov.coverage.geometric.contributions import Contributions, contributions
 from viewcov.coverage.geometric.evaluation import GeometricCoverage, evaluate_viewpoints
+from viewcov.coverage.geometric.visibility import Setup
 from viewcov.inspection.mesh.part import Part, PartSource
 from viewcov.inspection.mesh.surface import Surface, cut_surface
 from viewcov.inspection.rig.camera import Camera
@@ -46,7 +47,7 @@ TUBE = surface_of(trimesh.creation.annulus(8.0, 12.0, height=20.0, sections=24),
 def of_cube(*centers_mm: list[float], required: int = 1) -> GeometricCoverage:
     views = [Viewpoint.looking_at(center, [0, 0, 0], id=f"v{place}") for place, center in enumerate(centers_mm)]
     limits = dataclasses.replace(ANYTHING, views_per_element=required)
-    return evaluate_viewpoints(CUBE, RIG, limits, views, gather=False)
+    return evaluate_viewpoints(Setup(CUBE, RIG, limits), views, gather=False)
 
 
 def random_views(seed: int, num: int) -> list[Viewpoint]:
@@ -87,7 +88,7 @@ def test_where_two_views_are_required_the_second_covers() -> None:
 def test_overlap_is_a_share_of_the_smaller() -> None:
     found = contributions(of_cube([50, 50, 50], [50, 50, 0], [0, 0, -50], [0, 0, -50]))
     np.testing.assert_allclose(column(found, "overlap_with_next")[:-1], [1, 0, 1], atol=1e-12)
-    away = contributions(evaluate_viewpoints(CUBE, RIG, ANYTHING, [
+    away = contributions(evaluate_viewpoints(Setup(CUBE, RIG, ANYTHING), [
         Viewpoint.looking_at([50, 0, 0], [0, 0, 0], id="a"), Viewpoint.looking_at([50, 0, 0], [90, 0, 0], id="b"),
     ]))  # fmt: skip
     assert column(away, "overlap_with_next") == [0.0, None]
@@ -98,7 +99,7 @@ def test_overlap_is_a_share_of_the_smaller() -> None:
 @given(st.integers(0, 10**6), st.integers(1, 5), st.integers(1, 2))
 def test_everything_is_what_a_new_evaluation_gives(seed: int, num: int, required: int) -> None:
     views, limits = random_views(seed, num), dataclasses.replace(LIMITS, views_per_element=required)
-    whole = evaluate_viewpoints(TUBE, RIG, limits, views, gather=False)
+    whole = evaluate_viewpoints(Setup(TUBE, RIG, limits), views, gather=False)
     found = contributions(whole)
     order = [int(name[1:]) for name in found.by_views.greedy_order]
     new, losses = (column(found, f"{name}_area_mm2") for name in ("newly_covered", "lost"))
@@ -106,7 +107,7 @@ def test_everything_is_what_a_new_evaluation_gives(seed: int, num: int, required
     covered = {0: 0.0}
 
     def area_of(chosen: list[Viewpoint]) -> float:
-        return evaluate_viewpoints(TUBE, RIG, limits, chosen, gather=False).covered_area_mm2
+        return evaluate_viewpoints(Setup(TUBE, RIG, limits), chosen, gather=False).covered_area_mm2
 
     for count in range(1, num + 1):
         covered[count] = area_of(views[:count])

@@ -12,6 +12,7 @@ import pytest
 import trimesh
 
 from viewcov.coverage.geometric.evaluation import evaluate_viewpoints
+from viewcov.coverage.geometric.visibility import Setup
 from viewcov.coverage.ladder import Loss
 from viewcov.inspection.errors import InputError
 from viewcov.inspection.files import sha256_of
@@ -131,9 +132,9 @@ def test_what_table_and_fixture_hide_is_lost_to_them(tmp_path: Path) -> None:
         (RIG, {Loss.FACING: 2000.0}),
         (dataclasses.replace(RIG, fixture=fixture), {Loss.FACING: 1600.0, Loss.FIXTURE: 400.0, Loss.TABLE: 400.0}),
     ):
-        found = evaluate_viewpoints(surface, rig, RIG.requirements, [above], gather=False)
+        found = evaluate_viewpoints(Setup(surface, rig, RIG.requirements), [above], gather=False)
         assert {reason: mm2 for reason, mm2 in found.uncovered().items() if mm2} == pytest.approx(losses)
         assert sum(found.uncovered().values()) + found.covered_area_mm2 == pytest.approx(2400.0)
         assert found.waterfall()[Loss.FACING] == pytest.approx(400.0)
-    found = evaluate_viewpoints(surface, rig, RIG.requirements, [above, aside], gather=False)
+    found = evaluate_viewpoints(Setup(surface, rig, RIG.requirements), [above, aside], gather=False)
     assert found.uncovered()[Loss.FIXTURE] == pytest.approx(400.0)

@@ -9,6 +9,7 @@ from scipy.spatial.transform import Rotation
 
 from viewcov.coverage.geometric.evaluation import GeometricCoverage, evaluate_viewpoints
 from viewcov.coverage.geometric.robustness import PoseNoise, robustness
+from viewcov.coverage.geometric.visibility import Setup
 from viewcov.inspection.mesh.part import Part, PartSource
 from viewcov.inspection.mesh.surface import cut_surface
 from viewcov.inspection.rig.requirements import Requirements
@@ -33,7 +34,7 @@ def coverage_of(limits: Requirements = LIMITS, num: int = 4) -> GeometricCoverag
     eyes = ([250, 0, 30], [-120, 200, 90], [0, -30, 260], [-60, -230, -60], [240, 60, 50], [40, 20, 250])
     views = [Viewpoint.looking_at(eye, [0, 0, 0], id=f"v{place}") for place, eye in enumerate(eyes[:num])]
     coverable = surface.centroid_mm[:, 1] > -20.0
-    return evaluate_viewpoints(surface, RIG, limits, views, coverable=coverable, gather=False)
+    return evaluate_viewpoints(Setup(surface, RIG, limits), views, coverable=coverable, gather=False)
 
 
 def test_noise_has_the_spread_that_it_says_along_every_axis_of_the_camera() -> None:
@@ -78,7 +79,7 @@ def test_draws_are_what_evaluating_them_gives(required: int) -> None:
     area, shares, covered = coverage.surface.area_mm2, [], []
     for draw in range(6):
         views = noise.disturbed(coverage.viewpoints, draw=draw)
-        covered.append(evaluate_viewpoints(coverage.surface, RIG, limits, views, gather=False).covered)
+        covered.append(evaluate_viewpoints(Setup(coverage.surface, RIG, limits), views, gather=False).covered)
         shares.append(area[covered[-1] & coverage.coverable].sum() / area[coverage.coverable].sum())
     np.testing.assert_allclose(found.figures.coverage_of_draws, shares, rtol=1e-12)
     np.testing.assert_allclose(found.probability, np.mean(covered, axis=0))

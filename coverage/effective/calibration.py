@@ -13,13 +13,7 @@ import numpy as np
 
 from viewcov.coverage.effective.evidence import Gathered, gather_evidence_many, inspection_surface
 from viewcov.coverage.effective.matching import best_threshold, fused_f1, single_view_f1
-from viewcov.coverage.effective.options import (
-    CalibrateOptions,
-    FuseOptions,
-    Inspections,
-    chosen_inspections,
-    names_of,
-)
+from viewcov.coverage.effective.options import CalibrateOptions, FuseOptions, Inspections, chosen_inspections, names_of
 from viewcov.coverage.effective.rules import BASE_RATE, RULES
 from viewcov.coverage.effective.truth import SurfaceTruth, truth_on_elements
 from viewcov.inspection.arrays import Floats

@@ -33,9 +33,6 @@ log = logging.getLogger(__name__)
 
 _DEFAULTS = CoverOptions()
 
-POD_THRESHOLD = 0.5
-"""Probability of detection from which the map counts an element as reached."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class CoverResult:
@@ -173,7 +170,7 @@ class _Ground:
 
     def pod_map(self, fitted: PodModel) -> PodMap:
         size_mm = float(np.median(self.trials.size_mm))
-        return pod_map(fitted, self.showings, self.area_mm2, size_mm=size_mm, threshold=POD_THRESHOLD)
+        return pod_map(fitted, self.showings, self.area_mm2, size_mm=size_mm)
 
     def figures(self, fused: Sequence[FusedInspection], fitted: PodModel, mapped: PodMap) -> ModelFigures:
         calibration, rule = fused[0].calibration, fused[0].rule

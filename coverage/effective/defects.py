@@ -72,12 +72,7 @@ def label_components(surface: Surface, probability: NDArray[np.floating], *, hig
 
 
 def find_defects(
-    surface: Surface,
-    probability: NDArray[np.floating],
-    *,
-    high: float,
-    low: float,
-    table: EvidenceTable | None = None,
+    surface: Surface, probability: NDArray[np.floating], *, high: float, low: float, table: EvidenceTable | None = None
 ) -> tuple[SurfaceDefect, ...]:
     """The defects on the surface, strongest first.
 

@@ -89,11 +89,7 @@ _DEFAULTS = Resampling()
 
 
 def effective_coverage(
-    trials: DetectionTrials,
-    model: str,
-    seen_area_share: float | Floats,
-    *,
-    resampling: Resampling = _DEFAULTS,
+    trials: DetectionTrials, model: str, seen_area_share: float | Floats, *, resampling: Resampling = _DEFAULTS
 ) -> EffectiveCoverage:
     """Direct estimate C = a * found share among seen sites, unbiased for area-uniform sites.
 

@@ -26,6 +26,9 @@ UNSEEN, BELOW, REACHED = 0, 1, 2
 RIDGE = 1.0
 """Penalty on slopes per standard deviation of a covariate: a normal prior with standard deviation 1."""
 
+POD_THRESHOLD = 0.5
+"""Probability of detection from which the map counts an element as reached."""
+
 _INTERCEPT_RIDGE = 0.01
 _MAX_STEPS = 100
 _TOLERANCE = 1e-10
@@ -45,7 +48,7 @@ class PodMap:
     """Areas of the states, and the share of area for each probability."""
 
 
-def fit_pod(trials: DetectionTrials, model: str, at_sites: Showing, *, ridge: float = RIDGE) -> PodModel:
+def fit_pod(trials: DetectionTrials, model: str, at_sites: Showing) -> PodModel:
     """Hit/miss model from the trials at seen sites, N of them with their covariates, shapes (N,).
 
     Covariates are standardised over the trials; ones that do not vary there are left at slope 0. The ridge
@@ -64,7 +67,7 @@ def fit_pod(trials: DetectionTrials, model: str, at_sites: Showing, *, ridge: fl
     scale = np.where(spread > 1e-9, spread, 1.0)
     found = trials.found[model][rows]
     design = np.column_stack([np.ones(len(features)), (features - mean) / scale])
-    penalty = np.array([_INTERCEPT_RIDGE * ridge, *[ridge] * len(COVARIATES)])
+    penalty = np.array([_INTERCEPT_RIDGE * RIDGE, *[RIDGE] * len(COVARIATES)])
     values, covariance = fit_logistic(design, found, penalty)
     fitted = zip(values, np.sqrt(np.diag(covariance)), [0.0, *mean], [1.0, *scale], strict=True)
     intercept, *slopes = (Coefficient(value=v, standard_error=e, mean=m, scale=s) for v, e, m, s in fitted)
@@ -116,7 +119,7 @@ def pod_map(
     area_mm2: Floats,
     *,
     size_mm: float,
-    threshold: float = 0.5,
+    threshold: float = POD_THRESHOLD,
     curve_at: Sequence[float] = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95),
 ) -> PodMap:
     """Probability of detection of a defect of ``size_mm`` over the surface, and its three states.

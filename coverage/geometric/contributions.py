@@ -67,7 +67,7 @@ def _greedily(coverage: GeometricCoverage) -> tuple[Ints, Floats]:
     view this is the area that it newly covers. The earlier of two equal views comes first.
     """
     area, demand = coverage.surface.area_mm2, coverage.requirements.views_per_element
-    num = coverage.num_viewpoints
+    num = len(coverage.viewpoints)
     count = np.zeros(len(area), dtype=np.int64)
     order, covered, chosen = np.zeros(num, dtype=np.int64), np.zeros(num), np.zeros(num)
     for step in range(num):

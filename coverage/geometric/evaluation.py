@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass
-from multiprocessing import get_context
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from tqdm import tqdm
 
-from viewcov.coverage.geometric.visibility import TESTS, VisibilityTester
+from viewcov.coverage.geometric.sightings import Watch, sparse_rows
+from viewcov.coverage.geometric.visibility import TESTS, Setup, VisibilityTester
 from viewcov.coverage.ladder import Areas, Loss
 from viewcov.inspection.arrays import Bools, Floats, Ints32
 from viewcov.inspection.mesh.surface import Surface
@@ -69,11 +68,6 @@ class GeometricCoverage:
 
     coverable: Bools
     """Shape (E,): which elements count as coverable by this rig; those that are covered always do."""
-
-    @property
-    def num_viewpoints(self) -> int:
-        """How many viewpoints were evaluated."""
-        return len(self.viewpoints)
 
     @property
     def covered(self) -> Bools:
@@ -136,9 +130,7 @@ class GeometricCoverage:
 
 
 def evaluate_viewpoints(
-    surface: Surface,
-    rig: Rig,
-    requirements: Requirements,
+    setup: Setup,
     viewpoints: Sequence[Viewpoint],
     *,
     coverable: Bools | None = None,
@@ -150,7 +142,7 @@ def evaluate_viewpoints(
 
     Parameters
     ----------
-    surface, rig, requirements
+    setup
         What is inspected, with what, and what a view must offer.
     viewpoints
         Their order makes no difference to any area.
@@ -166,11 +158,18 @@ def evaluate_viewpoints(
     """
     if jobs < 1:
         raise ValueError(f"jobs must be at least 1, got {jobs}")
-    if coverable is not None and coverable.shape != (surface.num_elements,):
-        raise ValueError(f"coverable must have shape ({surface.num_elements},), got {coverable.shape}")
+    if coverable is not None and coverable.shape != (setup.surface.num_elements,):
+        raise ValueError(f"coverable must have shape ({setup.surface.num_elements},), got {coverable.shape}")
+    surface, requirements, num = setup.surface, setup.requirements, len(viewpoints)
+    # A few pieces for each process: enough to share the work evenly, few arrays to send back.
+    num_pieces = num if jobs == 1 else min(num, 4 * jobs)
+    pieces = [list(enumerate(viewpoints))[start::num_pieces] for start in range(num_pieces)]
     total = _Tally.empty(surface.num_elements)
-    with tqdm(total=len(viewpoints), desc="views", unit="view", disable=not progress) as bar:
-        for part in _tallies(_Task(surface, rig, requirements, gather), viewpoints, jobs):
+    with (
+        Watch(setup, jobs=max(1, min(jobs, num)), gather=gather, measure_grey=True) as watch,
+        tqdm(total=num, desc="views", unit="view", disable=not progress) as bar,
+    ):
+        for part in watch.each(_tally, pieces):
             total.add(part)
             bar.update(len(part.seen))
     seen = total.num_views > 0
@@ -180,14 +179,14 @@ def evaluate_viewpoints(
         surface=surface,
         requirements=requirements,
         viewpoints=tuple(viewpoints),
-        seen=_rows([total.seen[place] for place in range(len(viewpoints))], surface.num_elements),
+        seen=sparse_rows([total.seen[place] for place in range(len(viewpoints))], surface.num_elements),
         num_views=total.num_views,
         furthest=total.furthest,
         best_mm_per_px=np.where(seen, total.best_mm_per_px, np.nan),
         best_incidence_deg=np.where(seen, total.best_incidence_deg, np.nan),
         best_grey=np.where(seen, total.best_grey, np.nan),
         coverable=whole,
-        loss_idx=_losses(surface, rig, total),
+        loss_idx=_losses(surface, setup.rig, total),
     )
 
 
@@ -201,13 +200,6 @@ def _losses(surface: Surface, rig: Rig, total: _Tally) -> NDArray[np.uint8]:
         on_table = obstacles_of(rig.fixture).below_table(surface.centroid_mm, tolerance_mm=-slack_mm)
         found[on_table] = REASONS.index(Loss.TABLE)
     return found
-
-
-def _rows(columns: Sequence[Ints32], num_columns: int) -> csr_array:
-    """Sparse rows with 1.0 in the columns given for each."""
-    ends = np.cumsum([0, *map(len, columns)])
-    joined = np.concatenate([np.empty(0, dtype=np.int32), *columns])
-    return csr_array((np.ones(len(joined)), joined, ends), shape=(len(columns), num_columns))
 
 
 def nearest_to_mid_grey(first: Floats, second: Floats) -> Floats:
@@ -244,6 +236,27 @@ class _Tally:
             best_grey=np.full(num_elements, np.inf),
         )
 
+    @classmethod
+    def of(cls, tester: VisibilityTester, viewpoint: Viewpoint, place: int) -> _Tally:
+        """What the view at that place sees."""
+        view, tally = tester.test(viewpoint), cls.empty(tester.surface.num_elements)
+        tally.num_views += view.seen
+        tally.furthest[:] = view.num_passed
+        if tester.rig.fixture is not None:
+            hidden = np.flatnonzero(view.num_passed == TESTS.index(Loss.UNOCCLUDED))
+            tally.held[hidden] = tester.hidden_by_fixture(viewpoint, hidden)
+        seen = view.seen[view.element_idx]
+        elements = view.element_idx[seen]
+        tally.seen[place] = elements.astype(np.int32)
+        tally.best_mm_per_px[elements], tally.best_incidence_deg[elements] = (
+            view.mm_per_px[seen],
+            view.incidence_deg[seen],
+        )
+        for stops in tester.requirements.exposures:
+            level = view.grey[seen] * 2.0**stops
+            tally.best_grey[elements] = nearest_to_mid_grey(tally.best_grey[elements], level)
+        return tally
+
     def add(self, other: _Tally) -> None:
         self.seen.update(other.seen)
         self.num_views += other.num_views
@@ -253,76 +266,9 @@ class _Tally:
         np.minimum(self.best_incidence_deg, other.best_incidence_deg, out=self.best_incidence_deg)
         self.best_grey = nearest_to_mid_grey(self.best_grey, other.best_grey)
 
-    def add_view(self, tester: VisibilityTester, viewpoint: Viewpoint, place: int) -> None:
-        view = tester.test(viewpoint)
-        self.num_views += view.seen
-        np.maximum(self.furthest, view.num_passed, out=self.furthest)
-        if tester.rig.fixture is not None:
-            hidden = np.flatnonzero(view.num_passed == TESTS.index(Loss.UNOCCLUDED))
-            self.held[hidden] |= tester.hidden_by_fixture(viewpoint, hidden)
-        seen = view.seen[view.element_idx]
-        elements = view.element_idx[seen]
-        self.seen[place] = elements.astype(np.int32)
-        for best, values in (
-            (self.best_mm_per_px, view.mm_per_px),
-            (self.best_incidence_deg, view.incidence_deg),
-        ):
-            best[elements] = np.minimum(best[elements], values[seen])
-        for stops in tester.requirements.exposures:
-            level = view.grey[seen] * 2.0**stops
-            self.best_grey[elements] = nearest_to_mid_grey(self.best_grey[elements], level)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Task:
-    """What views are tested on."""
-
-    surface: Surface
-    rig: Rig
-    requirements: Requirements
-    gather: bool
-
-    def tester(self, *, num_threads: int) -> VisibilityTester:
-        return VisibilityTester(
-            self.surface, self.rig, self.requirements, num_threads=num_threads, gather=self.gather, measure_grey=True
-        )
-
-
-def _tallies(task: _Task, viewpoints: Sequence[Viewpoint], jobs: int) -> Iterator[_Tally]:
-    placed = list(enumerate(viewpoints))
-    # A few pieces for each process: enough to share the work evenly, few arrays to send back.
-    num_pieces = min(len(viewpoints), 1 if jobs == 1 else 4 * jobs)
-    if jobs == 1 or num_pieces < 2:
-        tester = task.tester(num_threads=0)
-        for one in placed:
-            yield _tally(tester, [one])
-        return
-    # Spawned, not forked: a fork of a process in which Embree's threads have run may hang.
-    with ProcessPoolExecutor(
-        max_workers=min(jobs, num_pieces),
-        mp_context=get_context("spawn"),
-        initializer=_start_worker,
-        initargs=(task,),
-    ) as pool:
-        yield from pool.map(_tally_piece, [placed[start::num_pieces] for start in range(num_pieces)])
-
 
 def _tally(tester: VisibilityTester, placed: Sequence[tuple[int, Viewpoint]]) -> _Tally:
     tally = _Tally.empty(tester.surface.num_elements)
     for place, viewpoint in placed:
-        tally.add_view(tester, viewpoint, place)
+        tally.add(_Tally.of(tester, viewpoint, place))
     return tally
-
-
-_worker_tester: VisibilityTester | None = None
-"""Of a worker process; built once for all its pieces."""
-
-
-def _start_worker(task: _Task) -> None:
-    global _worker_tester
-    _worker_tester = task.tester(num_threads=1)
-
-
-def _tally_piece(placed: Sequence[tuple[int, Viewpoint]]) -> _Tally:
-    assert _worker_tester is not None
-    return _tally(_worker_tester, placed)

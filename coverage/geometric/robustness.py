@@ -12,6 +12,7 @@ from tqdm import tqdm
 from viewcov.coverage.geometric.evaluation import GeometricCoverage
 from viewcov.coverage.geometric.figures import RobustnessFigures
 from viewcov.coverage.geometric.sightings import Watch
+from viewcov.coverage.geometric.visibility import Setup
 from viewcov.inspection.arrays import Floats, checked_count
 from viewcov.inspection.priority import weighted_areas_mm2
 from viewcov.inspection.records import NotNegative, Record, Seed
@@ -47,6 +48,9 @@ class PoseNoise(Record):
         return found
 
 
+_USUAL = PoseNoise()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Robustness:
     """Coverage over draws of pose noise."""
@@ -63,7 +67,7 @@ def robustness(
     rig: Rig,
     *,
     num_draws: int = 20,
-    noise: PoseNoise = PoseNoise(),
+    noise: PoseNoise = _USUAL,
     jobs: int = 1,
     progress: bool = False,
 ) -> Robustness:
@@ -85,7 +89,7 @@ def robustness(
     area = np.where(coverage.coverable, weighted_areas_mm2(surface, limits), 0.0)
     whole = area.sum() if area.any() else np.inf
     shares, times = np.zeros(num_draws), np.zeros(surface.num_elements, dtype=np.int64)
-    with Watch(surface, rig, limits, jobs=jobs) as watch:
+    with Watch(Setup(surface, rig, limits), jobs=jobs) as watch:
         for draw in tqdm(range(num_draws), desc="pose noise", unit="draw", disable=not progress):
             seen = watch.seen_from(noise.disturbed(coverage.viewpoints, draw=draw))
             covered = np.asarray(seen.sum(axis=0)) >= limits.views_per_element
