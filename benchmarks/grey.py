@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from scipy.stats import spearmanr
 
-from viewcov.coverage.geometric.visibility import VisibilityTester
+from viewcov.coverage.geometric.visibility import Setup, VisibilityTester
 from viewcov.coverage.light.grey import GreyPredictor
 from viewcov.coverage.light.grey_range import Exposed, exposure_states
 from viewcov.coverage.rays.raster import id_buffer
@@ -102,7 +102,7 @@ def open_smooth_scene(part: Part, rig: Rig, *, num_samples: int, path_depth: int
 
 
 def seen_pairs(surface: Surface, rig: Rig, views: list[Viewpoint]) -> list[Ints]:
-    tester = VisibilityTester(surface, rig, rig.requirements)
+    tester = VisibilityTester(Setup(surface, rig, rig.requirements))
     return [tester.seen_elements(view) for view in views]
 
 

@@ -17,6 +17,7 @@ import viewcov.coverage
 import viewcov.inspection
 import viewcov.planning
 from viewcov.coverage.geometric.sightings import Watch
+from viewcov.coverage.geometric.visibility import Setup
 from viewcov.inspection.loading.part_files import load_part
 from viewcov.inspection.mesh.part import Part, snapped
 from viewcov.inspection.mesh.surface import Surface
@@ -185,7 +186,7 @@ def _gathered(surface: Surface, rig: Rig, *, seed: int, num_candidates: int | No
     start = time.perf_counter()
     pool = gather_candidates(surface, rig, rig.requirements, CandidateSearch(num_candidates=num_candidates, seed=seed))
     gathered = time.perf_counter()
-    with Watch(surface, rig, rig.requirements) as watch:
+    with Watch(Setup(surface, rig, rig.requirements)) as watch:
         again = watch.seen_from(pool.viewpoints)
     tested = time.perf_counter()
     if (again != pool.visible).nnz:

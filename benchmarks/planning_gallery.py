@@ -11,6 +11,7 @@ from scipy.sparse import csr_array
 
 from viewcov.coverage.geometric.evaluation import evaluate_viewpoints
 from viewcov.coverage.geometric.sightings import Watch
+from viewcov.coverage.geometric.visibility import Setup
 from viewcov.inspection.arrays import Bools, Ints, Ints32
 from viewcov.inspection.mesh.surface import Surface
 from viewcov.inspection.viewpoint import Viewpoint
@@ -29,7 +30,7 @@ class Gallery:
 
     def add(self, viewpoints: Sequence[Viewpoint]) -> Ints:
         """The numbers of these views."""
-        with Watch(self.surface, self.pool.rig, self.pool.rig.requirements) as watch:
+        with Watch(Setup(self.surface, self.pool.rig, self.pool.rig.requirements)) as watch:
             seen = watch.seen_from(viewpoints)
         self._seen += [seen.indices[start:end] for start, end in zip(seen.indptr, seen.indptr[1:], strict=False)]
         self.viewpoints += viewpoints
@@ -78,7 +79,7 @@ class Gallery:
         viewpoints = [self.viewpoints[view] for view in views]
         limits = self.pool.rig.requirements
         result = evaluate_viewpoints(
-            self.surface, self.pool.rig, limits, viewpoints, coverable=self.coverable, gather=False
+            Setup(self.surface, self.pool.rig, limits), viewpoints, coverable=self.coverable, gather=False
         )
         counted = self.share(views)
         if not math.isclose(result.coverage, counted, rel_tol=1e-9):

@@ -17,6 +17,7 @@ from planning_cases import Case, Pool
 from scipy.sparse import csr_array
 
 from viewcov.coverage.geometric.evaluation import evaluate_viewpoints
+from viewcov.coverage.geometric.visibility import Setup
 from viewcov.inspection.arrays import Ints
 from viewcov.planning.selection.problem import CoverProblem, greedy_cover, is_cover, prune_cover
 from viewcov.planning.selection.proof import Budget
@@ -190,7 +191,7 @@ def verify(pool: Pool, views: Ints, *, target: float) -> None:
     """
     viewpoints = [pool.viewpoints[view] for view in views]
     # Without the light by way of other surfaces, which candidates are not tested with either.
-    seen = evaluate_viewpoints(pool.surface, pool.rig, pool.rig.requirements, viewpoints, gather=False)
+    seen = evaluate_viewpoints(Setup(pool.surface, pool.rig, pool.rig.requirements), viewpoints, gather=False)
     covered = pool.problem.covered_weight(views)
     if not math.isclose(seen.covered_area_mm2, covered, rel_tol=1e-9):
         raise RuntimeError(f"{pool.case.name}: evaluated {seen.covered_area_mm2} mm2, but selected {covered} mm2")

@@ -13,6 +13,7 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from viewcov.coverage.geometric.sightings import Watch
+from viewcov.coverage.geometric.visibility import Setup
 from viewcov.coverage.rays.raycasting import RayCaster
 from viewcov.inspection.loading.part_files import load_part
 from viewcov.inspection.mesh.part import Part
@@ -62,7 +63,7 @@ def peak_mib(who: int) -> float:
 def timed(surface: Surface, rig: Rig, views: list[Viewpoint], jobs: int) -> tuple[float, float, float, csr_array]:
     """Seconds to start, seconds for all views and processor seconds for both, and what is seen."""
     cpu, start = cpu_s(), time.perf_counter()
-    with Watch(surface, rig, rig.requirements, jobs=jobs) as watch:
+    with Watch(Setup(surface, rig, rig.requirements), jobs=jobs) as watch:
         watch.seen_from(views[: 8 * jobs])  # Imports, and sends the surface to the processes.
         ready = time.perf_counter()
         seen = watch.seen_from(views)

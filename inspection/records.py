@@ -51,6 +51,9 @@ Coordinate = Annotated[float, Field(ge=-FARTHEST_MM, le=FARTHEST_MM)]
 Point = tuple[Coordinate, Coordinate, Coordinate]
 """A point in millimetres, or a direction."""
 
+Beside = Annotated[Any, Field(exclude=True, repr=False)]
+"""An array that goes with the figures of a record, but not into its file."""
+
 _Row = tuple[Coordinate, Coordinate, Coordinate, Coordinate]
 Transform = tuple[_Row, _Row, _Row, _Row]
 """The rows of a rigid transform."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from viewcov.coverage.geometric.visibility import VisibilityTester
+from viewcov.coverage.geometric.visibility import Setup, VisibilityTester
 from viewcov.inspection.arrays import Ints
 from viewcov.inspection.mesh.surface import Surface
 from viewcov.inspection.priority import weighted_areas_mm2
@@ -67,7 +67,7 @@ def choose_views(
         refined = refine_views(
             pool,
             first.views,
-            VisibilityTester(surface, rig, requirements),
+            VisibilityTester(Setup(surface, rig, requirements)),
             target=None if options.num_views is not None else options.coverage * problem.coverable_weight,
             seed=options.seed,
             max_tests=_tests(len(first.views)) if options.refine is None else options.refine,

@@ -8,6 +8,7 @@ import numpy as np
 from scipy.sparse import csr_array, vstack
 
 from viewcov.coverage.geometric.sightings import Watch, confirmed, seen_by
+from viewcov.coverage.geometric.visibility import Setup
 from viewcov.inspection.arrays import Bools, Ints
 from viewcov.inspection.mesh.surface import Surface
 from viewcov.inspection.priority import weighted_areas_mm2
@@ -61,14 +62,14 @@ def measured_on(
     light, by way of other surfaces too; but the rows of other candidates have light straight from the ring.
     """
     candidates, views = planned.candidates, planned.views
-    chosen = [candidates[view] for view in views]
-    with Watch(surface, rig, requirements, jobs=jobs, gather=True) as watch:
+    chosen, setup = [candidates[view] for view in views], Setup(surface, rig, requirements)
+    with Watch(setup, jobs=jobs, gather=True) as watch:
         own = watch.seen_from(chosen, progress=progress)
     times = np.asarray(own.sum(axis=0))
     left = np.flatnonzero(surface.inspected & (times < requirements.views_per_element))
-    others = seen_by(candidates, surface, rig, requirements, among=left, jobs=jobs, progress=progress)
+    others = seen_by(candidates, setup, among=left, jobs=jobs, progress=progress)
     others = _with_rows(others, views, csr_array(own.shape))
-    coverable = confirmed(candidates, others, surface, rig, requirements, counts=times, jobs=jobs, progress=progress)
+    coverable = confirmed(candidates, others, setup, counts=times, jobs=jobs, progress=progress)
     others.data *= coverable[others.indices]
     others.eliminate_zeros()
     problem = CoverProblem(
@@ -89,7 +90,7 @@ def completed(measured: MeasuredViews, rig: Rig, requirements: Requirements, *, 
     problem, views = measured.problem, measured.views
     if _reaches(problem, views, share):
         return measured
-    with Watch(measured.surface, rig, requirements, gather=True) as watch:
+    with Watch(Setup(measured.surface, rig, requirements), gather=True) as watch:
         # Once measured, what was added may cover less than it seemed to.
         while not _reaches(problem, views, share):
             grown = greedy_cover(problem, target=share * problem.coverable_weight, start=views)

@@ -13,6 +13,7 @@ from viewcov.coverage.geometric.evaluation import GeometricCoverage, evaluate_vi
 from viewcov.coverage.geometric.figures import CoverableFrom, GeometricFigures
 from viewcov.coverage.geometric.robustness import PoseNoise, Robustness, robustness
 from viewcov.coverage.geometric.sightings import confirmed, seen_by
+from viewcov.coverage.geometric.visibility import Setup
 from viewcov.inspection.mesh.surface import Surface, cut_surface
 from viewcov.inspection.plan import InspectionPlan
 from viewcov.inspection.records import AtLeastOne, Positive, Record, Seed, Transform, checked, checked_jobs
@@ -49,17 +50,17 @@ class PlanEvaluation:
         return GeometricFigures(
             **dict(coverage.areas),
             elements=coverage.surface.num_elements,
-            viewpoints=coverage.num_viewpoints,
+            viewpoints=len(coverage.viewpoints),
             coverable_from=self.coverable_from,
             waterfall=coverage.waterfall(),
             uncovered=coverage.uncovered(),
             not_coverable=coverage.uncovered(~coverage.coverable),
             k_coverage=tuple(coverage.k_coverage()),
-            views=added.figures(),
+            views=added.views,
             redundant_views=added.redundant,
-            coverage_by_views=added.by_views(),
+            coverage_by_views=added.by_views,
             fixes=None if self.repairs is None else self.repairs.fixes,
-            robustness=None if self.robustness is None else self.robustness.figures(),
+            robustness=None if self.robustness is None else self.robustness.figures,
         )
 
 
@@ -95,7 +96,7 @@ def evaluate_plan(
     --------
     >>> from viewcov.inspection.plan import read_plan
     >>> found = evaluate_plan(read_plan("plan.json"), EvaluationOptions(num_draws=20))  # doctest: +SKIP
-    >>> found.coverage.coverage, found.robustness.quantile_5  # doctest: +SKIP
+    >>> found.coverage.coverage, found.robustness.figures.quantile_5_coverage  # doctest: +SKIP
     """
     checked_jobs(jobs)
     rig, limits = plan.rig, plan.requirements
@@ -104,15 +105,16 @@ def evaluate_plan(
     kept = kept_pool(plan, surface)
     pool = kept or _searched(plan, made, surface, jobs=jobs, progress=progress)
     known = None if kept is None else kept.rows_of(plan.viewpoints)
-    alone = evaluate_viewpoints(surface, rig, limits, plan.viewpoints, known=known, progress=progress, jobs=jobs)
+    setup = Setup(surface, rig, limits)
+    alone = evaluate_viewpoints(setup, plan.viewpoints, known=known, progress=progress, jobs=jobs)
     seen = pool.visible
     left = np.flatnonzero(surface.inspected & ~alone.covered & ~pool.complete)
     if len(left):
-        new = seen_by(pool.viewpoints, surface, rig, limits, among=left, jobs=jobs, progress=progress)
+        new = seen_by(pool.viewpoints, setup, among=left, jobs=jobs, progress=progress)
         seen = csr_array(seen.maximum(new))
     coverable = alone.covered | pool.coverable
     if kept is None:
-        coverable |= confirmed(pool.viewpoints, seen, surface, rig, limits, jobs=jobs, progress=progress)
+        coverable |= confirmed(pool.viewpoints, seen, setup, jobs=jobs, progress=progress)
     coverage = replace(alone, coverable=coverable)
     stays = None
     if options.num_draws > 0:

@@ -10,7 +10,7 @@ from scipy.sparse import csr_array
 
 from viewcov.coverage.geometric.evaluation import REASONS, GeometricCoverage
 from viewcov.coverage.geometric.figures import FixFigures
-from viewcov.coverage.geometric.visibility import VisibilityTester
+from viewcov.coverage.geometric.visibility import Setup, VisibilityTester
 from viewcov.inspection.arrays import Bools, Floats, Ints, Ints32
 from viewcov.inspection.rig.rig import Rig
 from viewcov.inspection.viewpoint import Viewpoint
@@ -160,7 +160,7 @@ class _FixSearch:
         self.fixes: list[FixFigures] = []
         self.fix_idx = np.full(coverage.surface.num_elements, -1, dtype=np.int32)
         self._coverage, self._viewpoints, self._moves = coverage, viewpoints, moves
-        self._tester = VisibilityTester(coverage.surface, rig, coverage.requirements, gather=gather)
+        self._tester = VisibilityTester(Setup(coverage.surface, rig, coverage.requirements), gather=gather)
         self._num_views = coverage.num_views.copy()
 
     @property

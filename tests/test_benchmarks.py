@@ -16,6 +16,7 @@ import trimesh
 from scipy.sparse import csr_array
 
 from viewcov.coverage.geometric.evaluation import evaluate_viewpoints
+from viewcov.coverage.geometric.visibility import Setup
 from viewcov.inspection.mesh.part import Part, PartSource
 from viewcov.inspection.mesh.surface import Surface, cut_surface
 from viewcov.inspection.rig.rig import load_rig
@@ -226,7 +227,7 @@ def test_region_wise_cover_of_a_box_takes_one_view_a_side(regions: ModuleType) -
     assert len(views) == 6
     forward = np.unique(np.round([view.forward for view in views]), axis=0)
     assert len(forward) == 6
-    assert evaluate_viewpoints(box, rig, rig.requirements, views).coverage == pytest.approx(1.0)
+    assert evaluate_viewpoints(Setup(box, rig, rig.requirements), views).coverage == pytest.approx(1.0)
 
 
 def test_region_wise_cover_searches_where_the_normal_view_is_blocked(
@@ -238,12 +239,12 @@ def test_region_wise_cover_searches_where_the_normal_view_is_blocked(
     roof = trimesh.creation.box(extents=[40, 40, 2], transform=trimesh.transformations.translation_matrix([0, 0, 20]))
     surface = surface_of(trimesh.util.concatenate([floor, roof]), 3.0)
     views = regions.region_cover(surface, rig, rng=np.random.default_rng(0))
-    evaluated = evaluate_viewpoints(surface, rig, rig.requirements, views)
+    evaluated = evaluate_viewpoints(Setup(surface, rig, rig.requirements), views)
     under = (surface.normal[:, 2] > 0.9) & (surface.centroid_mm[:, 2] < 5)
     assert 0 < surface.area_mm2[under & evaluated.covered].sum() < surface.area_mm2[under].sum()
     monkeypatch.setattr(regions, "_RESCUE_TRIES", 1)
     unlucky = regions.region_cover(surface, rig, rng=np.random.default_rng(0))
-    fewer = evaluate_viewpoints(surface, rig, rig.requirements, unlucky)
+    fewer = evaluate_viewpoints(Setup(surface, rig, rig.requirements), unlucky)
     assert fewer.covered_area_mm2 < evaluated.covered_area_mm2
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import trimesh
 
-from viewcov.coverage.geometric.visibility import VisibilityTester
+from viewcov.coverage.geometric.visibility import Setup, VisibilityTester
 from viewcov.coverage.rays.raycasting import RayCaster
 from viewcov.inspection.errors import InputError
 from viewcov.inspection.mesh.part import Part, PartSource
@@ -115,7 +115,7 @@ def test_where_the_body_has_room_only_upright_the_element_is_seen_beside_the_mid
     )
     # Without turning aside, a quarter of them have a pose.
     assert (found.num_poses > 0).mean() > 0.5
-    tester = VisibilityTester(surface, rig, rig.requirements)
+    tester = VisibilityTester(Setup(surface, rig, rig.requirements))
     for row in np.flatnonzero(found.num_poses):
         view = Viewpoint.looking_at(found.center_mm[row, 0], found.center_mm[row, 0] + found.forward[row, 0], id="eye")
         assert clearance.clear(view.center_mm[None], view.forward[None])[0]
@@ -127,7 +127,7 @@ def test_slanted_views_come_near_enough_to_be_fine_enough() -> None:
     rig = replace(RIG, requirements=replace(RIG.requirements, max_mm_per_px=0.13))
     caster = RayCaster(surface.part.vertices_mm, surface.part.faces)
     maker = CandidateMaker(surface, rig, rig.requirements, caster, Clearance(surface, rig))
-    tester = VisibilityTester(surface, rig, rig.requirements)
+    tester = VisibilityTester(Setup(surface, rig, rig.requirements))
     elements = spread_elements(surface, np.arange(surface.num_elements), 20, rng=rng)
     num_slanted = 0
     for element in elements:

@@ -10,8 +10,9 @@ import trimesh
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from viewcov.coverage.geometric.contributions import contributions
+from viewcov.coverage.geometric.contributions import Contributions, contributions
 from viewcov.coverage.geometric.evaluation import GeometricCoverage, evaluate_viewpoints
+from viewcov.coverage.geometric.visibility import Setup
 from viewcov.inspection.mesh.part import Part, PartSource
 from viewcov.inspection.mesh.surface import Surface, cut_surface
 from viewcov.inspection.rig.camera import Camera
@@ -46,7 +47,7 @@ TUBE = surface_of(trimesh.creation.annulus(8.0, 12.0, height=20.0, sections=24),
 def of_cube(*centers_mm: list[float], required: int = 1) -> GeometricCoverage:
     views = [Viewpoint.looking_at(center, [0, 0, 0], id=f"v{place}") for place, center in enumerate(centers_mm)]
     limits = dataclasses.replace(ANYTHING, views_per_element=required)
-    return evaluate_viewpoints(CUBE, RIG, limits, views, gather=False)
+    return evaluate_viewpoints(Setup(CUBE, RIG, limits), views, gather=False)
 
 
 def random_views(seed: int, num: int) -> list[Viewpoint]:
@@ -56,37 +57,41 @@ def random_views(seed: int, num: int) -> list[Viewpoint]:
     return [Viewpoint.looking_at(c, rng.uniform(-5, 5, 3), id=f"v{place}") for place, c in enumerate(centers)]
 
 
+def column(found: Contributions, name: str) -> list[float]:
+    return [getattr(view, name) for view in found.views]
+
+
 def test_views_of_a_cube() -> None:
     """One side, that and another, the first again, and the opposite of the second."""
     found = contributions(of_cube([50, 0, 0], [50, 50, 0], [50, 0, 0], [0, -50, 0]))
-    np.testing.assert_allclose(found.seen_mm2, [100, 200, 100, 100])
-    np.testing.assert_allclose(found.newly_covered_mm2, [100, 100, 0, 100], atol=1e-9)
-    np.testing.assert_allclose(found.lost_mm2, [0, 100, 0, 100], atol=1e-9)
-    np.testing.assert_allclose(found.covered_mm2, [100, 200, 200, 300])
-    np.testing.assert_allclose(found.overlap, [1, 1, 0], atol=1e-12)
+    np.testing.assert_allclose(column(found, "seen_area_mm2"), [100, 200, 100, 100])
+    np.testing.assert_allclose(column(found, "newly_covered_area_mm2"), [100, 100, 0, 100], atol=1e-9)
+    np.testing.assert_allclose(column(found, "lost_area_mm2"), [0, 100, 0, 100], atol=1e-9)
+    np.testing.assert_allclose(np.multiply(found.by_views.in_order, 600), [100, 200, 200, 300])
+    np.testing.assert_allclose(column(found, "overlap_with_next")[:-1], [1, 1, 0], atol=1e-12)
     assert found.redundant == ("v0", "v2")
-    assert found.greedy_order.tolist() == [1, 3, 0, 2]
-    np.testing.assert_allclose(found.greedily_covered_mm2, [200, 300, 300, 300])
+    assert found.by_views.greedy_order == ("v1", "v3", "v0", "v2")
+    np.testing.assert_allclose(np.multiply(found.by_views.greedily, 600), [200, 300, 300, 300])
 
 
 def test_where_two_views_are_required_the_second_covers() -> None:
     """+x three times, +y twice: leaving out the second view alone uncovers +y."""
     found = contributions(of_cube([50, 0, 0], [50, 50, 0], [50, 0, 0], [0, 50, 0], required=2))
-    np.testing.assert_allclose(found.newly_covered_mm2, [0, 100, 0, 100], atol=1e-9)
-    np.testing.assert_allclose(found.lost_mm2, [0, 100, 0, 100], atol=1e-9)
+    np.testing.assert_allclose(column(found, "newly_covered_area_mm2"), [0, 100, 0, 100], atol=1e-9)
+    np.testing.assert_allclose(column(found, "lost_area_mm2"), [0, 100, 0, 100], atol=1e-9)
     assert found.redundant == ("v0", "v2")
     # The second view comes first; then each of the others adds one required sight of a side.
-    assert found.greedy_order.tolist() == [1, 0, 3, 2]
-    np.testing.assert_allclose(found.greedily_covered_mm2, [0, 100, 200, 200])
+    assert found.by_views.greedy_order == ("v1", "v0", "v3", "v2")
+    np.testing.assert_allclose(np.multiply(found.by_views.greedily, 600), [0, 100, 200, 200])
 
 
 def test_overlap_is_a_share_of_the_smaller() -> None:
     found = contributions(of_cube([50, 50, 50], [50, 50, 0], [0, 0, -50], [0, 0, -50]))
-    np.testing.assert_allclose(found.overlap, [1, 0, 1], atol=1e-12)
-    away = contributions(evaluate_viewpoints(CUBE, RIG, ANYTHING, [
+    np.testing.assert_allclose(column(found, "overlap_with_next")[:-1], [1, 0, 1], atol=1e-12)
+    away = contributions(evaluate_viewpoints(Setup(CUBE, RIG, ANYTHING), [
         Viewpoint.looking_at([50, 0, 0], [0, 0, 0], id="a"), Viewpoint.looking_at([50, 0, 0], [90, 0, 0], id="b"),
     ]))  # fmt: skip
-    assert away.overlap.tolist() == [0.0]
+    assert column(away, "overlap_with_next") == [0.0, None]
     assert away.redundant == ("b",)
 
 
@@ -94,35 +99,37 @@ def test_overlap_is_a_share_of_the_smaller() -> None:
 @given(st.integers(0, 10**6), st.integers(1, 5), st.integers(1, 2))
 def test_everything_is_what_a_new_evaluation_gives(seed: int, num: int, required: int) -> None:
     views, limits = random_views(seed, num), dataclasses.replace(LIMITS, views_per_element=required)
-    whole = evaluate_viewpoints(TUBE, RIG, limits, views, gather=False)
+    whole = evaluate_viewpoints(Setup(TUBE, RIG, limits), views, gather=False)
     found = contributions(whole)
+    order = [int(name[1:]) for name in found.by_views.greedy_order]
+    new, losses = (column(found, f"{name}_area_mm2") for name in ("newly_covered", "lost"))
+    growth, greedy = np.array([found.by_views.in_order, found.by_views.greedily]) * whole.coverable_area_mm2
     covered = {0: 0.0}
 
     def area_of(chosen: list[Viewpoint]) -> float:
-        return evaluate_viewpoints(TUBE, RIG, limits, chosen, gather=False).covered_area_mm2
+        return evaluate_viewpoints(Setup(TUBE, RIG, limits), chosen, gather=False).covered_area_mm2
 
     for count in range(1, num + 1):
         covered[count] = area_of(views[:count])
-        assert found.covered_mm2[count - 1] == pytest.approx(covered[count], abs=1e-9)
-        assert found.newly_covered_mm2[count - 1] == pytest.approx(covered[count] - covered[count - 1], abs=1e-9)
-        order = found.greedy_order[:count]
-        assert found.greedily_covered_mm2[count - 1] == pytest.approx(area_of([views[v] for v in order]), abs=1e-9)
+        assert growth[count - 1] == pytest.approx(covered[count], abs=1e-9)
+        assert new[count - 1] == pytest.approx(covered[count] - covered[count - 1], abs=1e-9)
+        assert greedy[count - 1] == pytest.approx(area_of([views[v] for v in order[:count]]), abs=1e-9)
         lost = whole.covered_area_mm2 - area_of(views[: count - 1] + views[count:])
-        assert found.lost_mm2[count - 1] == pytest.approx(lost, abs=1e-9)
-    assert sorted(found.greedy_order.tolist()) == list(range(num))
+        assert losses[count - 1] == pytest.approx(lost, abs=1e-9)
+    assert sorted(order) == list(range(num))
     if required == 1:
-        for step, view in enumerate(found.greedy_order):
-            before = [views[v] for v in found.greedy_order[:step]]
+        for step, view in enumerate(order):
+            before = [views[v] for v in order[:step]]
             best = max(area_of([*before, other]) for other in views)
             assert area_of([*before, views[view]]) == pytest.approx(best, abs=1e-9)
 
 
 def test_figures_are_plain_and_count_on_views() -> None:
     added = contributions(of_cube([50, 0, 0], [50, 50, 0]))
-    assert [row.overlap_with_next for row in added.figures()] == [pytest.approx(1.0), None]
-    grown = added.by_views()
+    assert [row.overlap_with_next for row in added.views] == [pytest.approx(1.0), None]
+    grown = added.by_views
     assert grown.in_order == pytest.approx([1 / 6, 2 / 6])
     assert grown.greedily == pytest.approx([2 / 6, 2 / 6])
     assert grown.greedy_order == ("v1", "v0")
     none = contributions(of_cube())
-    assert (none.figures(), none.redundant, none.by_views().in_order) == ((), (), ())
+    assert (none.views, none.redundant, none.by_views.in_order) == ((), (), ())

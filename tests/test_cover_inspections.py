@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import trimesh
 
+from viewcov.coverage.effective import fuse
 from viewcov.coverage.effective.calibration import (
     Calibration,
     calibrate_inspections,
@@ -19,7 +20,7 @@ from viewcov.coverage.effective.calibration import (
 )
 from viewcov.coverage.effective.cover import cover_inspections
 from viewcov.coverage.effective.evidence import gather_evidence
-from viewcov.coverage.effective.figures import read_effective, read_fused
+from viewcov.coverage.effective.figures import EffectiveFigures, FusedFigures
 from viewcov.coverage.effective.fuse import fuse_inspection
 from viewcov.coverage.effective.options import CalibrateOptions, CoverOptions, FuseOptions
 from viewcov.coverage.effective.pod import UNSEEN
@@ -38,7 +39,7 @@ from viewcov.inspection.predictions import (
     folder_for_card,
     write_predictions_card,
 )
-from viewcov.inspection.records import write_record
+from viewcov.inspection.records import read_record, write_record
 from viewcov.inspection.rig.rig import load_rig
 from viewcov.inspection.viewpoint import Viewpoint
 from viewcov.workflows.calibrate import calibrate
@@ -171,8 +172,11 @@ def test_a_model_folder_has_its_own_calibration_and_a_file_comes_first(bare: Dat
         calibrate("stack", bare, options)
 
 
-def test_a_threshold_needs_no_calibration(bare: Dataset) -> None:
+def test_a_threshold_needs_no_calibration(bare: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    gathered = []
+    monkeypatch.setattr(fuse, "gather_evidence", lambda *a, **kw: gathered.append(a) or gather_evidence(*a, **kw))
     fused = fuse_inspection(bare.inspections()[0], "plain", FuseOptions(rule="noisy_or", threshold=0.9))
+    assert len(gathered) == 1
     assert fused.figures.thresholds["noisy_or"] == 0.9
     assert all(np.nanmax(fused.probability["noisy_or"][defect.element_idx]) >= 0.9 for defect in fused.defects)
     result = cover_inspections(bare, ["plain"], CoverOptions(rule="max", threshold=0.5))
@@ -248,14 +252,14 @@ def test_missing_predictions_name_the_command(calibrated: Dataset) -> None:
 def test_results_survive_their_files(calibrated: Dataset, tmp_path: Path) -> None:
     result = cover_inspections(calibrated, MODELS)
     write_cover(tmp_path, result)
-    assert read_effective(tmp_path / "effective.json") == result.figures
+    assert read_record(tmp_path / "effective.json", EffectiveFigures) == result.figures
     fused = result.fused["stack"][0]
     write_fused(fused)
     path = fused.folder.results / "stack" / "fused.json"
-    assert read_fused(path) == fused.figures
+    assert read_record(path, FusedFigures).model_dump() == fused.figures.model_dump()
     path.write_text(path.read_text().replace('"extent_mm"', '"length_mm"'))
     with pytest.raises(InputError, match=r"'defects.0.extent_mm' is missing.*viewcov fuse"):
-        read_fused(path)
+        read_record(path, FusedFigures)
 
 
 def test_a_rule_from_outside_is_calibrated_covered_and_fused(

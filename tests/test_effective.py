@@ -26,6 +26,7 @@ from viewcov.coverage.effective.pod import (
     fit_pod,
     pod_by_size,
     pod_map,
+    predicted,
 )
 from viewcov.coverage.effective.truth import SurfaceTruth
 from viewcov.inspection.planted import PlantedDefect
@@ -53,13 +54,8 @@ def trials_of(
 
 def match_of(planted_found: list[bool], detection_true: list[bool] = []) -> DefectMatch:  # noqa: B006
     num = len(planted_found)
-    return DefectMatch(
-        planted_id=np.arange(1, num + 1),
-        planted_overlap=np.array(planted_found, dtype=float),
-        planted_found=np.array(planted_found, dtype=bool),
-        detection_overlap=np.array(detection_true, dtype=float),
-        detection_true=np.array(detection_true, dtype=bool),
-    )
+    planted, true = np.array(planted_found, dtype=bool), np.array(detection_true, dtype=bool)
+    return DefectMatch.of(np.arange(1, num + 1), planted.astype(float), planted, true)
 
 
 def truth_of(centers: list[int], num_elements: int = 10) -> SurfaceTruth:
@@ -314,15 +310,15 @@ def test_the_model_recovers_a_known_probability_of_detection() -> None:
     trials = trials_of({"a": found}, seen=how.seen[element], element_idx=element, size_mm=size)
     model = fit_pod(trials, "a", how.at(element))
     for reference in (0.5, 1.0, 2.0):
-        expected, got = true_pod(how, reference), model.predict(how, reference)
+        expected, got = true_pod(how, reference), predicted(model, how, reference)
         np.testing.assert_array_equal(np.isnan(got), ~how.seen)
         assert np.nanmean(np.abs(got - expected)) < 0.03
     area = rng.uniform(0.5, 1.5, 5000)
     by_size = pod_by_size(model, [how], area, np.geomspace(0.3, 12.0, 40))
-    mean = np.average(model.predict(how, by_size.a90_mm)[how.seen], weights=area[how.seen])
+    mean = np.average(predicted(model, how, by_size.a90_mm)[how.seen], weights=area[how.seen])
     assert mean == pytest.approx(0.9, abs=1e-3)
     assert pod_by_size(model, [how], area, np.array([0.3, 0.4])).a90_mm is None
-    slope = model.figures.slopes["log_size_px"]
+    slope = model.slopes["log_size_px"]
     assert abs(slope.value / slope.scale - 1.5) < 4 * slope.standard_error / slope.scale
 
 
@@ -355,7 +351,7 @@ def test_a_map_over_inspections_with_their_own_poses_is_their_mean() -> None:
     area, element = rng.uniform(0.5, 1.5, 300), rng.integers(0, 300, 200)
     found = rng.random(200) < np.nan_to_num(true_pod(one.at(element), 1.0))
     fitted = fit_pod(trials_of({"a": found}, seen=one.seen[element], element_idx=element), "a", one.at(element))
-    pods = [np.nan_to_num(fitted.predict(how, 1.0)) for how in (one, two)]
+    pods = [np.nan_to_num(predicted(fitted, how, 1.0)) for how in (one, two)]
     # The first one's poses were used twice.
     joint = pod_map(fitted, [one, two, one], area, size_mm=1.0)
     np.testing.assert_allclose(np.nan_to_num(joint.pod), (2 * pods[0] + pods[1]) / 3, atol=1e-6)

@@ -11,6 +11,7 @@ import trimesh
 from viewcov import cli
 from viewcov.coverage.geometric.evaluation import evaluate_viewpoints
 from viewcov.coverage.geometric.figures import GeometricFigures
+from viewcov.coverage.geometric.visibility import Setup
 from viewcov.inspection.errors import InputError
 from viewcov.inspection.files import read_table
 from viewcov.inspection.loading.part_files import load_part
@@ -67,7 +68,7 @@ def test_the_fixes_added_to_the_plan_cover_what_they_promise(plan: Path, evaluat
     added = [Viewpoint(id=fix.id, world_from_camera=np.array(fix.world_from_camera)) for fix in found.fixes]
     views = (*before.viewpoints, *added)
     surface = cut_surface(before.load_part(), before.requirements.element_edge_mm)
-    after = evaluate_viewpoints(surface, before.rig, before.requirements, views)
+    after = evaluate_viewpoints(Setup(surface, before.rig, before.requirements), views)
     gained_mm2 = after.covered_area_mm2 - evaluated.coverage.covered_area_mm2
     assert gained_mm2 == pytest.approx(found.gained_mm2)
     np.testing.assert_array_equal(found.fix_idx >= 0, after.covered & ~evaluated.coverage.covered)

@@ -14,7 +14,7 @@ from viewcov.coverage.geometric.evaluation import (
     evaluate_viewpoints,
     nearest_to_mid_grey,
 )
-from viewcov.coverage.geometric.visibility import TESTS, VisibilityTester
+from viewcov.coverage.geometric.visibility import TESTS, Setup, VisibilityTester
 from viewcov.coverage.ladder import Loss
 from viewcov.inspection.mesh.part import Part, PartSource
 from viewcov.inspection.mesh.surface import Surface, cut_surface
@@ -79,7 +79,7 @@ def assert_consistent(result: GeometricCoverage) -> None:
 
 
 def test_three_views_of_a_cube() -> None:
-    result = evaluate_viewpoints(CUBE, RIG, ANYTHING, views_from([50, 0, 0], [50, 50, 0], [50, 50, 50]))
+    result = evaluate_viewpoints(Setup(CUBE, RIG, ANYTHING), views_from([50, 0, 0], [50, 50, 0], [50, 50, 50]))
     assert_consistent(result)
     assert result.inspected_area_mm2 == pytest.approx(600.0)
     assert result.covered_area_mm2 == pytest.approx(300.0)
@@ -89,7 +89,7 @@ def test_three_views_of_a_cube() -> None:
     # Nothing that the camera cannot face is coverable: then all that can be covered is.
     front = (CUBE.normal > 0.5).any(axis=1)
     given_whole = evaluate_viewpoints(
-        CUBE, RIG, ANYTHING, views_from([50, 0, 0], [50, 50, 0], [50, 50, 50]), coverable=front
+        Setup(CUBE, RIG, ANYTHING), views_from([50, 0, 0], [50, 50, 0], [50, 50, 50]), coverable=front
     )
     assert given_whole.coverable_area_mm2 == pytest.approx(300.0)
     assert given_whole.coverage == pytest.approx(1.0)
@@ -97,7 +97,7 @@ def test_three_views_of_a_cube() -> None:
 
 def test_what_is_covered_counts_as_coverable() -> None:
     nothing = np.zeros(CUBE.num_elements, dtype=bool)
-    result = evaluate_viewpoints(CUBE, RIG, ANYTHING, views_from([50, 0, 0]), coverable=nothing)
+    result = evaluate_viewpoints(Setup(CUBE, RIG, ANYTHING), views_from([50, 0, 0]), coverable=nothing)
     assert result.coverable_area_mm2 == pytest.approx(100.0)
     assert result.coverage == pytest.approx(1.0)
 
@@ -117,7 +117,7 @@ def test_the_reason_is_the_first_test_that_the_best_view_fails(
 ) -> None:
     requirements = dataclasses.replace(ANYTHING, **limit)
     away = Viewpoint.looking_at([50, 0, 0], [100, 0, 0], id="away")
-    result = evaluate_viewpoints(CUBE, RIG, requirements, [away, *views_from(center_mm)])
+    result = evaluate_viewpoints(Setup(CUBE, RIG, requirements), [away, *views_from(center_mm)])
     assert_consistent(result)
     uncovered = result.uncovered()
     if reason is None:
@@ -130,7 +130,7 @@ def test_the_reason_is_the_first_test_that_the_best_view_fails(
 
 
 def test_without_views_nothing_is_covered() -> None:
-    result = evaluate_viewpoints(CUBE, RIG, ANYTHING, [])
+    result = evaluate_viewpoints(Setup(CUBE, RIG, ANYTHING), [])
     assert_consistent(result)
     assert result.covered_area_mm2 == 0.0
     assert result.k_coverage() == pytest.approx([600.0])
@@ -139,7 +139,7 @@ def test_without_views_nothing_is_covered() -> None:
 
 def test_overlap_has_its_own_reason() -> None:
     twice = dataclasses.replace(ANYTHING, views_per_element=2)
-    result = evaluate_viewpoints(CUBE, RIG, twice, views_from([50, 0, 0], [50, 50, 0]))
+    result = evaluate_viewpoints(Setup(CUBE, RIG, twice), views_from([50, 0, 0], [50, 50, 0]))
     assert_consistent(result)
     assert result.covered_area_mm2 == pytest.approx(100.0)
     assert result.uncovered()[Loss.TOO_FEW_VIEWS] == pytest.approx(100.0)
@@ -149,9 +149,9 @@ def test_overlap_has_its_own_reason() -> None:
 @given(st.integers(0, 10**6), st.integers(1, 5))
 def test_sums_over_views_are_those_of_the_single_views(seed: int, num: int) -> None:
     views = random_views(seed, num)
-    result = evaluate_viewpoints(TUBE, RIG, LIMITS, views, gather=False)
+    result = evaluate_viewpoints(Setup(TUBE, RIG, LIMITS), views, gather=False)
     assert_consistent(result)
-    tester = VisibilityTester(TUBE, RIG, LIMITS, measure_grey=True)
+    tester = VisibilityTester(Setup(TUBE, RIG, LIMITS), measure_grey=True)
     single = [tester.test(view) for view in views]
     np.testing.assert_array_equal(result.num_views, np.sum([view.seen for view in single], axis=0))
     np.testing.assert_array_equal(result.furthest, np.max([view.num_passed for view in single], axis=0))
@@ -177,20 +177,20 @@ def test_sums_over_views_are_those_of_the_single_views(seed: int, num: int) -> N
 @given(st.integers(0, 10**6), st.integers(1, 5))
 def test_an_extra_viewpoint_never_lowers_coverage_and_order_is_irrelevant(seed: int, num: int) -> None:
     views = random_views(seed, num + 1)
-    fewer = evaluate_viewpoints(TUBE, RIG, LIMITS, views[:-1], gather=False)
-    more = evaluate_viewpoints(TUBE, RIG, LIMITS, views, gather=False)
+    fewer = evaluate_viewpoints(Setup(TUBE, RIG, LIMITS), views[:-1], gather=False)
+    more = evaluate_viewpoints(Setup(TUBE, RIG, LIMITS), views, gather=False)
     assert (more.num_views >= fewer.num_views).all()
     assert more.coverage >= fewer.coverage
     assert all(more.waterfall()[test] >= fewer.waterfall()[test] for test in TESTS)
-    backwards = evaluate_viewpoints(TUBE, RIG, LIMITS, views[::-1], gather=False)
+    backwards = evaluate_viewpoints(Setup(TUBE, RIG, LIMITS), views[::-1], gather=False)
     assert figures_of(backwards) == figures_of(more)
     np.testing.assert_array_equal(backwards.best_grey, more.best_grey)
 
 
 def test_the_number_of_processes_changes_nothing() -> None:
     views = random_views(1, 9)
-    one = evaluate_viewpoints(TUBE, RIG, LIMITS, views, jobs=1)
-    two = evaluate_viewpoints(TUBE, RIG, LIMITS, views, jobs=2)
+    one = evaluate_viewpoints(Setup(TUBE, RIG, LIMITS), views, jobs=1)
+    two = evaluate_viewpoints(Setup(TUBE, RIG, LIMITS), views, jobs=2)
     for name in ("num_views", "furthest", "best_mm_per_px", "best_incidence_deg", "best_grey", "coverable"):
         np.testing.assert_array_equal(getattr(one, name), getattr(two, name))
     assert figures_of(one) == figures_of(two)
@@ -209,9 +209,9 @@ def figures_of(result: GeometricCoverage) -> list[object]:
 
 
 def test_progress_goes_to_stderr_only_when_asked(capsys: pytest.CaptureFixture[str]) -> None:
-    evaluate_viewpoints(CUBE, RIG, ANYTHING, views_from([50, 0, 0]))
+    evaluate_viewpoints(Setup(CUBE, RIG, ANYTHING), views_from([50, 0, 0]))
     assert capsys.readouterr() == ("", "")
-    evaluate_viewpoints(CUBE, RIG, ANYTHING, views_from([50, 0, 0]), progress=True)
+    evaluate_viewpoints(Setup(CUBE, RIG, ANYTHING), views_from([50, 0, 0]), progress=True)
     out, err = capsys.readouterr()
     assert out == ""
     assert "1/1" in err
@@ -219,6 +219,6 @@ def test_progress_goes_to_stderr_only_when_asked(capsys: pytest.CaptureFixture[s
 
 def test_wrong_arguments_are_named() -> None:
     with pytest.raises(ValueError, match="coverable must have shape"):
-        evaluate_viewpoints(CUBE, RIG, ANYTHING, [], coverable=np.zeros(3, dtype=bool))
+        evaluate_viewpoints(Setup(CUBE, RIG, ANYTHING), [], coverable=np.zeros(3, dtype=bool))
     with pytest.raises(ValueError, match="jobs must be at least 1"):
-        evaluate_viewpoints(CUBE, RIG, ANYTHING, [], jobs=0)
+        evaluate_viewpoints(Setup(CUBE, RIG, ANYTHING), [], jobs=0)

@@ -12,6 +12,7 @@ import trimesh
 from openpyxl import Workbook, load_workbook
 
 from viewcov.coverage.geometric.evaluation import GeometricCoverage, evaluate_viewpoints
+from viewcov.coverage.geometric.visibility import Setup
 from viewcov.inspection.errors import InputError
 from viewcov.inspection.loading.part_files import load_part
 from viewcov.inspection.mesh.surface import cut_surface
@@ -115,7 +116,7 @@ def evaluated(tmp_path_factory: pytest.TempPathFactory) -> tuple[InspectionPlan,
     )
     limits = Requirements(max_mm_per_px=1.0, max_blur_px=8.0)
     plan = InspectionPlan(part=part.source, rig=RIG, requirements=limits, viewpoints=views, made={"seed": 3})
-    coverage = evaluate_viewpoints(cut_surface(part, 4.0), RIG, limits, views)
+    coverage = evaluate_viewpoints(Setup(cut_surface(part, 4.0), RIG, limits), views)
     return plan, coverage
 
 
@@ -163,7 +164,7 @@ def test_a_second_view_that_is_required_covers(
 ) -> None:
     plan, once = evaluated
     twice = Requirements(max_mm_per_px=1.0, max_blur_px=8.0, views_per_element=2)
-    coverage = evaluate_viewpoints(once.surface, RIG, twice, plan.viewpoints)
+    coverage = evaluate_viewpoints(Setup(once.surface, RIG, twice), plan.viewpoints)
     header, *_, total = uncovered_rows(coverage)
     assert dict(zip(header, total, strict=True))["too_few_views"] == pytest.approx(800)
     export_plan(replace(plan, requirements=twice), tmp_path / "plan.xlsx", to="xlsx", evaluation=coverage)

@@ -10,7 +10,7 @@ import pytest
 import trimesh
 
 from viewcov.coverage.geometric import visibility
-from viewcov.coverage.geometric.visibility import TESTS, VisibilityTester
+from viewcov.coverage.geometric.visibility import TESTS, Setup, VisibilityTester
 from viewcov.coverage.light.grey import GreyPredictor
 from viewcov.coverage.light.grey_range import fits_view_mode, well_exposed
 from viewcov.inspection.mesh.part import Part, PartSource
@@ -49,7 +49,7 @@ def test_exposed_is_what_the_predicted_grey_says(mode: str, gather: bool) -> Non
     """Against the predictor asked directly, with shadow rays of its own."""
     surface = ring_surface(8.0)
     limits = replace(LIMITS, min_grey=0.15, max_grey=0.5, exposures=(0.0, 0.5), view_mode=mode)
-    bare, tester = (VisibilityTester(surface, RIG, which, gather=gather) for which in (LIMITS, limits))
+    bare, tester = (VisibilityTester(Setup(surface, RIG, which), gather=gather) for which in (LIMITS, limits))
     predictor = GreyPredictor(surface, RIG)
     kept = 0
     for view in EYES:
@@ -72,7 +72,7 @@ def test_exposed_is_what_the_predicted_grey_says(mode: str, gather: bool) -> Non
 def test_the_fast_way_agrees_on_large_elements(gather: bool) -> None:
     surface = ring_surface(20.0)
     limits = replace(LIMITS, max_mm_per_px=0.4, min_grey=0.2, max_grey=0.6, exposures=(0.0,))
-    tester = VisibilityTester(surface, RIG, limits, gather=gather)
+    tester = VisibilityTester(Setup(surface, RIG, limits), gather=gather)
     assert limits.element_edge_mm < 10
     reached = set()
     for view in EYES:
@@ -87,24 +87,24 @@ def test_a_plate_lights_up_where_its_grey_is_within_the_limits() -> None:
     surface = surface_of(trimesh.creation.box(extents=[60, 40, 5]), 5.0)
     view = Viewpoint.looking_at([0, 0, 252.5], [0, 0, 0], id="v")
     top = np.flatnonzero(surface.normal[:, 2] > 0.5)
-    grey = VisibilityTester(surface, RIG, LIMITS, measure_grey=True).test(view).grey
+    grey = VisibilityTester(Setup(surface, RIG, LIMITS), measure_grey=True).test(view).grey
     assert len(grey) == len(top)
     middle = float(np.median(grey))
     for limit in ({"min_grey": middle}, {"max_grey": middle}):
-        seen = VisibilityTester(surface, RIG, replace(LIMITS, exposures=(0.0,), **limit)).test(view).seen
+        seen = VisibilityTester(Setup(surface, RIG, replace(LIMITS, exposures=(0.0,), **limit))).test(view).seen
         np.testing.assert_array_equal(seen[top], grey >= middle if "min_grey" in limit else grey <= middle)
         assert 0.3 < seen[top].mean() < 0.7
     # One stop more makes all of a plate that has at least half the grey bright enough.
     assert grey.min() > middle / 2
     stops = replace(LIMITS, min_grey=middle, exposures=(0.0, 1.0))
-    assert VisibilityTester(surface, RIG, stops).test(view).seen[top].all()
+    assert VisibilityTester(Setup(surface, RIG, stops)).test(view).seen[top].all()
 
 
 def test_without_limits_grey_is_not_computed_and_all_that_is_lit_passes(monkeypatch: pytest.MonkeyPatch) -> None:
     surface = ring_surface(8.0)
-    asked = VisibilityTester(surface, RIG, LIMITS, measure_grey=True)
+    asked = VisibilityTester(Setup(surface, RIG, LIMITS), measure_grey=True)
     monkeypatch.setattr(visibility, "GreyPredictor", None)
-    plain = VisibilityTester(surface, RIG, LIMITS)
+    plain = VisibilityTester(Setup(surface, RIG, LIMITS))
     for view in EYES:
         result, with_grey = plain.test(view), asked.test(view)
         assert np.isnan(result.grey).all()
@@ -126,7 +126,7 @@ def test_a_fixture_throws_shadows_and_reflects_nothing(tmp_path: Path) -> None:
     limits = replace(LIMITS, max_blur_px=30.0, min_light=0.0)
     grey = []
     for rig in (replace(RIG, material=mirror), held):
-        result = VisibilityTester(surface, rig, limits, gather=True, measure_grey=True).test(view)
+        result = VisibilityTester(Setup(surface, rig, limits), gather=True, measure_grey=True).test(view)
         top = surface.normal[result.element_idx, 2] > 0.9
         grey.append(result.grey[top])
     np.testing.assert_allclose(grey[0], AMBIENT_SHARE * RIG.ring_light.radiance, rtol=0.01)

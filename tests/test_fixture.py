@@ -11,7 +11,7 @@ import pytest
 import trimesh
 
 from viewcov.coverage.effective.evidence import gather_evidence
-from viewcov.coverage.geometric.visibility import VisibilityTester
+from viewcov.coverage.geometric.visibility import Setup, VisibilityTester
 from viewcov.coverage.rays.projection import correspond
 from viewcov.coverage.rays.raster import id_buffer
 from viewcov.coverage.rays.raycasting import OBSTACLE, RayCaster
@@ -243,9 +243,9 @@ def test_the_base_of_a_part_on_a_table_is_seen_from_nowhere(height_mm: float) ->
     surface = box_surface()
     below = Viewpoint.looking_at([0, 0, -260], [0, 0, 0], id="below")
     base = surface.normal[:, 2] < -0.9
-    assert VisibilityTester(surface, RIG, RIG.requirements).test(below).seen[base].all()
+    assert VisibilityTester(Setup(surface, RIG, RIG.requirements)).test(below).seen[base].all()
     rig = with_fixture(Fixture(table_height_mm=height_mm))
-    tester = VisibilityTester(surface, rig, RIG.requirements)
+    tester = VisibilityTester(Setup(surface, rig, RIG.requirements))
     assert not tester.test(below).seen.any()
     assert len(tester.seen_elements(below)) == 0
     rng = np.random.default_rng(0)
@@ -256,13 +256,13 @@ def test_the_base_of_a_part_on_a_table_is_seen_from_nowhere(height_mm: float) ->
         assert not seen[base].any()
         if eye.center_mm[2] > 60:
             # The table hides nothing else from a rig above it: no emitter is below.
-            np.testing.assert_array_equal(seen, VisibilityTester(surface, RIG, RIG.requirements).test(eye).seen)
+            np.testing.assert_array_equal(seen, VisibilityTester(Setup(surface, RIG, RIG.requirements)).test(eye).seen)
 
 
 def test_a_part_right_on_a_clamp_hides_what_touches_it(tmp_path: Path) -> None:
     rig = with_fixture(Fixture(meshes=(clamp_file(tmp_path, [0, 0, -30], [60, 40, 40]),)))
     surface = box_surface()
-    tester = VisibilityTester(surface, rig, RIG.requirements)
+    tester = VisibilityTester(Setup(surface, rig, RIG.requirements))
     for eye in ([0, 0, -300], [100, 20, -250], [-80, -150, -190]):
         assert not tester.test(Viewpoint.looking_at(eye, [0, 0, 0], id="eye")).seen[surface.normal[:, 2] < -0.9].any()
     top = surface.normal[:, 2] > 0.9
@@ -274,7 +274,7 @@ def test_emitters_in_the_table_give_no_light() -> None:
     view = Viewpoint.looking_at([250, 0, 35], [30, 0, 5], id="eye")
     light = []
     for rig in (RIG, with_fixture(TABLE)):
-        seen = VisibilityTester(surface, rig, RIG.requirements, num_emitters=48).test(view)
+        seen = VisibilityTester(Setup(surface, rig, RIG.requirements), num_emitters=48).test(view)
         side = (surface.normal[seen.element_idx, 0] > 0.9) & np.isfinite(seen.light)
         light.append(seen.light[side])
         points = surface.centroid_mm[seen.element_idx[side]]

@@ -13,6 +13,7 @@ import pytest
 import trimesh
 
 from viewcov.coverage.geometric.evaluation import evaluate_viewpoints
+from viewcov.coverage.geometric.visibility import Setup
 from viewcov.coverage.ladder import Loss
 from viewcov.inspection.errors import InputError
 from viewcov.inspection.files import sha256_of
@@ -173,11 +174,11 @@ def test_what_table_and_fixture_hide_is_lost_to_them(tmp_path: Path) -> None:
         (RIG, {Loss.FACING: 2000.0}),
         (dataclasses.replace(RIG, fixture=fixture), {Loss.FACING: 1600.0, Loss.FIXTURE: 400.0, Loss.TABLE: 400.0}),
     ):
-        found = evaluate_viewpoints(surface, rig, RIG.requirements, [above], gather=False)
+        found = evaluate_viewpoints(Setup(surface, rig, RIG.requirements), [above], gather=False)
         assert {reason: mm2 for reason, mm2 in found.uncovered().items() if mm2} == pytest.approx(losses)
         assert sum(found.uncovered().values()) + found.covered_area_mm2 == pytest.approx(2400.0)
         assert found.waterfall()[Loss.FACING] == pytest.approx(400.0)
-    found = evaluate_viewpoints(surface, rig, RIG.requirements, [above, aside], gather=False)
+    found = evaluate_viewpoints(Setup(surface, rig, RIG.requirements), [above, aside], gather=False)
     assert found.uncovered()[Loss.FIXTURE] == pytest.approx(400.0)
 
 
@@ -195,6 +196,6 @@ def test_what_is_kept_changes_nothing_that_is_measured(tmp_path: Path) -> None:
     assert pool.rows_of(more) is None
     for views in (plan.viewpoints, more):
         found = evaluate_plan(dataclasses.replace(plan, viewpoints=views)).coverage
-        fresh = evaluate_viewpoints(surface, plan.rig, plan.requirements, views)
+        fresh = evaluate_viewpoints(Setup(surface, plan.rig, plan.requirements), views)
         for name in ("num_views", "furthest", "loss_idx", "best_grey", "best_mm_per_px", "best_incidence_deg"):
             np.testing.assert_array_equal(getattr(found, name), getattr(fresh, name), err_msg=name)

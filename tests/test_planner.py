@@ -10,6 +10,7 @@ import pytest
 import trimesh
 
 from viewcov.coverage.geometric.evaluation import evaluate_viewpoints
+from viewcov.coverage.geometric.visibility import Setup
 from viewcov.inspection.errors import InputError
 from viewcov.inspection.mesh.part import Part, PartSource, snapped
 from viewcov.inspection.mesh.surface import cut_surface
@@ -66,7 +67,7 @@ def test_box_is_covered_whole_and_measured_again(box_result: PlanningResult) -> 
     assert figures.inspected_area_mm2 == pytest.approx(2 * (60 * 50 + 60 * 40 + 50 * 40))
     assert figures.coverable_area_mm2 == pytest.approx(figures.inspected_area_mm2)
     assert figures.coverage == pytest.approx(1.0)
-    again = evaluate_viewpoints(surface, RIG, RIG.requirements, box_result.plan.viewpoints)
+    again = evaluate_viewpoints(Setup(surface, RIG, RIG.requirements), box_result.plan.viewpoints)
     np.testing.assert_array_equal(again.num_views, box_result.num_views)
     assert again.covered_area_mm2 == pytest.approx(figures.covered_area_mm2)
     # Below an incidence of 60 degrees no view sees more than three sides whole, and no side needs more than two.
@@ -77,7 +78,7 @@ def test_box_is_covered_whole_and_measured_again(box_result: PlanningResult) -> 
 
 def test_finer_elements_confirm_the_coverage(box_result: PlanningResult) -> None:
     fine = cut_surface(box_part(), 1.5)
-    again = evaluate_viewpoints(fine, RIG, RIG.requirements, box_result.plan.viewpoints)
+    again = evaluate_viewpoints(Setup(fine, RIG, RIG.requirements), box_result.plan.viewpoints)
     # Planned at centroids of 4 mm elements: what is missed lies within half an element of the borders of views.
     assert again.coverage > 0.98
 
@@ -107,17 +108,17 @@ def test_a_plan_made_on_coarse_elements_reaches_its_target_on_fine_ones(
     assert result.surface.num_elements == result.figures.elements == fine.num_elements
     # Brute force: coverable is what any candidate or view sees of the fine elements.
     pool = gather_candidates(coarse, RIG, limits, CandidateSearch(num_candidates=150))
-    anything = evaluate_viewpoints(fine, RIG, limits, pool.viewpoints, gather=False)
+    anything = evaluate_viewpoints(Setup(fine, RIG, limits), pool.viewpoints, gather=False)
     np.testing.assert_array_equal(result.coverable, anything.covered)
-    again = evaluate_viewpoints(fine, RIG, limits, result.plan.viewpoints, coverable=anything.covered, gather=False)
+    again = evaluate_viewpoints(
+        Setup(fine, RIG, limits), result.plan.viewpoints, coverable=anything.covered, gather=False
+    )
     np.testing.assert_array_equal(again.num_views, result.num_views)
     assert again.coverage == pytest.approx(result.figures.coverage)
     # No view is left that the target does not need.
     needless = [
         evaluate_viewpoints(
-            fine,
-            RIG,
-            limits,
+            Setup(fine, RIG, limits),
             [v for v in result.plan.viewpoints if v.id != view.id],
             coverable=anything.covered,
             gather=False,
@@ -139,10 +140,10 @@ def test_a_plan_reaches_its_target_by_the_light_of_the_walls_too(monkeypatch: py
     result = plan_views(part, RIG, options=options)
     assert result.figures.coverage == pytest.approx(1.0)
     pool = gather_candidates(result.surface, RIG, RIG.requirements, CandidateSearch(num_candidates=150))
-    anything = evaluate_viewpoints(result.surface, RIG, RIG.requirements, pool.viewpoints)
+    anything = evaluate_viewpoints(Setup(result.surface, RIG, RIG.requirements), pool.viewpoints)
     np.testing.assert_array_equal(result.coverable, anything.covered)
     again = evaluate_viewpoints(
-        result.surface, RIG, RIG.requirements, result.plan.viewpoints, coverable=anything.covered
+        Setup(result.surface, RIG, RIG.requirements), result.plan.viewpoints, coverable=anything.covered
     )
     np.testing.assert_array_equal(again.num_views, result.num_views)
     assert again.coverage == pytest.approx(1.0)
@@ -199,7 +200,7 @@ def test_two_views_an_element_are_counted() -> None:
     assert result.plan.requirements.views_per_element == 2
     area = result.surface.area_mm2
     assert area[result.num_views >= 2].sum() >= 0.98 * area[result.coverable].sum() * (1 - 1e-9)
-    again = evaluate_viewpoints(result.surface, RIG, result.plan.requirements, result.plan.viewpoints)
+    again = evaluate_viewpoints(Setup(result.surface, RIG, result.plan.requirements), result.plan.viewpoints)
     assert again.covered_area_mm2 == pytest.approx(result.figures.covered_area_mm2)
 
 
@@ -256,7 +257,7 @@ def test_refined_poses_take_fewer_views_and_the_proof_counts_them_in() -> None:
     assert figures.viewpoints < plain.viewpoints
     assert figures.lower_bound <= figures.viewpoints
     assert figures.coverage >= 0.97 - 1e-9
-    again = evaluate_viewpoints(refined.surface, RIG, RIG.requirements, refined.plan.viewpoints, gather=False)
+    again = evaluate_viewpoints(Setup(refined.surface, RIG, RIG.requirements), refined.plan.viewpoints, gather=False)
     assert again.covered_area_mm2 == pytest.approx(figures.covered_area_mm2)
 
 

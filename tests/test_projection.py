@@ -78,10 +78,10 @@ def test_pooling_equals_a_loop_over_pixels() -> None:
         for column in range(CAMERA.width_px):
             if view.ids[row, column] >= 0:
                 values.setdefault(int(view.ids[row, column]), []).append(float(image[row, column]))
-    owning = pooled.num_px > 0
-    assert sorted(values) == pooled.element_idx[owning].tolist()
-    expected = [values[element] for element in pooled.element_idx[owning].tolist()]
-    np.testing.assert_array_equal(pooled.num_px[owning], [len(v) for v in expected])
+    owning = view.num_px > 0
+    assert sorted(values) == view.element_idx[owning].tolist()
+    expected = [values[element] for element in view.element_idx[owning].tolist()]
+    np.testing.assert_array_equal(view.num_px[owning], [len(v) for v in expected])
     np.testing.assert_allclose(pooled.mean[owning], [np.mean(v) for v in expected], rtol=1e-6)
     np.testing.assert_array_equal(pooled.max[owning], np.array([max(v) for v in expected], dtype=np.float32))
     num_top = [int(np.ceil(len(v) * TOP_SHARE)) for v in expected]
@@ -99,8 +99,8 @@ def test_pooling_of_any_id_buffer(seed: int, num_ids: int) -> None:
     view = elements_of_buffer(surface, CAMERA, above(), ids, np.full(ids.shape, np.inf, dtype=np.float32))
     image = (rng.integers(0, 4, size=ids.shape) / 3).astype(np.float32)  # With ties, zeros and ones.
     pooled = pool(view, image)
-    np.testing.assert_array_equal(pooled.element_idx, np.unique(ids[ids >= 0]))
-    for element, mean, most, top in zip(pooled.element_idx, pooled.mean, pooled.max, pooled.top, strict=True):
+    np.testing.assert_array_equal(view.element_idx, np.unique(ids[ids >= 0]))
+    for element, mean, most, top in zip(view.element_idx, pooled.mean, pooled.max, pooled.top, strict=True):
         own = np.sort(image[ids == element])
         assert mean == pytest.approx(own.mean(), abs=1e-6)
         assert most == own[-1]
@@ -114,7 +114,7 @@ def test_background_does_not_leak_into_the_last_element() -> None:
     image = np.where(view.ids < 0, 1.0, 0.0).astype(np.float32)
     pooled = pool(view, image)
     assert (view.ids < 0).any()
-    assert surface.num_elements - 1 not in pooled.element_idx
+    assert surface.num_elements - 1 not in view.element_idx
     assert pooled.max.max() == 0.0
 
 
@@ -155,10 +155,10 @@ def test_painting_elements_and_pooling_gives_them_back(camera: Camera) -> None:
     paint = np.random.default_rng(2).random(surface.num_elements).astype(np.float32)
     image = np.where(view.ids >= 0, paint[view.ids], 0.0).astype(np.float32)
     pooled = pool(view, image)
-    own = pooled.num_px > 0
+    own = view.num_px > 0
     assert own.sum() > 300
     for value in (pooled.mean, pooled.max, pooled.top):
-        np.testing.assert_allclose(value[own], paint[pooled.element_idx[own]], rtol=1e-5)
+        np.testing.assert_allclose(value[own], paint[view.element_idx[own]], rtol=1e-5)
 
 
 @pytest.mark.parametrize("camera", [CAMERA, DISTORTED], ids=["pinhole", "distorted"])

@@ -15,6 +15,7 @@ from scipy.spatial.transform import Rotation
 from viewcov.coverage.geometric.evaluation import evaluate_viewpoints
 from viewcov.coverage.geometric.figures import FixFigures
 from viewcov.coverage.geometric.sightings import Watch
+from viewcov.coverage.geometric.visibility import Setup
 from viewcov.coverage.ladder import Loss
 from viewcov.inspection.mesh.part import Part, PartSource
 from viewcov.inspection.mesh.surface import Surface, cut_surface
@@ -64,10 +65,10 @@ def mended(
 ) -> Repairs:
     """Repairs of a plan by candidates that are tested on the same elements, unless they are said to see others."""
     if visible is None:
-        with Watch(surface, RIG, limits) as watch:
+        with Watch(Setup(surface, RIG, limits)) as watch:
             visible = watch.seen_from(candidates)
     coverable = np.asarray(visible.sum(axis=0)) >= limits.views_per_element
-    coverage = evaluate_viewpoints(surface, RIG, limits, plan, coverable=coverable, gather=False)
+    coverage = evaluate_viewpoints(Setup(surface, RIG, limits), plan, coverable=coverable, gather=False)
     return find_repairs(coverage, RIG, candidates, visible, max_fixes=max_fixes, gather=False)
 
 
@@ -181,8 +182,10 @@ def test_repairs_are_what_brute_force_finds(seed: int, required: int) -> None:
     plan, candidates = random_views(rng, 3, "p"), random_views(rng, 8, "c")
     limits = dataclasses.replace(LIMITS, views_per_element=required)
     found = mended(TUBE, limits, plan, candidates)
-    seen = np.stack([evaluate_viewpoints(TUBE, RIG, limits, [v], gather=False).num_views > 0 for v in candidates])
-    base = evaluate_viewpoints(TUBE, RIG, limits, plan, coverable=seen.sum(axis=0) >= required, gather=False)
+    seen = np.stack(
+        [evaluate_viewpoints(Setup(TUBE, RIG, limits), [v], gather=False).num_views > 0 for v in candidates]
+    )
+    base = evaluate_viewpoints(Setup(TUBE, RIG, limits), plan, coverable=seen.sum(axis=0) >= required, gather=False)
     gap = [min(float(np.linalg.norm(c.center_mm - p.center_mm)) for p in plan) for c in candidates]
     for element in range(TUBE.num_elements):
         helping = [place for place in range(8) if seen[place, element]]
@@ -198,9 +201,9 @@ def test_repairs_are_what_brute_force_finds(seed: int, required: int) -> None:
         left = [c for c in range(8) if candidates[c] not in now]
         chosen = [view.id for view in candidates].index(fix.id)
         assert seen[chosen] @ lacking == pytest.approx(max(seen[c] @ lacking for c in left))
-        before = evaluate_viewpoints(TUBE, RIG, limits, now, gather=False)
+        before = evaluate_viewpoints(Setup(TUBE, RIG, limits), now, gather=False)
         now.append(candidates[chosen])
-        after = evaluate_viewpoints(TUBE, RIG, limits, now, gather=False)
+        after = evaluate_viewpoints(Setup(TUBE, RIG, limits), now, gather=False)
         counts = after.num_views
         assert after.covered_area_mm2 - before.covered_area_mm2 == pytest.approx(fix.gained_area_mm2, abs=1e-9)
         assert sum(fix.repairs.values()) == pytest.approx(fix.gained_area_mm2, abs=1e-9)

@@ -27,7 +27,7 @@ from viewcov.coverage.effective.figures import (
     PodAreas,
     PodBySize,
     PodMapFigures,
-    PodModelFigures,
+    PodModel,
 )
 from viewcov.coverage.effective.intervals import Interval
 from viewcov.coverage.geometric.figures import CoverageByViews, FixFigures, GeometricFigures, RobustnessFigures
@@ -98,7 +98,7 @@ def _model(coverage: float, found: int) -> ModelFigures:
             size_mm=1.5, pod_threshold=0.5, pod_area_mm2=PodAreas(unseen=1.0, below=2.0, reached=3.0), mean_pod=0.6,
             curve=((0.1, 0.9), (0.5, 0.777), (0.9, 0.612)),
         ),
-        pod_model=PodModelFigures(
+        pod_model=PodModel(
             intercept=Coefficient(value=1.0, standard_error=0.1), slopes={}, num_trials=230, num_found=found
         ),
         pod_by_size=PodBySize(size_mm=(1.0, 2.0), pod=(0.5, 0.95), a90_mm=1.8),

@@ -9,6 +9,7 @@ from scipy.spatial.transform import Rotation
 
 from viewcov.coverage.geometric.evaluation import GeometricCoverage, evaluate_viewpoints
 from viewcov.coverage.geometric.robustness import PoseNoise, robustness
+from viewcov.coverage.geometric.visibility import Setup
 from viewcov.inspection.mesh.part import Part, PartSource
 from viewcov.inspection.mesh.surface import cut_surface
 from viewcov.inspection.rig.requirements import Requirements
@@ -33,7 +34,7 @@ def coverage_of(limits: Requirements = LIMITS, num: int = 4) -> GeometricCoverag
     eyes = ([250, 0, 30], [-120, 200, 90], [0, -30, 260], [-60, -230, -60], [240, 60, 50], [40, 20, 250])
     views = [Viewpoint.looking_at(eye, [0, 0, 0], id=f"v{place}") for place, eye in enumerate(eyes[:num])]
     coverable = surface.centroid_mm[:, 1] > -20.0
-    return evaluate_viewpoints(surface, RIG, limits, views, coverable=coverable, gather=False)
+    return evaluate_viewpoints(Setup(surface, RIG, limits), views, coverable=coverable, gather=False)
 
 
 def test_noise_has_the_spread_that_it_says_along_every_axis_of_the_camera() -> None:
@@ -57,14 +58,14 @@ def test_noise_has_the_spread_that_it_says_along_every_axis_of_the_camera() -> N
 
 def test_without_noise_every_draw_is_the_plan() -> None:
     coverage = coverage_of()
-    found = robustness(coverage, RIG, num_draws=3, noise=PoseNoise(position_mm=0.0, rotation_deg=0.0), gather=False)
+    found = robustness(coverage, RIG, num_draws=3, noise=PoseNoise(position_mm=0.0, rotation_deg=0.0))
     assert 0.1 < coverage.coverage < 0.9
     expected = coverage.covered_area_mm2 / coverage.coverable_area_mm2
-    np.testing.assert_allclose(found.coverage, expected, rtol=1e-12)
-    assert found.mean == pytest.approx(expected)
-    assert found.quantile_5 == pytest.approx(expected)
+    np.testing.assert_allclose(found.figures.coverage_of_draws, expected, rtol=1e-12)
+    assert found.figures.mean_coverage == pytest.approx(expected)
+    assert found.figures.quantile_5_coverage == pytest.approx(expected)
     np.testing.assert_array_equal(found.probability, coverage.covered)
-    np.testing.assert_allclose(list(found.share_by_probability.values()), expected, rtol=1e-12)
+    np.testing.assert_allclose(list(found.figures.share_by_probability.values()), expected, rtol=1e-12)
 
 
 @pytest.mark.parametrize("required", [1, 2])
@@ -74,51 +75,51 @@ def test_draws_are_what_evaluating_them_gives(required: int) -> None:
     )
     coverage = coverage_of(limits, num=6)
     noise = PoseNoise(position_mm=8.0, rotation_deg=3.0, seed=7)
-    found = robustness(coverage, RIG, num_draws=6, noise=noise, gather=False)
+    found = robustness(coverage, RIG, num_draws=6, noise=noise)
     area, shares, covered = coverage.surface.area_mm2, [], []
     for draw in range(6):
         views = noise.disturbed(coverage.viewpoints, draw=draw)
-        covered.append(evaluate_viewpoints(coverage.surface, RIG, limits, views, gather=False).covered)
+        covered.append(evaluate_viewpoints(Setup(coverage.surface, RIG, limits), views, gather=False).covered)
         shares.append(area[covered[-1] & coverage.coverable].sum() / area[coverage.coverable].sum())
-    np.testing.assert_allclose(found.coverage, shares, rtol=1e-12)
+    np.testing.assert_allclose(found.figures.coverage_of_draws, shares, rtol=1e-12)
     np.testing.assert_allclose(found.probability, np.mean(covered, axis=0))
     first, second = sorted(shares)[:2]
     # Of six draws, 5 % lies a quarter of the way from the least to the next: 0.05 (6 - 1).
-    assert found.quantile_5 == pytest.approx(first + 0.25 * (second - first))
+    assert found.figures.quantile_5_coverage == pytest.approx(first + 0.25 * (second - first))
     assert np.ptp(shares) > 1e-3
-    for level, share in found.share_by_probability.items():
-        often = coverage.coverable & (found.probability >= level - 1e-9)
+    for level, share in found.figures.share_by_probability.items():
+        often = coverage.coverable & (found.probability >= float(level) - 1e-9)
         assert share == pytest.approx(area[often].sum() / area[coverage.coverable].sum())
-    fewer = robustness(coverage, RIG, num_draws=2, noise=noise, gather=False)
-    np.testing.assert_array_equal(fewer.coverage, found.coverage[:2])
+    fewer = robustness(coverage, RIG, num_draws=2, noise=noise)
+    np.testing.assert_array_equal(fewer.figures.coverage_of_draws, found.figures.coverage_of_draws[:2])
 
 
 def test_large_noise_costs_coverage_and_small_noise_little() -> None:
     coverage = coverage_of()
     small, large = (
-        robustness(coverage, RIG, num_draws=8, noise=PoseNoise(position_mm=mm, rotation_deg=deg), gather=False)
+        robustness(coverage, RIG, num_draws=8, noise=PoseNoise(position_mm=mm, rotation_deg=deg))
         for mm, deg in ((0.01, 0.001), (30.0, 10.0))
     )
-    assert small.mean == pytest.approx(coverage.coverage, abs=0.01)
-    assert large.mean < coverage.coverage - 0.05
-    assert large.quantile_5 <= large.mean
-    shares = list(large.share_by_probability.values())
+    assert small.figures.mean_coverage == pytest.approx(coverage.coverage, abs=0.01)
+    assert large.figures.mean_coverage < coverage.coverage - 0.05
+    assert large.figures.quantile_5_coverage <= large.figures.mean_coverage
+    shares = list(large.figures.share_by_probability.values())
     assert shares == sorted(shares)
-    assert large.coverage.max() <= 1.0
+    assert max(large.figures.coverage_of_draws) <= 1.0
 
 
 def test_the_number_of_processes_changes_nothing() -> None:
     coverage = coverage_of(num=2)
     noise = PoseNoise(position_mm=5.0, rotation_deg=2.0, seed=1)
-    one, two = (robustness(coverage, RIG, num_draws=2, noise=noise, gather=False, jobs=jobs) for jobs in (1, 2))
+    one, two = (robustness(coverage, RIG, num_draws=2, noise=noise, jobs=jobs) for jobs in (1, 2))
     np.testing.assert_array_equal(one.probability, two.probability)
-    assert one.figures() == two.figures()
+    assert one.figures == two.figures
 
 
 def test_wrong_values_are_named() -> None:
-    with pytest.raises(ValueError, match=r"noise\.position_mm"):
+    with pytest.raises(ValueError, match="position_mm"):
         PoseNoise(position_mm=-1.0)
-    with pytest.raises(ValueError, match=r"noise\.rotation_deg"):
+    with pytest.raises(ValueError, match="rotation_deg"):
         PoseNoise(rotation_deg=float("nan"))
     with pytest.raises(ValueError, match="num_draws"):
         robustness(coverage_of(num=1), RIG, num_draws=0)

@@ -10,6 +10,7 @@ import trimesh
 from scipy.sparse import csr_array
 
 from viewcov.coverage.geometric.sightings import Watch, confirmed, seen_by
+from viewcov.coverage.geometric.visibility import Setup
 from viewcov.inspection.mesh.part import Part, PartSource
 from viewcov.inspection.mesh.surface import Surface, cut_surface
 from viewcov.inspection.rig.requirements import Requirements
@@ -43,7 +44,7 @@ def views(pocket: Surface) -> tuple[Viewpoint, ...]:
 
 
 def seen(surface: Surface, views: tuple[Viewpoint, ...], limits: Requirements, *, gather: bool) -> csr_array:
-    with Watch(surface, RIG, limits, gather=gather) as watch:
+    with Watch(Setup(surface, RIG, limits), gather=gather) as watch:
         return watch.seen_from(views)
 
 
@@ -56,12 +57,12 @@ def test_confirmed_is_what_testing_every_view_by_all_light_says(
     straight, all_light = (seen(pocket, views, limits, gather=gather) for gather in (False, True))
     both = straight.multiply(all_light)
     expected = np.asarray(both.sum(axis=0)) >= demand
-    np.testing.assert_array_equal(confirmed(views, straight, pocket, RIG, limits, jobs=jobs), expected)
+    np.testing.assert_array_equal(confirmed(views, straight, Setup(pocket, RIG, limits), jobs=jobs), expected)
     believed = np.asarray(straight.sum(axis=0)) >= demand
     assert np.count_nonzero(believed & ~expected) > 10
     assert np.count_nonzero(expected) > 10
     counts = np.arange(pocket.num_elements) % 2
-    more = confirmed(views, straight, pocket, RIG, limits, counts=counts, jobs=jobs)
+    more = confirmed(views, straight, Setup(pocket, RIG, limits), counts=counts, jobs=jobs)
     np.testing.assert_array_equal(more, np.asarray(both.sum(axis=0)) + counts >= demand)
 
 
@@ -72,14 +73,14 @@ def test_without_limits_of_grey_nothing_needs_to_be_confirmed(
     assert not limits.limits_grey
     rows = seen(pocket, views, limits, gather=False)
     monkeypatch.setattr(Watch, "seen_from", None)
-    np.testing.assert_array_equal(confirmed(views, rows, pocket, RIG, limits), np.asarray(rows.sum(axis=0)) >= 1)
+    np.testing.assert_array_equal(confirmed(views, rows, Setup(pocket, RIG, limits)), np.asarray(rows.sum(axis=0)) >= 1)
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_only_the_elements_asked_for_are_told(pocket: Surface, views: tuple[Viewpoint, ...], jobs: int) -> None:
     rng = np.random.default_rng(0)
     among = [np.flatnonzero(rng.random(pocket.num_elements) < share) for share in np.linspace(0, 1, len(views))]
-    with Watch(pocket, RIG, LIMITS, jobs=jobs, gather=True) as watch:
+    with Watch(Setup(pocket, RIG, LIMITS), jobs=jobs, gather=True) as watch:
         found, whole = watch.seen_from(views, among=among), watch.seen_from(views)
     for view, some in enumerate(among):
         mine, all_of_it = (rows.indices[slice(*rows.indptr[view : view + 2])] for rows in (found, whole))
@@ -88,7 +89,7 @@ def test_only_the_elements_asked_for_are_told(pocket: Surface, views: tuple[View
 
 def test_some_elements_are_seen_as_if_all_were_asked_for(pocket: Surface, views: tuple[Viewpoint, ...]) -> None:
     some = np.arange(0, pocket.num_elements, 3)
-    found = seen_by(views, pocket, RIG, LIMITS, among=some)
+    found = seen_by(views, Setup(pocket, RIG, LIMITS), among=some)
     whole = seen(pocket, views, LIMITS, gather=False).toarray()
     whole[:, np.setdiff1d(np.arange(pocket.num_elements), some)] = 0.0
     np.testing.assert_array_equal(found.toarray(), whole)

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from viewcov.coverage.effective.defects import SurfaceDefect, adjacency_of, dilated, find_defects, label_components
+from viewcov.coverage.effective.defects import SurfaceDefect, dilated, find_defects, label_components
 from viewcov.coverage.effective.evidence import EvidenceTable
-from viewcov.coverage.effective.figures import DefectCounts
+from viewcov.coverage.effective.figures import DefectCounts, SingleViewFigures, ViewScores
 from viewcov.coverage.effective.matching import (
     THRESHOLDS,
     best_threshold,
@@ -51,7 +51,6 @@ def grid_surface() -> Surface:
 
 
 SURFACE = grid_surface()
-GRAPH = adjacency_of(SURFACE)
 
 
 def cells(*places: tuple[int, int]) -> np.ndarray:
@@ -88,7 +87,7 @@ def truth_of(*defects: list[tuple[int, int]]) -> SurfaceTruth:
 
 def found(p: np.ndarray, **options: float) -> tuple[SurfaceDefect, ...]:
     chosen = {"high": 0.5, "low": 0.3, **options}
-    return find_defects(SURFACE, p, adjacency=GRAPH, **chosen)  # type: ignore[arg-type]
+    return find_defects(SURFACE, p, **chosen)  # type: ignore[arg-type]
 
 
 def table_of(views: dict[str, np.ndarray], *, weight: float = 1.0) -> EvidenceTable:
@@ -115,7 +114,7 @@ def test_components_equal_those_of_networkx(seed: int, low: float, gap: float) -
     p = rng.random(SURFACE.num_elements)
     p[rng.random(len(p)) < 0.1] = np.nan
     high = low + gap * (1 - low)
-    label = label_components(SURFACE, p, high=high, low=low, adjacency=GRAPH)
+    label = label_components(SURFACE, p, high=high, low=low)
 
     # By definition: elements that share two corners, brute force.
     corners = [set(face) for face in SURFACE.faces.tolist()]
@@ -170,17 +169,15 @@ def test_supporting_views_are_those_that_show_the_defect_strongest_first() -> No
     elsewhere = probability(at=[([(0, 0)], 1.0)])
     away = np.full(SURFACE.num_elements, np.nan)
     views = {"weak": weak, "strong": strong, "blind": blind, "elsewhere": elsewhere, "away": away}
-    defects = find_defects(SURFACE, strong, high=0.5, low=0.3, table=table_of(views), adjacency=GRAPH)
+    defects = find_defects(SURFACE, strong, high=0.5, low=0.3, table=table_of(views))
     assert [d.views for d in defects] == [("strong", "weak")]
-    figures = defects[0].figures(true=True)
-    assert figures.true
-    assert "element_idx" not in json.loads(figures.model_dump_json())
+    assert "element_idx" not in json.loads(defects[0].model_dump_json())
 
 
 def test_dilation_adds_elements_over_edges_only() -> None:
     mask = np.zeros(SURFACE.num_elements, dtype=bool)
     mask[cells((5, 5))] = True
-    grown = np.flatnonzero(dilated(mask, GRAPH))
+    grown = np.flatnonzero(dilated(mask, SURFACE))
     corners = [set(face) for face in SURFACE.faces.tolist()]
     expected = [e for e in range(len(mask)) if any(len(corners[e] & corners[k]) >= 2 for k in cells((5, 5)).tolist())]
     assert grown.tolist() == expected
@@ -190,51 +187,51 @@ def test_dilation_adds_elements_over_edges_only() -> None:
 def test_one_of_each() -> None:
     truth = truth_of([(2, 2), (2, 3)], [(8, 8)])
     p = probability(at=[([(2, 3)], 0.9), ([(5, 10)], 0.7)])
-    match = match_defects(found(p), truth, SURFACE, adjacency=GRAPH)
+    match = match_defects(found(p), truth, SURFACE)
     np.testing.assert_array_equal(match.planted_found, [True, False])
     np.testing.assert_array_equal(match.detection_true, [True, False])
     # Cell (2, 3) and, over its left edge, one of the two elements of cell (2, 2): 3 of 4 elements.
     np.testing.assert_allclose(match.planted_overlap, [0.75, 0.0])
-    assert match.counts == DefectCounts(num_planted=2, num_found=1, num_detections=2, num_true=1)
-    assert (match.counts.precision, match.counts.recall, match.counts.f1) == (0.5, 0.5, 0.5)
-    assert match.figures.missed_ids == (2,)
+    assert DefectCounts() + match == DefectCounts(num_planted=2, num_found=1, num_detections=2, num_true=1)
+    assert (match.precision, match.recall, match.f1) == (0.5, 0.5, 0.5)
+    assert match.missed_ids == (2,)
 
 
 def test_several_detections_of_one_defect_count_it_once() -> None:
     truth = truth_of([(5, c) for c in range(1, 10)])
     p = probability(at=[([(5, 2)], 0.9), ([(5, 5)], 0.9), ([(5, 8)], 0.9)])
-    match = match_defects(found(p), truth, SURFACE, adjacency=GRAPH)
-    assert match.counts == DefectCounts(num_planted=1, num_found=1, num_detections=3, num_true=3)
+    match = match_defects(found(p), truth, SURFACE)
+    assert DefectCounts() + match == DefectCounts(num_planted=1, num_found=1, num_detections=3, num_true=3)
 
 
 def test_one_detection_of_several_defects_finds_them_all() -> None:
     truth = truth_of([(5, 2)], [(5, 4)], [(5, 6)])
     p = probability(at=[([(5, c) for c in range(2, 7)], 0.9)])
-    match = match_defects(found(p), truth, SURFACE, adjacency=GRAPH)
-    assert match.counts == DefectCounts(num_planted=3, num_found=3, num_detections=1, num_true=1)
+    match = match_defects(found(p), truth, SURFACE)
+    assert DefectCounts() + match == DefectCounts(num_planted=3, num_found=3, num_detections=1, num_true=1)
 
 
 def test_painting_the_whole_part_finds_nothing() -> None:
     truth = truth_of([(5, 2)], [(8, 8)])
-    match = match_defects(found(np.ones(SURFACE.num_elements)), truth, SURFACE, adjacency=GRAPH)
-    assert match.counts == DefectCounts(num_planted=2, num_found=0, num_detections=1, num_true=0)
+    match = match_defects(found(np.ones(SURFACE.num_elements)), truth, SURFACE)
+    assert DefectCounts() + match == DefectCounts(num_planted=2, num_found=0, num_detections=1, num_true=0)
 
 
 def test_a_detection_beside_the_defect_is_within_tolerance_and_two_away_is_not() -> None:
     truth = truth_of([(5, 5)])
-    (beside,) = (match_defects(found(probability(at=[([(5, 6)], 0.9)])), truth, SURFACE, adjacency=GRAPH),)
-    (away,) = (match_defects(found(probability(at=[([(5, 7)], 0.9)])), truth, SURFACE, adjacency=GRAPH),)
-    assert beside.counts.num_found == 1
-    assert away.counts.num_found == 0
+    (beside,) = (match_defects(found(probability(at=[([(5, 6)], 0.9)])), truth, SURFACE),)
+    (away,) = (match_defects(found(probability(at=[([(5, 7)], 0.9)])), truth, SURFACE),)
+    assert beside.num_found == 1
+    assert away.num_found == 0
 
 
 def test_figures_without_anything_to_count() -> None:
     clean, nothing = truth_of(), found(np.zeros(SURFACE.num_elements))
-    counts = match_defects(nothing, clean, SURFACE, adjacency=GRAPH).counts
+    counts = match_defects(nothing, clean, SURFACE)
     assert (counts.precision, counts.recall, counts.f1) == (None, None, None)
-    alarm = match_defects(found(probability(at=[([(1, 1)], 0.9)])), clean, SURFACE, adjacency=GRAPH).counts
+    alarm = match_defects(found(probability(at=[([(1, 1)], 0.9)])), clean, SURFACE)
     assert (alarm.precision, alarm.f1) == (0.0, 0.0)
-    missed = match_defects(nothing, truth_of([(1, 1)]), SURFACE, adjacency=GRAPH).counts
+    missed = match_defects(nothing, truth_of([(1, 1)]), SURFACE)
     assert (missed.recall, missed.f1) == (0.0, 0.0)
 
 
@@ -257,7 +254,7 @@ def test_matching_by_its_rules_in_plain_loops(seed: int) -> None:
             )
         ] = 0.9
     defects = found(p)
-    match = match_defects(defects, truth, SURFACE, min_overlap=0.3, adjacency=GRAPH)
+    match = match_defects(defects, truth, SURFACE, min_overlap=0.3)
 
     neighbours: dict[int, set[int]] = {e: {e} for e in range(SURFACE.num_elements)}
     for a, b in SURFACE.neighbours().tolist():
@@ -282,14 +279,14 @@ def test_single_views_are_measured_by_what_they_see_and_by_all() -> None:
     sees_lower = np.where(~upper, probability(at=[([(8, 3)], 0.9)]), np.nan)
     away = np.full(SURFACE.num_elements, np.nan)
     table = table_of({"upper": sees_upper, "lower": sees_lower, "away": away})
-    views = match_single_views(SURFACE, [table, table], [truth, truth], high=0.5, low=0.25, adjacency=GRAPH)
-    assert views.view_ids == ("upper", "lower", "away")
+    in_view, of_all = match_single_views(SURFACE, [table, table], [truth, truth], high=0.5)
+    assert tuple(in_view) == tuple(of_all) == ("upper", "lower", "away")
     one_of_one = DefectCounts(num_planted=1, num_found=1, num_detections=1, num_true=1)
-    assert views.in_view[0] == one_of_one + one_of_one
-    assert views.in_view[1] == DefectCounts(num_planted=2, num_detections=2)
-    assert views.in_view[2] == DefectCounts()
-    assert [c.num_planted for c in views.of_all] == [4, 4, 4]
-    figures = views.figures
+    assert in_view["upper"] == one_of_one + one_of_one
+    assert in_view["lower"] == DefectCounts(num_planted=2, num_detections=2)
+    assert in_view["away"] == DefectCounts()
+    assert [c.num_planted for c in of_all.values()] == [4, 4, 4]
+    figures = SingleViewFigures(threshold=0.5, in_view=ViewScores.of(in_view), of_all=ViewScores.of(of_all))
     assert figures.in_view.best.view == "upper"
     assert figures.in_view.mean.f1 == pytest.approx(0.5)  # "away" has no figure.
     # Of all planted, "upper" has recall 1/2 and precision 1; the others find nothing.
@@ -305,14 +302,14 @@ def test_views_without_weight_see_nothing() -> None:
 def test_the_picked_threshold_parts_defects_from_noise() -> None:
     truth = truth_of([(2, 2), (2, 3)], [(9, 9)])
     p = probability(at=[([(2, 2), (2, 3)], 0.8), ([(9, 9)], 0.75), ([(6, 2)], 0.3), ([(6, 9)], 0.35)])
-    curve = fused_f1(SURFACE, [p, p], [truth, truth], adjacency=GRAPH)
+    curve = fused_f1(SURFACE, [p, p], [truth, truth])
     high = best_threshold([curve])
     assert 0.35 < high <= 0.75
     assert max(curve) == 1.0
     # The middle of the equally good thresholds, not the first.
     good = [t for t, f1 in zip(THRESHOLDS, curve, strict=True) if f1 == 1.0]
     assert high == good[(len(good) - 1) // 2]
-    single = single_view_f1(SURFACE, [table_of({"a": p})], [truth], adjacency=GRAPH)
+    single = single_view_f1(SURFACE, [table_of({"a": p})], [truth])
     assert best_threshold([single]) == high
     # Over two parts the mean counts: what the other part spoils is not picked.
     spoilt = np.where(np.array(THRESHOLDS) >= high, 0.0, 1.0)

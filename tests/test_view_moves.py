@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy.sparse import csr_array
 
 from viewcov.coverage.geometric.sightings import Watch
-from viewcov.coverage.geometric.visibility import VisibilityTester
+from viewcov.coverage.geometric.visibility import Setup, VisibilityTester
 from viewcov.coverage.rays.screening import Lens
 from viewcov.inspection.arrays import Floats, Ints
 from viewcov.inspection.mesh.part import Part, PartSource
@@ -68,7 +68,7 @@ def above(x_mm: float, *, tilt_deg: float = 0.0) -> Viewpoint:
 
 
 def pool_of(surface: Surface, views: list[Viewpoint], rig: Rig = RIG) -> CandidatePool:
-    with Watch(surface, rig, rig.requirements) as watch:
+    with Watch(Setup(surface, rig, rig.requirements)) as watch:
         return CandidatePool(viewpoints=tuple(views), visible=watch.seen_from(views), given_up_mm2={})
 
 

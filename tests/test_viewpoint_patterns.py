@@ -13,7 +13,7 @@ import pytest
 import trimesh
 from scipy.spatial import cKDTree
 
-from viewcov.coverage.geometric.visibility import VisibilityTester
+from viewcov.coverage.geometric.visibility import Setup, VisibilityTester
 from viewcov.coverage.rays.raycasting import RayCaster
 from viewcov.inspection.mesh.part import Part, PartSource
 from viewcov.inspection.mesh.surface import Surface, cut_surface
@@ -149,7 +149,7 @@ def test_given_viewpoints_join_the_pool_and_those_that_touch_are_named(caplog: p
     assert "2 of 3 given viewpoints" in caplog.text
     assert "touching, on-the-table" in caplog.text
     row = [view.id for view in pool.viewpoints].index("mine")
-    seen = VisibilityTester(surface, rig, RIG.requirements).seen_elements(given[0])
+    seen = VisibilityTester(Setup(surface, rig, RIG.requirements)).seen_elements(given[0])
     np.testing.assert_array_equal(np.flatnonzero(pool.visible[[row]].toarray()[0]), seen)
     assert len({view.id for view in pool.viewpoints}) == len(pool.viewpoints)
 
@@ -173,7 +173,7 @@ def test_all_that_can_be_seen_is_found_and_the_rest_has_its_reason() -> None:
     assert sum(pool.given_up_mm2.values()) == pytest.approx(lost)
     assert pool.given_up_mm2["no sight"] >= surface.area_mm2[base | joint].sum() * (1 - 1e-9)
     # A brute force of many random views finds next to nothing more.
-    tester = VisibilityTester(surface, rig, RIG.requirements)
+    tester = VisibilityTester(Setup(surface, rig, RIG.requirements))
     rng = np.random.default_rng(1)
     more, tried = np.zeros(surface.num_elements, dtype=bool), 0
     clearance = Clearance(surface, rig)

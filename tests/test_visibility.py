@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from viewcov.coverage.geometric.visibility import TESTS, VisibilityTester
+from viewcov.coverage.geometric.visibility import TESTS, Setup, VisibilityTester
 from viewcov.coverage.rays.quarters import longest_edge, quarter_centroids
 from viewcov.coverage.rays.screening import Lens
 from viewcov.inspection.arrays import Bools, Floats
@@ -73,7 +73,7 @@ def test_a_sphere_shows_its_cap(distance_mm: float) -> None:
     radius = 20.0
     surface = surface_of(trimesh.creation.icosphere(subdivisions=5, radius=radius), 2.0)
     camera = dataclasses.replace(CAMERA, focal_length_mm=0.5)  # So wide that the near sphere fits.
-    tester = VisibilityTester(surface, dataclasses.replace(RIG, camera=camera), ANYTHING)
+    tester = VisibilityTester(Setup(surface, dataclasses.replace(RIG, camera=camera), ANYTHING))
     direction = np.array([1.0, 2.0, 3.0]) / np.sqrt(14.0)  # Off the symmetries of the icosahedron.
     result = tester.test(view(distance_mm * direction, [0, 0, 0]))
     # The 20480 flat faces have 0.05 % less area than the sphere; the horizon, 1/60 of the radius wide at each
@@ -91,7 +91,7 @@ def test_a_sphere_shows_the_cap_within_the_incidence_limit(max_incidence_deg: fl
     surface = surface_of(trimesh.creation.icosphere(subdivisions=5, radius=radius), 2.0)
     limits = dataclasses.replace(ANYTHING, max_incidence_deg=max_incidence_deg)
     direction = np.array([1.0, 2.0, 3.0]) / np.sqrt(14.0)
-    result = VisibilityTester(surface, RIG, limits).test(view(distance * direction, [0, 0, 0]))
+    result = VisibilityTester(Setup(surface, RIG, limits)).test(view(distance * direction, [0, 0, 0]))
     incidence = np.deg2rad(max_incidence_deg)
     polar = incidence - np.arcsin(radius * np.sin(incidence) / distance)
     # Elements of 1 mm2 along a rim of 2 pi r sin(polar) of a cap of 2 pi r^2 (1 - cos(polar)): whole elements
@@ -103,7 +103,7 @@ def test_a_sphere_shows_the_cap_within_the_incidence_limit(max_incidence_deg: fl
 @pytest.mark.parametrize(("center_mm", "sides"), [([50, 0, 0], 1), ([50, 50, 0], 2), ([50, 50, 50], 3)])
 def test_a_cube_shows_the_sides_that_face_the_camera(center_mm: list[float], sides: int) -> None:
     surface = surface_of(trimesh.creation.box(extents=[10, 10, 10]), 1.0)
-    result = VisibilityTester(surface, RIG, ANYTHING).test(view(center_mm, [0, 0, 0]))
+    result = VisibilityTester(Setup(surface, RIG, ANYTHING)).test(view(center_mm, [0, 0, 0]))
     assert surface.area_mm2[result.seen].sum() == pytest.approx(sides * 100.0)
     assert (result.num_passed[~result.seen] == TESTS.index("facing")).all()
 
@@ -114,7 +114,7 @@ def test_a_tilted_plate_has_incidence_and_sampling_of_its_angle(angle_deg: float
     element = int(np.flatnonzero(surface.normal[:, 2] > 0.5)[7])
     centroid, angle = surface.centroid_mm[element], np.deg2rad(angle_deg)
     center = centroid + 180.0 * np.array([np.sin(angle), 0.0, np.cos(angle)])
-    result = VisibilityTester(surface, RIG, ANYTHING).test(view(center, centroid))
+    result = VisibilityTester(Setup(surface, RIG, ANYTHING)).test(view(center, centroid))
     place = int(np.flatnonzero(result.element_idx == element)[0])
     # The element lies on the optical axis: the worst direction is the foreshortened one.
     assert result.incidence_deg[place] == pytest.approx(angle_deg, abs=1e-5)
@@ -140,11 +140,11 @@ def test_each_limit_stops_at_its_place_in_the_chain() -> None:
         ("lit", {"smallest_defect_mm": 2, "min_light": 9}),
     ]
     for name, limit in rows:
-        result = VisibilityTester(surface, RIG, dataclasses.replace(ANYTHING, **limit)).test(above)
+        result = VisibilityTester(Setup(surface, RIG, dataclasses.replace(ANYTHING, **limit))).test(above)
         assert (result.num_passed[top] == TESTS.index(name)).all(), name
     under = trimesh.util.concatenate([plate(), plate().apply_translation([0, 0, 50])])
     both = surface_of(under, 5.0)
-    result = VisibilityTester(both, RIG, ANYTHING).test(above)
+    result = VisibilityTester(Setup(both, RIG, ANYTHING)).test(above)
     hidden = (both.normal[:, 2] > 0.5) & (both.centroid_mm[:, 2] < 10)
     assert (result.num_passed[hidden] == TESTS.index("unoccluded")).all()
     assert np.isnan(result.light[np.isin(result.element_idx, np.flatnonzero(hidden))]).all()
@@ -179,7 +179,7 @@ def test_a_camera_in_a_bore_sees_the_wall_in_its_frame() -> None:
     radius, half_length = 10.0, 20.0
     tube = trimesh.creation.annulus(radius, 15.0, height=2 * half_length, sections=96)
     surface = surface_of(tube, 1.0)
-    result = VisibilityTester(surface, RIG, ANYTHING).test(view([0, 0, 0], [0, 0, 1]))
+    result = VisibilityTester(Setup(surface, RIG, ANYTHING)).test(view([0, 0, 0], [0, 0, 1]))
     # Integral over the angle of r (L - r max(|cos|, |sin|)); max(|cos|, |sin|) integrates to 8 sin(45 deg).
     # Elements of 1 mm along a border of 90 mm of an area of 700 mm2: their halves average out to under 1 %.
     expected = radius * (2 * np.pi * half_length - radius * 8 * np.sin(np.pi / 4))
@@ -195,7 +195,7 @@ def test_a_camera_in_a_bore_sees_the_wall_squarely_only_near_itself() -> None:
     tube = trimesh.creation.annulus(radius, 15.0, height=40.0, sections=96)
     limits = dataclasses.replace(ANYTHING, max_incidence_deg=limit_deg)
     surface = surface_of(tube, 1.0)
-    result = VisibilityTester(surface, RIG, limits).test(view([0, 0, 0], [0, 0, 1]))
+    result = VisibilityTester(Setup(surface, RIG, limits)).test(view([0, 0, 0], [0, 0, 1]))
     # The frame cuts it below as in the test above.
     expected = radius**2 * (2 * np.pi * np.tan(np.deg2rad(limit_deg)) - 8 * np.sin(np.pi / 4))
     # Two borders of 63 and 90 mm now, around 330 mm2.
@@ -214,7 +214,7 @@ def test_the_floor_of_a_deep_hole_is_seen_but_lit_only_by_a_narrow_ring(
     """
     surface = hole_surface(3.0, 1.0)
     rig = dataclasses.replace(RIG, ring_light=RingLight(inner_radius_mm=inner_mm, outer_radius_mm=outer_mm))
-    result = VisibilityTester(surface, rig, dataclasses.replace(ANYTHING, min_light=0.05)).test(
+    result = VisibilityTester(Setup(surface, rig, dataclasses.replace(ANYTHING, min_light=0.05))).test(
         view([0, 0, 260], [0, 0, 10])
     )
     middle = np.hypot(surface.centroid_mm[:, 0], surface.centroid_mm[:, 1]) < 1.0
@@ -258,8 +258,8 @@ def test_moving_part_and_cameras_together_changes_nothing(seed: int, far_mm: flo
     shift = far_mm * np.random.default_rng(seed).uniform(-1, 1, 3)
     motion = np.eye(4)
     motion[:3, :3], motion[:3, 3] = rotation, shift
-    here = VisibilityTester(surface, rig, limits)
-    there = VisibilityTester(moved(surface, rotation, shift), rig, limits)
+    here = VisibilityTester(Setup(surface, rig, limits))
+    there = VisibilityTester(Setup(moved(surface, rotation, shift), rig, limits))
     for viewpoint in views:
         first = here.test(viewpoint)
         second = there.test(Viewpoint(id="v", world_from_camera=motion @ viewpoint.world_from_camera))
@@ -281,7 +281,7 @@ def test_the_fast_way_sees_the_same_elements(seed: int, max_mm_per_px: float) ->
         camera = dataclasses.replace(rig.camera, pixel_pitch_um=5.0, width_px=3000, height_px=3000)
         rig = dataclasses.replace(rig, camera=camera)
         limits = dataclasses.replace(limits, max_mm_per_px=max_mm_per_px, max_blur_px=5.0)
-    tester = VisibilityTester(surface, rig, limits)
+    tester = VisibilityTester(Setup(surface, rig, limits))
     for viewpoint in views:
         np.testing.assert_array_equal(tester.seen_elements(viewpoint), np.flatnonzero(tester.test(viewpoint).seen))
 
@@ -296,7 +296,7 @@ def test_the_fast_way_sees_the_same_elements_of_a_real_part(edge_mm: float) -> N
     rng = np.random.default_rng(1)
     most = 0
     for rig in (plain, dataclasses.replace(plain, ring_light=leds, camera=camera)):
-        tester = VisibilityTester(surface, rig, dataclasses.replace(rig.requirements, min_light=0.5))
+        tester = VisibilityTester(Setup(surface, rig, dataclasses.replace(rig.requirements, min_light=0.5)))
         for _ in range(12):
             direction = rng.normal(size=3)
             center = rng.uniform(220, 300) * direction / np.linalg.norm(direction)
@@ -315,7 +315,7 @@ def test_most_of_a_large_element_must_be_seen() -> None:
         slabs = [trimesh.creation.box(bounds=bounds) for bounds in covers]
         surface = surface_of(trimesh.util.concatenate([base, *slabs]), 100.0)
         limits = dataclasses.replace(ANYTHING, max_mm_per_px=1.0)
-        tester = VisibilityTester(surface, RIG, limits)
+        tester = VisibilityTester(Setup(surface, RIG, limits))
         result = tester.test(view([0, 0, 400], [0, 0, 0]))
         np.testing.assert_array_equal(tester.seen_elements(view([0, 0, 400], [0, 0, 0])), np.flatnonzero(result.seen))
         first, second = np.flatnonzero((surface.normal[:, 2] > 0.5) & (np.abs(surface.centroid_mm[:, 2] - 1) < 1e-9))
@@ -360,7 +360,7 @@ def test_realistic_views_meet_every_test() -> None:
     passed = set()
     for seed in range(12):
         surface, rig, limits, views = realistic(seed)
-        tester = VisibilityTester(surface, rig, limits)
+        tester = VisibilityTester(Setup(surface, rig, limits))
         for viewpoint in views:
             passed |= set(tester.test(viewpoint).num_passed.tolist())
     assert passed == set(range(len(TESTS) + 1))
@@ -371,7 +371,7 @@ def test_what_is_not_to_be_inspected_is_never_seen_but_still_hides() -> None:
     lower = np.asarray(two.triangles_center)[:, 2] < 10
     above = view([0, 0, 200], [0, 0, 0])
     surface = cut_surface(part_of(two, inspected=lower), 5.0)
-    result = VisibilityTester(surface, RIG, ANYTHING).test(above)
+    result = VisibilityTester(Setup(surface, RIG, ANYTHING)).test(above)
     assert not result.seen.any()
     assert (result.num_passed[~surface.inspected] == 0).all()
     # The view straight from above has only the lower plate's hidden top as candidates.
@@ -383,7 +383,7 @@ def test_far_off_points_do_not_fold_back_into_a_distorted_frame() -> None:
     camera = dataclasses.replace(CAMERA, focal_length_mm=20.0, distortion=(-0.3, 0.0, 0.0, 0.0, 0.0))
     surface = surface_of(trimesh.creation.box(extents=[1000, 1000, 1]), 25.0)
     top = surface.normal[:, 2] > 0.5
-    result = VisibilityTester(surface, dataclasses.replace(RIG, camera=camera), ANYTHING).test(
+    result = VisibilityTester(Setup(surface, dataclasses.replace(RIG, camera=camera), ANYTHING)).test(
         view([0, 0, 100.5], [0, 0, 0])
     )
     radius = np.hypot(*surface.centroid_mm[:, :2].T) / 100.0

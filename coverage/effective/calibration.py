@@ -7,20 +7,13 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 
-from viewcov.coverage.effective.defects import adjacency_of
 from viewcov.coverage.effective.evidence import Gathered, gather_evidence_many, inspection_surface
 from viewcov.coverage.effective.matching import best_threshold, fused_f1, single_view_f1
-from viewcov.coverage.effective.options import (
-    CalibrateOptions,
-    FuseOptions,
-    Inspections,
-    chosen_inspections,
-    names_of,
-)
+from viewcov.coverage.effective.options import CalibrateOptions, FuseOptions, Inspections, chosen_inspections, names_of
 from viewcov.coverage.effective.rules import BASE_RATE, RULES
 from viewcov.coverage.effective.truth import SurfaceTruth, truth_on_elements
 from viewcov.inspection.arrays import Floats
@@ -30,9 +23,6 @@ from viewcov.inspection.folder import InspectionFolder
 from viewcov.inspection.mesh.surface import Surface
 from viewcov.inspection.predictions import calibration_path, model_folder
 from viewcov.inspection.records import FileRecord, PositiveShare, read_record, write_record
-
-if TYPE_CHECKING:
-    from scipy.sparse import csr_matrix
 
 log = logging.getLogger(__name__)
 
@@ -180,7 +170,6 @@ class _Part:
     """Evidence and truth of the inspections of one part."""
 
     surface: Surface
-    adjacency: csr_matrix
     truths: list[SurfaceTruth]
     gathered: list[Gathered]
 
@@ -190,14 +179,13 @@ class _Part:
         gathered = gather_evidence_many(surface, folders, [model], jobs=jobs, progress=progress)
         return cls(
             surface=surface,
-            adjacency=adjacency_of(surface),
             truths=[truth_on_elements(surface, folder) for folder in folders],
             gathered=sorted(gathered, key=lambda one: one.inspection),
         )
 
     def fused_f1(self, rule: str, base_rate: float) -> Floats:
         fused = [one.evidence.fused(rule, base_rate=base_rate) for one in self.gathered]
-        return fused_f1(self.surface, fused, self.truths, adjacency=self.adjacency)
+        return fused_f1(self.surface, fused, self.truths)
 
     def single_view_f1(self) -> Floats:
-        return single_view_f1(self.surface, [one.table for one in self.gathered], self.truths, adjacency=self.adjacency)
+        return single_view_f1(self.surface, [one.table for one in self.gathered], self.truths)

@@ -17,11 +17,11 @@ from viewcov.coverage.effective.effective import (
     paired_difference,
 )
 from viewcov.coverage.effective.evidence import Showing, gather_evidence_many, inspection_surface
-from viewcov.coverage.effective.figures import EffectiveFigures, ModelFigures
+from viewcov.coverage.effective.figures import EffectiveFigures, ModelFigures, PodModel
 from viewcov.coverage.effective.fuse import FusedInspection, fuse_evidence
 from viewcov.coverage.effective.intervals import Resampling
 from viewcov.coverage.effective.options import CoverOptions, Inspections, chosen_inspections, names_of
-from viewcov.coverage.effective.pod import PodMap, PodModel, fit_pod, pod_by_size, pod_map
+from viewcov.coverage.effective.pod import PodMap, fit_pod, pod_by_size, pod_map
 from viewcov.coverage.effective.truth import truth_on_elements
 from viewcov.inspection.arrays import Floats
 from viewcov.inspection.errors import InputError
@@ -33,9 +33,6 @@ from viewcov.inspection.records import checked_jobs
 log = logging.getLogger(__name__)
 
 _DEFAULTS = CoverOptions()
-
-POD_THRESHOLD = 0.5
-"""Probability of detection from which the map counts an element as reached."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -175,7 +172,7 @@ class _Ground:
 
     def pod_map(self, fitted: PodModel) -> PodMap:
         size_mm = float(np.median(self.trials.size_mm))
-        return pod_map(fitted, self.showings, self.area_mm2, size_mm=size_mm, threshold=POD_THRESHOLD)
+        return pod_map(fitted, self.showings, self.area_mm2, size_mm=size_mm)
 
     def figures(self, fused: Sequence[FusedInspection], fitted: PodModel, mapped: PodMap) -> ModelFigures:
         calibration, rule = fused[0].calibration, fused[0].rule
@@ -187,7 +184,7 @@ class _Ground:
             threshold=calibration.thresholds[rule],
             false_alarms=false_alarms([one.matches[rule] for one in fused], inspected_area_mm2=self.inspected_mm2),
             pod_map=mapped.figures,
-            pod_model=fitted.figures,
+            pod_model=fitted,
             pod_by_size=pod_by_size(fitted, self.showings, self.area_mm2, sizes),
         )
 

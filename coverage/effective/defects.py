@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
 
 from viewcov.coverage.effective.evidence import EvidenceTable
 from viewcov.coverage.effective.figures import DefectFigures
 from viewcov.inspection.arrays import Bools, Ints
 from viewcov.inspection.mesh.surface import Surface
+from viewcov.inspection.records import Beside
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
@@ -23,14 +24,11 @@ MAX_SUPPORTING_VIEWS = 10
 class SurfaceDefect(DefectFigures):
     """One defect found on the surface, with its elements."""
 
-    element_idx: Annotated[Any, Field(exclude=True, repr=False)]
+    element_idx: Beside
     """Shape (M,): its elements, rising."""
 
-    def figures(self, *, true: bool | None = None) -> DefectFigures:
-        """Plain values, without the elements; whether it is ``true``, where that is known."""
-        return DefectFigures(**{**self.model_dump(), "true": true})
 
-
+@lru_cache(maxsize=1)  # Every threshold that is tried asks for that of the same surface.
 def adjacency_of(surface: Surface) -> csr_matrix:
     """Symmetric matrix, shape (E, E), with an entry where two elements share an edge."""
     from scipy.sparse import csr_matrix
@@ -41,22 +39,15 @@ def adjacency_of(surface: Surface) -> csr_matrix:
     return csr_matrix((np.ones(len(rows), dtype=np.int8), (rows, columns)), shape=(num, num))
 
 
-def dilated(mask: Bools, adjacency: csr_matrix) -> Bools:
+def dilated(mask: Bools, surface: Surface) -> Bools:
     """The elements of a mask, shape (E,), and those that share an edge with one of them."""
     grown = mask.copy()
     # Only the rows of set elements are touched: masks are small beside the surface.
-    grown[adjacency[np.flatnonzero(mask)].indices] = True
+    grown[adjacency_of(surface)[np.flatnonzero(mask)].indices] = True
     return grown
 
 
-def label_components(
-    surface: Surface,
-    probability: NDArray[np.floating],
-    *,
-    high: float,
-    low: float,
-    adjacency: csr_matrix,
-) -> Ints:
+def label_components(surface: Surface, probability: NDArray[np.floating], *, high: float, low: float) -> Ints:
     """Component of each element, shape (E,), -1 for none: connected elements by hysteresis.
 
     A component is a largest set of elements with probability of at least ``low``, connected over shared
@@ -73,7 +64,7 @@ def label_components(
     above = np.flatnonzero(probability >= low)  # NaN is not.
     if not (probability[above] >= high).any():
         return label
-    num, component = connected_components(adjacency[above][:, above], directed=False)
+    num, component = connected_components(adjacency_of(surface)[above][:, above], directed=False)
     strong = np.bincount(component, weights=probability[above] >= high, minlength=num) > 0
     number = np.where(strong, np.cumsum(strong) - 1, -1)
     label[above] = number[component]
@@ -81,13 +72,7 @@ def label_components(
 
 
 def find_defects(
-    surface: Surface,
-    probability: NDArray[np.floating],
-    *,
-    high: float,
-    low: float,
-    adjacency: csr_matrix,
-    table: EvidenceTable | None = None,
+    surface: Surface, probability: NDArray[np.floating], *, high: float, low: float, table: EvidenceTable | None = None
 ) -> tuple[SurfaceDefect, ...]:
     """The defects on the surface, strongest first.
 
@@ -97,8 +82,6 @@ def find_defects(
         Shape (E,): fused probability; NaN = unseen.
     high, low
         See ``label_components``.
-    adjacency
-        From ``adjacency_of``.
     table
         What each view says, for the views that support each defect; none are named without it.
 
@@ -111,7 +94,7 @@ def find_defects(
     >>> [(round(defect.area_mm2), round(defect.mean_probability, 3)) for defect in found]
     [(451, 0.9)]
     """
-    label = label_components(surface, probability, high=high, low=low, adjacency=adjacency)
+    label = label_components(surface, probability, high=high, low=low)
     num = int(label.max(initial=-1)) + 1
     views = _supporting_views(label, num, surface, table, low) if table is not None else [()] * num
     members = np.flatnonzero(label >= 0)

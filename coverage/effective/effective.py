@@ -89,11 +89,7 @@ _DEFAULTS = Resampling()
 
 
 def effective_coverage(
-    trials: DetectionTrials,
-    model: str,
-    seen_area_share: float | Floats,
-    *,
-    resampling: Resampling = _DEFAULTS,
+    trials: DetectionTrials, model: str, seen_area_share: float | Floats, *, resampling: Resampling = _DEFAULTS
 ) -> EffectiveCoverage:
     """Direct estimate C = a * found share among seen sites, unbiased for area-uniform sites.
 
@@ -182,7 +178,7 @@ def false_alarms(matches: Sequence[DefectMatch], *, inspected_area_mm2: float, c
 
     if not matches:
         raise ValueError("matches must not be empty, got none")
-    total = sum((match.counts for match in matches), DefectCounts())
+    total = sum(matches, DefectCounts())
     num, parts, tail = total.num_detections - total.num_true, len(matches), (1.0 - confidence) / 2
     # Garwood (1936): exact limits of a Poisson mean.
     low = float(chi2.ppf(tail, 2 * num)) / 2 if num else 0.0

@@ -17,7 +17,7 @@ from viewcov.coverage.rays.projection import ViewElements, correspond, pool
 from viewcov.coverage.rays.screening import Lens
 from viewcov.inspection.arrays import Bools, Floats, Floats32, Ints32
 from viewcov.inspection.errors import InputError
-from viewcov.inspection.files import read_grey, read_table, write_table
+from viewcov.inspection.files import read_grey, write_table
 from viewcov.inspection.mesh.surface import Surface, cut_surface
 from viewcov.inspection.predictions import model_folder, shipped_models
 from viewcov.inspection.rig.fixture import obstacles_of
@@ -225,7 +225,7 @@ def gather_evidence_many(
             showing = _gather(surface, plans[batch[0][0]], gatherings, jobs=jobs, progress=progress)
             for (n, model), one in zip(batch, gatherings, strict=True):
                 table = one.table()
-                write_evidence_table(evidence_path(folders[n], model), table)
+                _write_table(folders[n].results_of(model) / "evidence.parquet", table)
                 yield Gathered(inspection=n, model=model, evidence=one.evidence, table=table, showing=showing)
 
     # What is missing is told at once, not when the first is asked for.
@@ -247,37 +247,10 @@ def require_predictions(folder: InspectionFolder, model: str, view_ids: Sequence
         )  # fmt: skip
 
 
-def evidence_path(folder: InspectionFolder, model: str) -> Path:
-    """Where the table of a model for an inspection lies."""
-    return folder.results_of(model) / "evidence.parquet"
-
-
-def write_evidence_table(path: str | Path, table: EvidenceTable) -> None:
+def _write_table(path: Path, table: EvidenceTable) -> None:
     """Write the table as Parquet; the view ids are its metadata."""
     columns = {name: getattr(table, name) for name in _COLUMNS}
     write_table(path, columns, metadata={"schema_version": _SCHEMA, "view_ids": " ".join(table.view_ids)})
-
-
-def read_evidence_table(path: str | Path) -> EvidenceTable:
-    """The table in a Parquet file.
-
-    Raises
-    ------
-    InputError
-        If there is no such file or it is no evidence table.
-    """
-    columns = read_table(path)
-    import pyarrow.parquet as pq
-
-    metadata = pq.read_schema(path).metadata or {}
-    version = metadata.get(b"schema_version", b"").decode()
-    if version != _SCHEMA or any(name not in columns for name in _COLUMNS):
-        raise InputError(
-            path, "not an evidence table of this version", expected=f"schema_version {_SCHEMA!r}",
-            found=repr(version), remedy="make it again with 'viewcov cover' or 'viewcov fuse'",
-        )  # fmt: skip
-    view_ids = tuple(metadata[b"view_ids"].decode().split())
-    return EvidenceTable(view_ids=view_ids, **{name: columns[name] for name in _COLUMNS})
 
 
 _SCHEMA = "viewcov-evidence/1"
@@ -297,9 +270,9 @@ class _Gathering:
     def add_in_place(self, number: int, view: ViewElements) -> None:
         """Add the view with that place in the plan; its id may be another than in the plan that was rasterised."""
         pooled = pool(view, self._read(self._view_ids[number], view))
-        weight = view_weight(pooled.cos_incidence, max_incidence_deg=self._max_incidence_deg)
-        self.evidence.add_in_place(pooled.element_idx, pooled.top, weight)
-        row = (np.full(len(weight), number, dtype=np.int32), pooled.element_idx, pooled.num_px, weight)
+        weight = view_weight(view.cos_incidence, max_incidence_deg=self._max_incidence_deg)
+        self.evidence.add_in_place(view.element_idx, pooled.top, weight)
+        row = (np.full(len(weight), number, dtype=np.int32), view.element_idx, view.num_px, weight)
         self._rows.append((*row, pooled.mean, pooled.max, pooled.top))
 
     def table(self) -> EvidenceTable:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -11,7 +11,7 @@ from pydantic import computed_field, model_validator
 
 from viewcov.coverage.effective.intervals import Interval
 from viewcov.inspection.folder import Split
-from viewcov.inspection.records import Count, FileRecord, Known, Name, Record, Share, read_record, write_record
+from viewcov.inspection.records import Count, FileRecord, Known, Name, Record, Share, write_record
 
 
 class EffectiveCoverage(Record):
@@ -118,12 +118,12 @@ class Coefficient(Record):
     scale: float = 1.0
 
 
-class PodModelFigures(Record):
-    """The hit/miss model behind the map."""
+class PodModel(Record):
+    """Logistic regression of hit or miss on standardised covariates, MIL-HDBK-1823A's hit/miss model."""
 
     intercept: Coefficient
     slopes: dict[str, Coefficient]
-    """By covariate."""
+    """By covariate, in the order of ``pod.COVARIATES``."""
 
     num_trials: Count
     num_found: Count
@@ -148,7 +148,7 @@ class ModelFigures(EffectiveCoverage):
 
     false_alarms: FalseAlarms
     pod_map: PodMapFigures
-    pod_model: PodModelFigures
+    pod_model: PodModel
     pod_by_size: PodBySize
 
 
@@ -261,10 +261,19 @@ class MeanScores(Record):
 
 
 class ViewScores(Record):
-    """Best view by F1 and means over views."""
+    """Best view by F1 and means over views; views with nothing planted and nothing found do not count."""
 
     best: BestView
     mean: MeanScores
+
+    @classmethod
+    def of(cls, counts: Mapping[str, DefectCounts]) -> ViewScores | None:
+        """Of the counts of views, by id; None where no view has a figure."""
+        f1 = {name: one.f1 for name, one in counts.items() if one.f1 is not None}
+        if not f1:
+            return None
+        best = max(f1, key=lambda name: f1[name])
+        return cls(best=BestView(view=best, **counts[best].model_dump()), mean=MeanScores.of(list(counts.values())))
 
 
 class SingleViewFigures(Record):
@@ -339,16 +348,6 @@ class FusedFigures(FileRecord):
 
     defects: tuple[DefectFigures, ...]
     """Strongest first."""
-
-
-def read_effective(path: str | Path) -> EffectiveFigures:
-    """The figures in an ``effective.json``; raises InputError if it is missing or does not fit."""
-    return read_record(path, EffectiveFigures)
-
-
-def read_fused(path: str | Path) -> FusedFigures:
-    """The figures in a ``fused.json``; raises InputError if it is missing or does not fit."""
-    return read_record(path, FusedFigures)
 
 
 def write_figures(path: str | Path, figures: EffectiveFigures | FusedFigures) -> None:

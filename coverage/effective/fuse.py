@@ -5,16 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from viewcov.coverage.effective.calibration import Calibration, calibration_for
-from viewcov.coverage.effective.defects import SurfaceDefect, adjacency_of, find_defects
+from viewcov.coverage.effective.defects import SurfaceDefect, find_defects
 from viewcov.coverage.effective.evidence import Gathered, gather_evidence, inspection_surface, require_predictions
-from viewcov.coverage.effective.figures import FusedFigures
-from viewcov.coverage.effective.matching import (
-    LOW_SHARE,
-    DefectMatch,
-    SingleViews,
-    match_defects,
-    match_single_views,
-)
+from viewcov.coverage.effective.figures import FusedFigures, SingleViewFigures, ViewScores
+from viewcov.coverage.effective.matching import LOW_SHARE, DefectMatch, match_defects, match_single_views
 from viewcov.coverage.effective.options import FuseOptions
 from viewcov.coverage.effective.rules import RULES
 from viewcov.coverage.effective.truth import SurfaceTruth, truth_on_elements
@@ -53,21 +47,20 @@ class FusedInspection:
     matches: dict[str, DefectMatch]
     """By each rule with a threshold, found against planted defects; empty without truth."""
 
-    single_views: SingleViews | None
+    single_views: SingleViewFigures | None
     """What each view finds alone; None without truth or without a threshold for it."""
 
     @property
     def figures(self) -> FusedFigures:
         """The content of ``fused.json``."""
-        true = self.matches[self.rule].detection_true.tolist() if self.truth else [None] * len(self.defects)
         return FusedFigures(
             inspection=self.folder.name,
             model=self.calibration.model,
             rule=self.rule,
             thresholds=self.calibration.thresholds,
-            rules={rule: match.figures for rule, match in self.matches.items()},
-            single_view=self.single_views.figures if self.single_views else None,
-            defects=tuple(defect.figures(true=own) for defect, own in zip(self.defects, true, strict=True)),
+            rules={**self.matches},
+            single_view=self.single_views,
+            defects=self.defects,
         )
 
 
@@ -100,23 +93,23 @@ def fuse_evidence(
     truth: SurfaceTruth | None,
 ) -> FusedInspection:
     """The defects of an inspection from its evidence; every rule's probability is given."""
-    evidence, table, adjacency = gathered.evidence, gathered.table, adjacency_of(surface)
-    probability = {name: evidence.fused(name, base_rate=calibration.base_rate) for name in RULES}
+    probability = {name: gathered.evidence.fused(name, base_rate=calibration.base_rate) for name in RULES}
     found = {
-        name: find_defects(
-            surface, probability[name], high=high, low=LOW_SHARE * high, table=table, adjacency=adjacency
-        )
+        name: find_defects(surface, probability[name], high=high, low=LOW_SHARE * high, table=gathered.table)
         for name, high in calibration.thresholds.items()
         if name in RULES
     }
     matches: dict[str, DefectMatch] = {}
     single_views = None
     if truth is not None:
-        matches = {name: match_defects(each, truth, surface, adjacency=adjacency) for name, each in found.items()}
+        matches = {name: match_defects(each, truth, surface) for name, each in found.items()}
+        is_true = matches[rule].detection_true.tolist()
+        found[rule] = tuple(
+            defect.model_copy(update={"true": own}) for defect, own in zip(found[rule], is_true, strict=True)
+        )
         if (high := calibration.single_view) is not None:
-            single_views = match_single_views(
-                surface, [table], [truth], high=high, low=LOW_SHARE * high, adjacency=adjacency
-            )
+            in_view, of_all = map(ViewScores.of, match_single_views(surface, [gathered.table], [truth], high=high))
+            single_views = SingleViewFigures(threshold=high, in_view=in_view, of_all=of_all)
     return FusedInspection(
         folder=folder,
         surface=surface,

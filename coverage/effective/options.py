@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,8 +11,6 @@ from viewcov.coverage.effective.rules import RuleName
 from viewcov.inspection.errors import InputError
 from viewcov.inspection.folder import Dataset, InspectionFolder, Split, open_inspections, read_dataset
 from viewcov.inspection.records import Options, PositiveShare, Seed
-
-log = logging.getLogger(__name__)
 
 SplitChoice = Literal[Split, "all"]
 """A split of a data set, or all of it."""

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from viewcov.coverage.effective.effective import DetectionTrials
 from viewcov.coverage.effective.evidence import Showing
-from viewcov.coverage.effective.figures import Coefficient, PodAreas, PodBySize, PodMapFigures, PodModelFigures
+from viewcov.coverage.effective.figures import Coefficient, PodAreas, PodBySize, PodMapFigures, PodModel
 from viewcov.inspection.arrays import Bools, Floats, Floats32
 
 COVARIATES = ("log_size_px", "cos_incidence", "log_num_views")
@@ -26,50 +26,12 @@ UNSEEN, BELOW, REACHED = 0, 1, 2
 RIDGE = 1.0
 """Penalty on slopes per standard deviation of a covariate: a normal prior with standard deviation 1."""
 
+POD_THRESHOLD = 0.5
+"""Probability of detection from which the map counts an element as reached."""
+
 _INTERCEPT_RIDGE = 0.01
 _MAX_STEPS = 100
 _TOLERANCE = 1e-10
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class PodModel:
-    """Logistic regression of hit or miss on standardised covariates, MIL-HDBK-1823A's hit/miss model."""
-
-    mean: Floats
-    """Shape (K,): what is subtracted from each covariate."""
-
-    scale: Floats
-    """Shape (K,): what it is then divided by."""
-
-    coefficients: Floats
-    """Shape (K + 1,): intercept, then slopes per standard deviation."""
-
-    covariance: Floats
-    """Shape (K + 1, K + 1): inverse of the penalised information."""
-
-    num_trials: int
-    num_found: int
-
-    def predict(self, showing: Showing, size_mm: float | Floats) -> Floats32:
-        """Probability of detection of a defect of ``size_mm`` at each element, shape (E,); NaN = unseen."""
-        features = (_features(showing, size_mm) - self.mean) / self.scale
-        score = self.coefficients[0] + features @ self.coefficients[1:]
-        return _logistic(score).astype(np.float32)
-
-    @property
-    def figures(self) -> PodModelFigures:
-        """The fitted numbers; standard errors are square roots of the covariance's diagonal."""
-        fitted = list(zip(self.coefficients.tolist(), np.sqrt(np.diag(self.covariance)).tolist(), strict=True))
-        slopes = zip(COVARIATES, fitted[1:], self.mean.tolist(), self.scale.tolist(), strict=True)
-        return PodModelFigures(
-            intercept=Coefficient(value=fitted[0][0], standard_error=fitted[0][1]),
-            slopes={
-                name: Coefficient(value=value, standard_error=error, mean=mean, scale=scale)
-                for name, (value, error), mean, scale in slopes
-            },
-            num_trials=self.num_trials,
-            num_found=self.num_found,
-        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -86,7 +48,7 @@ class PodMap:
     """Areas of the states, and the share of area for each probability."""
 
 
-def fit_pod(trials: DetectionTrials, model: str, at_sites: Showing, *, ridge: float = RIDGE) -> PodModel:
+def fit_pod(trials: DetectionTrials, model: str, at_sites: Showing) -> PodModel:
     """Hit/miss model from the trials at seen sites, N of them with their covariates, shapes (N,).
 
     Covariates are standardised over the trials; ones that do not vary there are left at slope 0. The ridge
@@ -105,16 +67,19 @@ def fit_pod(trials: DetectionTrials, model: str, at_sites: Showing, *, ridge: fl
     scale = np.where(spread > 1e-9, spread, 1.0)
     found = trials.found[model][rows]
     design = np.column_stack([np.ones(len(features)), (features - mean) / scale])
-    penalty = np.array([_INTERCEPT_RIDGE * ridge, *[ridge] * len(COVARIATES)])
-    coefficients, covariance = fit_logistic(design, found, penalty)
-    return PodModel(
-        mean=mean,
-        scale=scale,
-        coefficients=coefficients,
-        covariance=covariance,
-        num_trials=int(rows.sum()),
-        num_found=int(found.sum()),
-    )
+    penalty = np.array([_INTERCEPT_RIDGE * RIDGE, *[RIDGE] * len(COVARIATES)])
+    values, covariance = fit_logistic(design, found, penalty)
+    fitted = zip(values, np.sqrt(np.diag(covariance)), [0.0, *mean], [1.0, *scale], strict=True)
+    intercept, *slopes = (Coefficient(value=v, standard_error=e, mean=m, scale=s) for v, e, m, s in fitted)
+    by_covariate = dict(zip(COVARIATES, slopes, strict=True))
+    return PodModel(intercept=intercept, slopes=by_covariate, num_trials=len(found), num_found=int(found.sum()))
+
+
+def predicted(model: PodModel, showing: Showing, size_mm: float | Floats) -> Floats32:
+    """Probability of detection of a defect of ``size_mm`` at each element, shape (E,); NaN = unseen."""
+    mean, scale, slope = np.array([(one.mean, one.scale, one.value) for one in model.slopes.values()]).T
+    score = model.intercept.value + (_features(showing, size_mm) - mean) / scale @ slope
+    return _logistic(score).astype(np.float32)
 
 
 def fit_logistic(design: Floats, hit: Bools, penalty: Floats) -> tuple[Floats, Floats]:
@@ -154,7 +119,7 @@ def pod_map(
     area_mm2: Floats,
     *,
     size_mm: float,
-    threshold: float = 0.5,
+    threshold: float = POD_THRESHOLD,
     curve_at: Sequence[float] = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95),
 ) -> PodMap:
     """Probability of detection of a defect of ``size_mm`` over the surface, and its three states.
@@ -210,7 +175,7 @@ def _mean_pod(model: PodModel, showings: Sequence[Showing], size_mm: float) -> t
     """Mean over inspections, unseen as 0, and which elements any of them sees, shapes (E,)."""
     # Inspections along the same poses share one object.
     number = Counter(map(id, showings))
-    pods = {key: model.predict(one, size_mm) for key, one in {id(one): one for one in showings}.items()}
+    pods = {key: predicted(model, one, size_mm) for key, one in {id(one): one for one in showings}.items()}
     seen = np.logical_or.reduce([~np.isnan(pod) for pod in pods.values()])
     total = sum(number[key] * np.nan_to_num(pod).astype(np.float64) for key, pod in pods.items())
     return np.asarray(total / len(showings), dtype=np.float32), seen

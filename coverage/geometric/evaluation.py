@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass
-from multiprocessing import get_context
+from functools import reduce
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from tqdm import tqdm
 
-from viewcov.coverage.geometric.visibility import TESTS, VisibilityTester
+from viewcov.coverage.geometric.sightings import Watch, sparse_rows
+from viewcov.coverage.geometric.visibility import TESTS, Setup, VisibilityTester
 from viewcov.coverage.ladder import Areas, Loss
 from viewcov.inspection.arrays import Bools, Floats, Ints, Ints32
 from viewcov.inspection.mesh.surface import Surface
@@ -69,11 +69,6 @@ class GeometricCoverage:
 
     coverable: Bools
     """Shape (E,): which elements count as coverable by this rig; those that are covered always do."""
-
-    @property
-    def num_viewpoints(self) -> int:
-        """How many viewpoints were evaluated."""
-        return len(self.viewpoints)
 
     @property
     def covered(self) -> Bools:
@@ -136,9 +131,7 @@ class GeometricCoverage:
 
 
 def evaluate_viewpoints(
-    surface: Surface,
-    rig: Rig,
-    requirements: Requirements,
+    setup: Setup,
     viewpoints: Sequence[Viewpoint],
     *,
     coverable: Bools | None = None,
@@ -151,7 +144,7 @@ def evaluate_viewpoints(
 
     Parameters
     ----------
-    surface, rig, requirements
+    setup
         What is inspected, with what, and what a view must offer.
     viewpoints
         Their order makes no difference to any area.
@@ -170,13 +163,26 @@ def evaluate_viewpoints(
     """
     if jobs < 1:
         raise ValueError(f"jobs must be at least 1, got {jobs}")
-    if coverable is not None and coverable.shape != (surface.num_elements,):
-        raise ValueError(f"coverable must have shape ({surface.num_elements},), got {coverable.shape}")
+    if coverable is not None and coverable.shape != (setup.surface.num_elements,):
+        raise ValueError(f"coverable must have shape ({setup.surface.num_elements},), got {coverable.shape}")
+    surface, requirements, num = setup.surface, setup.requirements, len(viewpoints)
+    # A few pieces for each process: enough to share the work evenly, few arrays to send back.
+    num_pieces = num if jobs == 1 else min(num, 4 * jobs)
+    rows = [None] * num if known is None else np.split(known.indices, known.indptr[1:-1])
+    placed = list(zip(range(num), viewpoints, rows, strict=True))
+    pieces = [placed[start::num_pieces] for start in range(num_pieces)]
     total = _Tally.empty(surface.num_elements)
-    with tqdm(total=len(viewpoints), desc="views", unit="view", disable=not progress) as bar:
-        for part in _tallies(_Task(surface, rig, requirements, gather, known), viewpoints, jobs):
+    with (
+        Watch(setup, jobs=max(1, min(jobs, num)), gather=gather, measure_grey=True) as watch,
+        tqdm(total=num, desc="views", unit="view", disable=not progress) as bar,
+    ):
+        for part in watch.each(_tally, pieces):
             total.add(part)
             bar.update(len(part.seen))
+        best_grey = np.full(surface.num_elements, np.nan)
+        shown = [np.flatnonzero((total.best_view == place) & (total.num_views > 0)) for place in range(num)]
+        for elements, levels in zip(shown, watch.each(_levels, list(zip(viewpoints, shown, strict=True))), strict=True):
+            best_grey[elements] = levels
     seen = total.num_views > 0
     covered = total.num_views >= requirements.views_per_element
     whole = surface.inspected if coverable is None else (coverable & surface.inspected) | covered
@@ -184,29 +190,15 @@ def evaluate_viewpoints(
         surface=surface,
         requirements=requirements,
         viewpoints=tuple(viewpoints),
-        seen=_rows([total.seen[place] for place in range(len(viewpoints))], surface.num_elements),
+        seen=sparse_rows([total.seen[place] for place in range(len(viewpoints))], surface.num_elements),
         num_views=total.num_views,
         furthest=total.furthest,
         best_mm_per_px=np.where(seen, total.best_mm_per_px, np.nan),
         best_incidence_deg=np.where(seen, total.best_incidence_deg, np.nan),
-        best_grey=_best_grey(_Task(surface, rig, requirements, gather, known), viewpoints, total),
+        best_grey=best_grey,
         coverable=whole,
-        loss_idx=_losses(surface, rig, total),
+        loss_idx=_losses(surface, setup.rig, total),
     )
-
-
-def _best_grey(task: _Task, viewpoints: Sequence[Viewpoint], total: _Tally) -> Floats:
-    """The level of each element in the view that is best for it, shape (E,), by all light if that is gathered."""
-    best = np.full(task.surface.num_elements, np.nan)
-    tester = task.tester(num_threads=0)
-    levels = tester.gathered_grey if task.gather else tester.direct_grey
-    for place in np.unique(total.best_view[total.num_views > 0]).tolist():
-        elements = np.flatnonzero((total.best_view == place) & (total.num_views > 0))
-        grey, found = levels(viewpoints[place], elements), np.full(len(elements), np.inf)
-        for stops in task.requirements.exposures:
-            found = nearest_to_mid_grey(found, grey * 2.0**stops)
-        best[elements] = found
-    return best
 
 
 def _losses(surface: Surface, rig: Rig, total: _Tally) -> NDArray[np.uint8]:
@@ -219,13 +211,6 @@ def _losses(surface: Surface, rig: Rig, total: _Tally) -> NDArray[np.uint8]:
         on_table = obstacles_of(rig.fixture).below_table(surface.centroid_mm, tolerance_mm=-slack_mm)
         found[on_table] = REASONS.index(Loss.TABLE)
     return found
-
-
-def _rows(columns: Sequence[Ints32], num_columns: int) -> csr_array:
-    """Sparse rows with 1.0 in the columns given for each."""
-    ends = np.cumsum([0, *map(len, columns)])
-    joined = np.concatenate([np.empty(0, dtype=np.int32), *columns])
-    return csr_array((np.ones(len(joined)), joined, ends), shape=(len(columns), num_columns))
 
 
 def nearest_to_mid_grey(first: Floats, second: Floats) -> Floats:
@@ -267,6 +252,27 @@ class _Tally:
             best_view=np.full(num_elements, np.iinfo(np.int32).max, dtype=np.int32),
         )
 
+    @classmethod
+    def of(cls, tester: VisibilityTester, viewpoint: Viewpoint, place: int, known: Ints32 | None) -> _Tally:
+        """What the view at that place sees."""
+        view, tally = tester.test(viewpoint, seen=known), cls.empty(tester.surface.num_elements)
+        tally.num_views += view.seen
+        tally.furthest[:] = view.num_passed
+        if tester.rig.fixture is not None:
+            hidden = np.flatnonzero(view.num_passed == TESTS.index(Loss.UNOCCLUDED))
+            tally.held[hidden] = tester.hidden_by_fixture(viewpoint, hidden)
+        seen = view.seen[view.element_idx]
+        elements = view.element_idx[seen]
+        tally.seen[place] = elements.astype(np.int32)
+        tally.best_mm_per_px[elements], tally.best_incidence_deg[elements] = (
+            view.mm_per_px[seen],
+            view.incidence_deg[seen],
+        )
+        grey = view.grey[seen] if known is not None else tester.grey(viewpoint, elements, gather=False)
+        tally.best_grey[elements] = _best_level(grey, tester.requirements)
+        tally.best_view[elements] = place
+        return tally
+
     def add(self, other: _Tally) -> None:
         self.seen.update(other.seen)
         self.num_views += other.num_views
@@ -274,88 +280,26 @@ class _Tally:
         self.held |= other.held
         np.minimum(self.best_mm_per_px, other.best_mm_per_px, out=self.best_mm_per_px)
         np.minimum(self.best_incidence_deg, other.best_incidence_deg, out=self.best_incidence_deg)
-        self._take_grey(np.arange(len(self.best_grey)), other.best_grey, other.best_view)
-
-    def _take_grey(self, elements: Ints, level: Floats, view: Ints32 | int) -> None:
-        """Note levels of elements, shape (N,), in views, where they are better."""
-        before = self.best_grey[elements]
-        best = nearest_to_mid_grey(before, level)
-        first = np.where(level == before, np.minimum(self.best_view[elements], view), view)
-        self.best_view[elements] = np.where((best == before) & (level != before), self.best_view[elements], first)
-        self.best_grey[elements] = best
-
-    def add_view(self, tester: VisibilityTester, viewpoint: Viewpoint, place: int, known: Ints32 | None) -> None:
-        view = tester.test(viewpoint, seen=known)
-        self.num_views += view.seen
-        np.maximum(self.furthest, view.num_passed, out=self.furthest)
-        if tester.rig.fixture is not None:
-            hidden = np.flatnonzero(view.num_passed == TESTS.index(Loss.UNOCCLUDED))
-            self.held[hidden] |= tester.hidden_by_fixture(viewpoint, hidden)
-        seen = view.seen[view.element_idx]
-        elements = view.element_idx[seen]
-        self.seen[place] = elements.astype(np.int32)
-        for best, values in (
-            (self.best_mm_per_px, view.mm_per_px),
-            (self.best_incidence_deg, view.incidence_deg),
-        ):
-            best[elements] = np.minimum(best[elements], values[seen])
-        grey = view.grey[seen] if known is not None else tester.direct_grey(viewpoint, elements)
-        for stops in tester.requirements.exposures:
-            self._take_grey(elements, grey * 2.0**stops, place)
+        best = nearest_to_mid_grey(self.best_grey, other.best_grey)
+        mine, theirs = best == self.best_grey, best == other.best_grey
+        first = np.minimum(self.best_view, other.best_view)
+        self.best_view = np.where(mine & theirs, first, np.where(mine, self.best_view, other.best_view))
+        self.best_grey = best
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Task:
-    """What views are tested on."""
-
-    surface: Surface
-    rig: Rig
-    requirements: Requirements
-    gather: bool
-    known: csr_array | None
-
-    def tester(self, *, num_threads: int) -> VisibilityTester:
-        return VisibilityTester(
-            self.surface, self.rig, self.requirements, num_threads=num_threads, gather=self.gather, measure_grey=True
-        )
-
-
-def _tallies(task: _Task, viewpoints: Sequence[Viewpoint], jobs: int) -> Iterator[_Tally]:
-    placed = list(enumerate(viewpoints))
-    # A few pieces for each process: enough to share the work evenly, few arrays to send back.
-    num_pieces = min(len(viewpoints), 1 if jobs == 1 else 4 * jobs)
-    if jobs == 1 or num_pieces < 2:
-        tester = task.tester(num_threads=0)
-        for one in placed:
-            yield _tally(task, tester, [one])
-        return
-    # Spawned, not forked: a fork of a process in which Embree's threads have run may hang.
-    with ProcessPoolExecutor(
-        max_workers=min(jobs, num_pieces),
-        mp_context=get_context("spawn"),
-        initializer=_start_worker,
-        initargs=(task,),
-    ) as pool:
-        yield from pool.map(_tally_piece, [placed[start::num_pieces] for start in range(num_pieces)])
-
-
-def _tally(task: _Task, tester: VisibilityTester, placed: Sequence[tuple[int, Viewpoint]]) -> _Tally:
+def _tally(tester: VisibilityTester, placed: Sequence[tuple[int, Viewpoint, Ints32 | None]]) -> _Tally:
     tally = _Tally.empty(tester.surface.num_elements)
-    for place, viewpoint in placed:
-        known = None if task.known is None else task.known.indices[slice(*task.known.indptr[place : place + 2])]
-        tally.add_view(tester, viewpoint, place, known)
+    for place, viewpoint, known in placed:
+        tally.add(_Tally.of(tester, viewpoint, place, known))
     return tally
 
 
-_worker: tuple[_Task, VisibilityTester] | None = None
-"""Of a worker process; built once for all its pieces."""
+def _levels(tester: VisibilityTester, shown: tuple[Viewpoint, Ints]) -> Floats:
+    """The best levels of some elements in a view."""
+    viewpoint, elements = shown
+    return _best_level(tester.grey(viewpoint, elements), tester.requirements)
 
 
-def _start_worker(task: _Task) -> None:
-    global _worker
-    _worker = task, task.tester(num_threads=1)
-
-
-def _tally_piece(placed: Sequence[tuple[int, Viewpoint]]) -> _Tally:
-    assert _worker is not None
-    return _tally(*_worker, placed)
+def _best_level(grey: Floats, requirements: Requirements) -> Floats:
+    """The level that is nearest to half of full scale over the exposures."""
+    return reduce(nearest_to_mid_grey, [grey * 2.0**stops for stops in requirements.exposures])

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
+from functools import partial
 from types import TracebackType
+from typing import TypeVar
 
 import numpy as np
 from scipy.sparse import csc_array, csr_array
 from tqdm import tqdm
 
-from viewcov.coverage.geometric.visibility import VisibilityTester
+from viewcov.coverage.geometric.visibility import Setup, VisibilityTester
 from viewcov.inspection.arrays import Bools, Ints, Ints32
-from viewcov.inspection.mesh.surface import Surface
-from viewcov.inspection.rig.requirements import Requirements
-from viewcov.inspection.rig.rig import Rig
 from viewcov.inspection.viewpoint import Viewpoint
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 _tester: VisibilityTester | None = None
 """The tester of a worker process, built once when the process starts."""
@@ -26,23 +29,18 @@ class Watch:
     """Tests viewpoints here or in ``jobs`` processes; the result does not depend on how many.
 
     Processes are spawned, so a script that asks for more than one must guard its entry with
-    ``if __name__ == "__main__"``. Use it in a ``with`` statement. ``gather`` is that of ``VisibilityTester``.
+    ``if __name__ == "__main__"``: a fork of a process in which Embree's threads have run may hang. Use it in a
+    ``with`` statement. ``gather`` and ``measure_grey`` are those of ``VisibilityTester``.
     """
 
-    def __init__(
-        self, surface: Surface, rig: Rig, requirements: Requirements, *, jobs: int = 1, gather: bool = False
-    ) -> None:
-        self._surface = surface
-        self._tester: VisibilityTester | None = None
+    def __init__(self, setup: Setup, *, jobs: int = 1, gather: bool = False, measure_grey: bool = False) -> None:
+        self._setup = setup
+        tester = partial(VisibilityTester, setup, gather=gather, measure_grey=measure_grey)
+        self._tester = tester() if jobs == 1 else None
         self._pool: ProcessPoolExecutor | None = None
-        if jobs == 1:
-            self._tester = VisibilityTester(surface, rig, requirements, gather=gather)
-        else:
+        if jobs != 1:
             self._pool = ProcessPoolExecutor(
-                jobs,
-                mp_context=multiprocessing.get_context("spawn"),
-                initializer=_start_worker,
-                initargs=(surface, rig, requirements, gather),
+                jobs, mp_context=multiprocessing.get_context("spawn"), initializer=_start_worker, initargs=(tester,)
             )
 
     def __enter__(self) -> Watch:
@@ -54,6 +52,13 @@ class Watch:
         if self._pool is not None:
             self._pool.shutdown(cancel_futures=True)
 
+    def each(self, look: Callable[[VisibilityTester, T], R], tasks: Sequence[T], *, at_once: int = 1) -> Iterator[R]:
+        """What a function finds with a tester for each task, in their order; processes take some tasks at once."""
+        if self._tester is not None:
+            return map(partial(look, self._tester), tasks)
+        assert self._pool is not None
+        return self._pool.map(partial(_look, look), tasks, chunksize=at_once)
+
     def seen_from(
         self, viewpoints: Sequence[Viewpoint], *, among: Sequence[Ints] | None = None, progress: bool = False
     ) -> csr_array:
@@ -62,46 +67,36 @@ class Watch:
         If elements are given for each view, others are not tested.
         """
         asked = [None] * len(viewpoints) if among is None else among
-        results: Iterable[Ints32]
-        if self._pool is not None:
-            results = self._pool.map(_see, viewpoints, asked, chunksize=8)
-        else:
-            assert self._tester is not None
-            results = (_seen(self._tester, *each) for each in zip(viewpoints, asked, strict=True))
+        results = self.each(_seen, list(zip(viewpoints, asked, strict=True)), at_once=8)
         seen = list(tqdm(results, total=len(viewpoints), desc="visibility", disable=not progress))
-        ends = np.cumsum([0] + [len(rows) for rows in seen])
-        columns = np.concatenate(seen) if seen else np.empty(0, dtype=np.int32)
-        shape = (len(viewpoints), self._surface.num_elements)
-        return csr_array((np.ones(len(columns)), columns, ends), shape=shape)
+        return sparse_rows(seen, self._setup.surface.num_elements)
+
+
+def sparse_rows(columns: Sequence[Ints32], num_columns: int) -> csr_array:
+    """Sparse rows with 1.0 in the columns given for each."""
+    ends = np.cumsum([0, *map(len, columns)])
+    joined = np.concatenate([np.empty(0, dtype=np.int32), *columns])
+    return csr_array((np.ones(len(joined)), joined, ends), shape=(len(columns), num_columns))
 
 
 def seen_by(
-    viewpoints: Sequence[Viewpoint],
-    surface: Surface,
-    rig: Rig,
-    requirements: Requirements,
-    *,
-    among: Ints | None = None,
-    jobs: int = 1,
-    progress: bool = False,
+    viewpoints: Sequence[Viewpoint], setup: Setup, *, among: Ints | None = None, jobs: int = 1, progress: bool = False
 ) -> csr_array:
     """Which elements each view sees, shape (V, E), sparse.
 
     If some elements are given, only those are tested, which takes as long as what there is to see of them.
     """
-    tested = surface if among is None else surface.only(among)
-    with Watch(tested, rig, requirements, jobs=jobs) as watch:
+    tested = setup if among is None else replace(setup, surface=setup.surface.only(among))
+    with Watch(tested, jobs=jobs) as watch:
         seen = watch.seen_from(viewpoints, progress=progress)
     columns = seen.indices if among is None else among[seen.indices]
-    return csr_array((seen.data, columns, seen.indptr), shape=(len(viewpoints), surface.num_elements))
+    return csr_array((seen.data, columns, seen.indptr), shape=seen.shape)
 
 
 def confirmed(
     viewpoints: Sequence[Viewpoint],
     seen: csr_array,
-    surface: Surface,
-    rig: Rig,
-    requirements: Requirements,
+    setup: Setup,
     *,
     counts: Ints | None = None,
     jobs: int = 1,
@@ -116,7 +111,7 @@ def confirmed(
     ----------
     viewpoints, seen
         V views and what they see by light straight from the ring, shape (V, E).
-    surface, rig, requirements
+    setup
         What is looked at with what.
     counts
         Shape (E,): how many other views see each element; none if not given.
@@ -127,15 +122,15 @@ def confirmed(
     -------
     Shape (E,).
     """
-    counts = np.zeros(surface.num_elements, dtype=np.int64) if counts is None else counts.astype(np.int64)
-    demand = requirements.views_per_element
-    if not requirements.limits_grey:
+    counts = np.zeros(seen.shape[1], dtype=np.int64) if counts is None else counts.astype(np.int64)
+    demand = setup.requirements.views_per_element
+    if not setup.requirements.limits_grey:
         return np.asarray(counts + seen.sum(axis=0) >= demand)
     order = np.argsort(-np.diff(seen.indptr), kind="stable")
     claims = csc_array(csr_array(seen[order]))
     claims.sort_indices()
-    num_claims, tried, at_once = np.diff(claims.indptr), np.zeros(surface.num_elements, dtype=np.int64), 1
-    with Watch(surface, rig, requirements, jobs=jobs, gather=True) as watch:
+    num_claims, tried, at_once = np.diff(claims.indptr), np.zeros(seen.shape[1], dtype=np.int64), 1
+    with Watch(setup, jobs=jobs, gather=True) as watch:
         while len(rest := np.flatnonzero((counts < demand) & (tried < num_claims))):
             num = np.minimum(np.maximum(demand - counts[rest], at_once), num_claims[rest] - tried[rest])
             element_idx = np.repeat(rest, num)
@@ -156,15 +151,15 @@ def confirmed(
     return counts >= demand
 
 
-def _start_worker(surface: Surface, rig: Rig, requirements: Requirements, gather: bool) -> None:
+def _start_worker(tester: Callable[..., VisibilityTester]) -> None:
     global _tester
-    _tester = VisibilityTester(surface, rig, requirements, num_threads=1, gather=gather)
+    _tester = tester(num_threads=1)
 
 
-def _see(viewpoint: Viewpoint, among: Ints | None) -> Ints32:
+def _look(look: Callable[[VisibilityTester, T], R], task: T) -> R:
     assert _tester is not None
-    return _seen(_tester, viewpoint, among)
+    return look(_tester, task)
 
 
-def _seen(tester: VisibilityTester, viewpoint: Viewpoint, among: Ints | None) -> Ints32:
-    return tester.seen_elements(viewpoint, among=among).astype(np.int32)
+def _seen(tester: VisibilityTester, task: tuple[Viewpoint, Ints | None]) -> Ints32:
+    return tester.seen_elements(task[0], among=task[1]).astype(np.int32)

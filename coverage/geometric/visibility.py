@@ -24,6 +24,17 @@ TESTS = (Loss.IN_FRAME, Loss.FACING, Loss.UNOCCLUDED, Loss.IN_FOCUS, Loss.RESOLV
 """The chain: a view inspects an element if it passes all of them."""
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Setup:
+    """What is looked at, with what, and what a view must offer."""
+
+    surface: Surface
+    """Its elements that are not to be inspected are never seen, but still hide others."""
+
+    rig: Rig
+    requirements: Requirements
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ViewVisibility:
     """One view's tests of the surface's E elements.
@@ -75,10 +86,6 @@ class VisibilityTester:
 
     Parameters
     ----------
-    surface
-        Its elements that are not to be inspected are never seen, but still hide others.
-    rig, requirements
-        What the view is taken with and what it must offer.
     num_emitters
         Samples of a diffuse ring light; an LED ring has its own number.
     num_threads
@@ -92,18 +99,15 @@ class VisibilityTester:
 
     def __init__(
         self,
-        surface: Surface,
-        rig: Rig,
-        requirements: Requirements,
+        setup: Setup,
         *,
         num_emitters: int = 12,
         num_threads: int = 0,
         gather: bool = False,
         measure_grey: bool = False,
     ) -> None:
-        self.surface = surface
-        self.rig = rig
-        self.requirements = requirements
+        surface, rig, requirements = setup.surface, setup.rig, setup.requirements
+        self.surface, self.rig, self.requirements = surface, rig, requirements
         self.caster = RayCaster.of_part(surface.part, rig.fixture, num_threads=num_threads)
         self._num_emitters, self._num_threads = num_emitters, num_threads
         self._exposure_counts = requirements.limits_grey or requirements.view_mode != "any"
@@ -148,15 +152,11 @@ class VisibilityTester:
             num_passed=num_passed,
         )
 
-    def direct_grey(self, viewpoint: Viewpoint, element_idx: Ints) -> Floats:
-        """Grey of elements (N,), shape (N,), by light straight from ring and room."""
+    def grey(self, viewpoint: Viewpoint, element_idx: Ints, *, gather: bool = True) -> Floats:
+        """Grey of elements (N,), shape (N,): by all light if both this tester and the caller gather it."""
         assert self._predictor is not None
-        return self._predictor.direct(viewpoint, element_idx)
-
-    def gathered_grey(self, viewpoint: Viewpoint, element_idx: Ints) -> Floats:
-        """Grey of elements (N,), shape (N,), by all light."""
-        assert self._predictor is not None
-        return self._predictor.grey(viewpoint, element_idx)
+        levels = self._predictor.grey if gather and self._gathers else self._predictor.direct
+        return levels(viewpoint, element_idx)
 
     def seen_elements(self, viewpoint: Viewpoint, *, among: Ints | None = None) -> Ints:
         """Indices of the elements that pass every test, ascending; of those ``among`` some, if given.

@@ -29,9 +29,6 @@ class ViewElements:
     a pixel have the one pixel that their centroid falls in.
     """
 
-    view_id: str
-    """The viewpoint's id."""
-
     ids: Ints32
     """Shape (height, width): element at each pixel centre, -1 where there is none."""
 
@@ -53,16 +50,7 @@ class ViewElements:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class PooledView:
-    """One view's values, one per element: pixels of one view are not independent votes."""
-
-    element_idx: Ints32
-    """Shape (M,): elements in view, rising."""
-
-    num_px: Ints32
-    """Shape (M,): pixel centres that each element owns; 0 for those smaller than a pixel."""
-
-    cos_incidence: Floats32
-    """Shape (M,): cosine of the incidence angle."""
+    """One view's values, one for each of its M elements: pixels of one view are not independent votes."""
 
     mean: Floats32
     """Shape (M,): mean over the element's pixels."""
@@ -138,7 +126,9 @@ def elements_of_buffer(
     owner = ids.ravel()[pixel]
     num_owned = np.bincount(owner, minlength=surface.num_elements)
     cos_incidence = _cos_incidence(surface, viewpoint)
-    small, small_pixel = _smaller_than_a_pixel(surface, camera, viewpoint, cos_incidence, num_owned > 0, ids, depth_mm)
+    small, small_pixel = _smaller_than_a_pixel(
+        surface, camera, viewpoint, cos_incidence, num_owned > 0, (ids, depth_mm)
+    )
     # One sort of (element, pixel) packed into one integer: a stable grouping without an index sort.
     packed = np.concatenate([owner.astype(np.int64) << 32 | pixel, small.astype(np.int64) << 32 | small_pixel])
     packed.sort()
@@ -146,7 +136,6 @@ def elements_of_buffer(
     starts = np.flatnonzero(np.diff(element, prepend=-1))
     element_idx = element[starts].astype(np.int32)
     return ViewElements(
-        view_id=viewpoint.id,
         ids=ids,
         element_idx=element_idx,
         num_px=num_owned[element_idx].astype(np.int32),
@@ -178,9 +167,6 @@ def pool(view: ViewElements, image: NDArray[np.floating]) -> PooledView:
     ends = view.starts[1:]
     num_top = np.ceil(counts * TOP_SHARE - 1e-9).astype(np.int64)
     return PooledView(
-        element_idx=view.element_idx,
-        num_px=view.num_px,
-        cos_incidence=view.cos_incidence,
         mean=_unit((total[ends] - total[view.starts[:-1]]) / counts),
         max=ordered[ends - 1],
         top=_unit((total[ends] - total[ends - num_top]) / num_top),
@@ -205,15 +191,15 @@ def _smaller_than_a_pixel(
     viewpoint: Viewpoint,
     cos_incidence: Floats,
     owns_pixel: NDArray[np.bool_],
-    ids: Ints32,
-    depth_mm: Floats32,
+    buffers: tuple[Ints32, Floats32],
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Visible elements that own no pixel centre, and the flat pixel that each one's centroid falls in.
 
-    Such an element is visible if the depth buffer at that pixel agrees with the depth of its centroid. The
-    buffer holds the depth at the pixel's centre, at most 0.71 px away: on a surface at incidence a, depths
-    there differ by up to 0.71 tan(a) footprints, so 1 + tan(a) footprints are allowed.
+    Such an element is visible if the depth buffer, the second one, agrees at that pixel with the depth of its
+    centroid. The buffer holds the depth at the pixel's centre, at most 0.71 px away: on a surface at incidence a,
+    depths there differ by up to 0.71 tan(a) footprints, so 1 + tan(a) footprints are allowed.
     """
+    ids, depth_mm = buffers
     flat_limit = np.cos(np.deg2rad(MAX_SUBPIXEL_INCIDENCE_DEG))
     candidate = np.flatnonzero(~owns_pixel & (cos_incidence > flat_limit))
     points = transform_points(viewpoint.camera_from_world, surface.centroid_mm[candidate])

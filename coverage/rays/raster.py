@@ -195,11 +195,7 @@ def _fill(vertices, faces, boxes, rays, ids, depth_mm):  # type: ignore[no-untyp
             wx, wy, wz, volume = -wx, -wy, -wz, -volume
         # Below these the three numbers are rounding. On the zero side of it all count as inside: otherwise
         # a pixel's centre on a vertex may fall out of every triangle around it.
-        size_a, size_b, size_c = (
-            abs(ax) + abs(ay) + abs(az),
-            abs(bx) + abs(by) + abs(bz),
-            abs(cx) + abs(cy) + abs(cz),
-        )
+        size_a, size_b, size_c = (abs(ax) + abs(ay) + abs(az), abs(bx) + abs(by) + abs(bz), abs(cx) + abs(cy) + abs(cz))
         u_low, v_low, w_low = -noise * size_b * size_c, -noise * size_c * size_a, -noise * size_a * size_b
         z_low, z_high = min(az, bz, cz), max(az, bz, cz)
         for row in range(boxes[face, 2], boxes[face, 3] + 1):

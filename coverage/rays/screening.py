@@ -84,16 +84,9 @@ class Lens:
 
     def measure(self, points_mm: Floats, normals: Floats, viewpoint: Viewpoint) -> InFrame:
         """The numbers of points and unit normals, shapes (N, 3), world frame, that are in the frame; by rising row."""
-        size = len(points_mm)
-        if self.camera.lens != _KERNEL_LENS:
-            return _measured(points_mm, normals, viewpoint, self)
-        places, numbers = np.empty(size, dtype=np.int64), np.empty((3, size))
-        num = _measure(
-            np.ascontiguousarray(points_mm), np.ascontiguousarray(normals), np.zeros(1, dtype=np.int64),
-            np.array([0, size]), *_pose(viewpoint), self.numbers, 0.0, np.inf, -np.inf, places, numbers,
-        )  # fmt: skip
-        cosine, depth_mm, mm_per_px = numbers[:, :num]
-        return InFrame(rows=places[:num], cos_incidence=cosine, depth_mm=depth_mm, mm_per_px=mm_per_px)
+        points = np.ascontiguousarray(points_mm), np.ascontiguousarray(normals)
+        everything = np.zeros(1, dtype=np.int64), np.array([0, len(points_mm)])
+        return _found(points, everything, viewpoint, self, (0.0, np.inf, -np.inf))
 
 
 class Screen:
@@ -112,8 +105,8 @@ class Screen:
 
     def __init__(self, points_mm: Floats, normals: Floats, camera: Camera, requirements: Requirements) -> None:
         self._clusters: Clusters = cluster_points(points_mm, normals)
-        self._points_mm = np.ascontiguousarray(points_mm[self._clusters.order])
-        self._normals = np.ascontiguousarray(normals[self._clusters.order])
+        order = self._clusters.order
+        self._points = np.ascontiguousarray(points_mm[order]), np.ascontiguousarray(normals[order])
         self.lens = Lens.of(camera, border_px=requirements.border_px)
         self._whole = Region.frame(self.lens.low, self.lens.high)
         self._promising = _limited(self._whole, camera, requirements, self.lens)
@@ -131,21 +124,30 @@ class Screen:
         return self._measured(viewpoint, self._promising)
 
     def _measured(self, viewpoint: Viewpoint, region: Region) -> InFrame:
-        clusters = self._clusters.meeting(region, viewpoint)
-        if self.lens.camera.lens != _KERNEL_LENS:
-            starts = self._clusters.starts
-            some = np.concatenate([[], *(np.arange(starts[c], starts[c + 1]) for c in clusters)]).astype(np.int64)
-            found = _measured(self._points_mm[some], self._normals[some], viewpoint, self.lens)
-            return replace(found, rows=self._clusters.order[some[found.rows]])
-        size = int((self._clusters.starts[clusters + 1] - self._clusters.starts[clusters]).sum())
-        places, numbers = np.empty(size, dtype=np.int64), np.empty((3, size))
-        num = _measure(
-            self._points_mm, self._normals, clusters, self._clusters.starts, *_pose(viewpoint), self.lens.numbers,
-            region.near_mm, region.far_mm, np.cos(region.max_incidence_rad) - _SLACK, places, numbers,
-        )  # fmt: skip
-        cosine, depth_mm, mm_per_px = numbers[:, :num]
-        rows = self._clusters.order[places[:num]]
-        return InFrame(rows=rows, cos_incidence=cosine, depth_mm=depth_mm, mm_per_px=mm_per_px)
+        groups = self._clusters.meeting(region, viewpoint), self._clusters.starts
+        limits = region.near_mm, region.far_mm, float(np.cos(region.max_incidence_rad) - _SLACK)
+        found = _found(self._points, groups, viewpoint, self.lens, limits)
+        return replace(found, rows=self._clusters.order[found.rows])
+
+
+def _found(
+    points: tuple[Floats, Floats], groups: tuple[Ints, Ints], viewpoint: Viewpoint, lens: Lens,
+    limits: tuple[float, float, float],
+) -> InFrame:  # fmt: skip
+    """Points with their normals that are in the frame, of some groups of neighbouring rows.
+
+    ``groups`` are their numbers and where all groups start; ``limits`` as in ``_measure``.
+    """
+    clusters, starts = groups
+    if lens.camera.lens != _KERNEL_LENS:
+        some = np.concatenate([[], *(np.arange(starts[c], starts[c + 1]) for c in clusters)]).astype(np.int64)
+        found = _measured(points[0][some], points[1][some], viewpoint, lens)
+        return replace(found, rows=some[found.rows])
+    size = int((starts[clusters + 1] - starts[clusters]).sum())
+    places, numbers = np.empty(size, dtype=np.int64), np.empty((3, size))
+    num = _measure(points, groups, _pose(viewpoint), lens.numbers, limits, (places, numbers))
+    cosine, depth_mm, mm_per_px = numbers[:, :num]
+    return InFrame(rows=places[:num], cos_incidence=cosine, depth_mm=depth_mm, mm_per_px=mm_per_px)
 
 
 def _pose(viewpoint: Viewpoint) -> tuple[Floats, Floats]:
@@ -211,13 +213,14 @@ _brown_conrady_slopes = njit(cache=True, nogil=True)(BrownConrady.jacobian)
 
 
 @njit(cache=True, nogil=True)
-def _measure(  # type: ignore[no-untyped-def]
-    points, normals, clusters, starts, rotation, center, lens, near, far, least_cosine, places, numbers
-):
+def _measure(cloud, groups, pose, lens, limits, results):  # type: ignore[no-untyped-def]
     """Write the places and numbers of the points in the frame within the limits; returns how many.
 
-    ``numbers`` has the rows cosine of incidence, depth and mm/px.
+    ``limits`` are least and largest depth and least cosine of incidence. The numbers have the rows cosine of
+    incidence, depth and mm/px.
     """
+    (points, normals), (clusters, starts), (rotation, center) = cloud, groups, pose
+    (near, far, least_cosine), (places, numbers) = limits, results
     focal, cx, cy = lens[0], lens[1], lens[2]
     left, right, top, bottom, max_square = lens[8], lens[9], lens[10], lens[11], lens[12] ** 2
     num = 0
@@ -236,15 +239,14 @@ def _measure(  # type: ignore[no-untyped-def]
             y = (rotation[1, 0] * dx + rotation[1, 1] * dy + rotation[1, 2] * dz) / z
             if x * x + y * y > max_square:
                 continue
-            u, v, xx, xy, yy = _distorted(x, y, lens)
+            u, v, bend = _distorted(x, y, lens)
             column, row = u * focal + cx, v * focal + cy
             if not (left <= column <= right and top <= row <= bottom):
                 continue
-            n = rotation @ normals[place]
             places[num] = place
             numbers[0, num] = min(max(cosine, -1.0), 1.0)
             numbers[1, num] = z
-            numbers[2, num] = _mm_per_px(x, y, z / focal, n[0], n[1], n[2], xx, xy, yy)
+            numbers[2, num] = _mm_per_px(x, y, z / focal, rotation @ normals[place], bend)
             num += 1
     return num
 
@@ -254,13 +256,13 @@ def _distorted(x, y, lens):  # type: ignore[no-untyped-def]
     """``Camera.distort`` of one point with its derivatives: of x by x, of x by y and y by x, of y by y."""
     coefficients = (lens[3], lens[4], lens[5], lens[6], lens[7])
     u, v = _brown_conrady(x, y, coefficients)
-    xx, xy, yy = _brown_conrady_slopes(x, y, coefficients)
-    return u, v, xx, xy, yy
+    return u, v, _brown_conrady_slopes(x, y, coefficients)
 
 
 @njit(cache=True, nogil=True)
-def _mm_per_px(x, y, frontal, nx, ny, nz, xx, xy, yy):  # type: ignore[no-untyped-def]
+def _mm_per_px(x, y, frontal, normal, bend):  # type: ignore[no-untyped-def]
     """Millimetres to a pixel in the worst direction, at ``frontal`` = z / focal_px."""
+    (xx, xy, yy), nx, ny, nz = bend, normal[0], normal[1], normal[2]
     # Rows of d(pixel)/d(point) in the camera frame, times frontal: d(distorted)/d(normalized) [1 0 -x; 0 1 -y].
     uz, vz = -(xx * x + xy * y), -(xy * x + yy * y)
     # Singular values of those rows restricted to the plane with normal n, with no basis of it needed:

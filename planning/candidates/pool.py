@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array, vstack
 
 from viewcov.coverage.geometric.sightings import Watch
+from viewcov.coverage.geometric.visibility import Setup
 from viewcov.coverage.rays.raycasting import RayCaster
 from viewcov.inspection.arrays import Ints
 from viewcov.inspection.mesh.surface import Surface
@@ -149,7 +150,7 @@ def gather_candidates(
     def left() -> int:
         return budget + len(extra) - len(growth.views)
 
-    with Watch(surface, rig, requirements, jobs=jobs) as watch:
+    with Watch(Setup(surface, rig, requirements), jobs=jobs) as watch:
         look = partial(watch.seen_from, progress=progress)
         if extra:
             _warn_of_contact(extra, clearance)

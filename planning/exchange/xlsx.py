@@ -146,13 +146,10 @@ def _viewpoint_rows(plan: InspectionPlan, evaluation: GeometricCoverage | None) 
 
     if evaluation is None:
         return table_of([Row(view=view) for view in plan.viewpoints], "workbook")
-    added = contributions(evaluation)
-    measured = zip(
-        plan.viewpoints, _standoffs_mm(plan, evaluation), added.seen_mm2, added.newly_covered_mm2, strict=True
-    )
+    measured = zip(plan.viewpoints, _standoffs_mm(plan, evaluation), contributions(evaluation).views, strict=True)
     rows = [
-        Row(view=view, standoff_mm=standoff, seen_mm2=float(seen), newly_covered_mm2=float(new))
-        for view, standoff, seen, new in measured
+        Row(view=view, standoff_mm=mm, seen_mm2=added.seen_area_mm2, newly_covered_mm2=added.newly_covered_area_mm2)
+        for view, mm, added in measured
     ]
     return table_of(rows, "workbook", "evaluated")
 

@@ -140,5 +140,5 @@ def measure_model(
         if not folder.truth_path.is_file() or find_calibration(folder, loaded.name) is None:
             continue
         for rule, match in fuse_inspection(folder, loaded.name).matches.items():
-            surface[rule] = surface.get(rule, DefectCounts()) + match.counts
+            surface[rule] = surface.get(rule, DefectCounts()) + match
     return MeasuredModel(**dict(figures), surface=surface)
