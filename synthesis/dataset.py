@@ -53,11 +53,7 @@ class Made(Record):
 
 
 def synthesize(
-    plan: InspectionPlan,
-    out: str | Path,
-    options: SynthesisOptions | None = None,
-    *,
-    progress: bool = False,
+    plan: InspectionPlan, out: str | Path, options: SynthesisOptions | None = None, *, progress: bool = False
 ) -> Dataset:
     """Render inspections of instances of the plan's part and write them as a data set.
 

@@ -163,12 +163,7 @@ class DefectDraw:
 
 
 def sample_defects(
-    part: Part,
-    ranges: DefectRanges,
-    num_defects: int,
-    rng: np.random.Generator,
-    *,
-    kept: Sequence[Defect] = (),
+    part: Part, ranges: DefectRanges, num_defects: int, rng: np.random.Generator, *, kept: Sequence[Defect] = ()
 ) -> DefectDraw:
     """Defects at independent sites uniform by area over the inspected faces.
 
@@ -240,12 +235,7 @@ class _Site:
 
 
 def _one(
-    part: Part,
-    area: Floats,
-    normals: Floats,
-    walker: Walker,
-    ranges: DefectRanges,
-    rng: np.random.Generator,
+    part: Part, area: Floats, normals: Floats, walker: Walker, ranges: DefectRanges, rng: np.random.Generator
 ) -> Defect | str:
     faces, weights = uniform_sites(area, 1, rng)
     face, weight = int(faces[0]), weights[0]
@@ -271,12 +261,7 @@ def _dent(site: _Site, ranges: DefectRanges, rng: np.random.Generator) -> Defect
 
 
 def _scratch(
-    site: _Site,
-    part: Part,
-    normals: Floats,
-    walker: Walker,
-    ranges: DefectRanges,
-    rng: np.random.Generator,
+    site: _Site, part: Part, normals: Floats, walker: Walker, ranges: DefectRanges, rng: np.random.Generator
 ) -> Defect | str:
     width = _log_uniform(rng, ranges.scratch_width_mm)
     length = _log_uniform(rng, ranges.scratch_length_mm)
@@ -332,12 +317,7 @@ def _path(walker: Walker, site: _Site, heading: Floats, length: float, width: fl
             return float(amplitude * (np.sin(phase + sign * rate * distance) - np.sin(phase)))
 
         return walker.walk(
-            site.face,
-            site.point_mm,
-            sign * heading,
-            length_mm=0.5 * length,
-            step_mm=0.4 * width,
-            turn_at=turn_at,
+            site.face, site.point_mm, sign * heading, length_mm=0.5 * length, step_mm=0.4 * width, turn_at=turn_at
         )
 
     back, ahead = half(-1.0), half(1.0)

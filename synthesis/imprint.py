@@ -88,8 +88,7 @@ def refined_for(
     if lays:
         # The lay may bend by a quarter of a pixel: grooves are some pixels apart.
         mesh = refine(
-            mesh,
-            lambda corners, face: polar_edge_limit_mm(lays, part.cad_face_idx[face], corners, 0.25 * mm_per_px),
+            mesh, lambda corners, face: polar_edge_limit_mm(lays, part.cad_face_idx[face], corners, 0.25 * mm_per_px)
         )
     if not defects:
         return mesh
@@ -175,11 +174,7 @@ def _nearest_on_path(defect: Defect, points: Floats) -> tuple[Floats, Floats, In
     """Distance to a defect's path, distance along it, and nearest path point, shapes (N,)."""
     path = defect.path_mm
     if len(path) == 1:
-        return (
-            np.linalg.norm(points - path[0], axis=1),
-            np.zeros(len(points)),
-            np.zeros(len(points), np.int64),
-        )
+        return (np.linalg.norm(points - path[0], axis=1), np.zeros(len(points)), np.zeros(len(points), np.int64))
     from scipy.spatial import cKDTree
 
     step = np.diff(path, axis=0)

@@ -154,11 +154,7 @@ def _split(piece: _Piece, vertices: Floats, edges: Ints, face_edges: Ints, marke
     corner_of = ends[:, :, :, None] == piece.faces[parent][:, None, None, :]
     share = corner_of.mean(axis=2, dtype=np.float64)
     return (
-        _Piece(
-            faces=split.faces,
-            part_face=piece.part_face[parent],
-            barycentric=share @ piece.barycentric[parent],
-        ),
+        _Piece(faces=split.faces, part_face=piece.part_face[parent], barycentric=share @ piece.barycentric[parent]),
         split.vertices,
     )
 

@@ -112,12 +112,7 @@ def _tile_mm(texture: Texture, lay: FaceLay) -> tuple[float, float]:
 
 
 def render_view(
-    scene: InspectionScene,
-    world_from_camera: Floats,
-    *,
-    seed: int,
-    exposure: float = 1.0,
-    sensor: Sensor | None = None,
+    scene: InspectionScene, world_from_camera: Floats, *, seed: int, exposure: float = 1.0, sensor: Sensor | None = None
 ) -> Floats32:
     """Grey image of one view in [0, 1], shape (height, width), as the camera reads it out.
 
