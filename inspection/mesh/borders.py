@@ -35,12 +35,13 @@ def border_edges(faces: Ints) -> tuple[Ints, Ints]:
     return np.column_stack([faces[face, corner], faces[face, (corner + 1) % 3]]), face
 
 
-def cracked(vertices: Floats, ends: Ints) -> Bools:
-    """Which border edges (B, 2) lie along another one at a small distance, shape (B,): cracks, and not holes.
+def cracked(vertices: Floats, faces: Ints) -> Bools:
+    """Which of the `border_edges` of faces lie along another one nearby, shape (B,): cracks, and not holes.
 
     Small is below ``REACH``, and below a fifth of the length of the border that the edge is on: across a round
     hole it is a third, however small the hole.
     """
+    ends, _ = border_edges(faces)
     if not 0 < len(ends) <= _MOST_EDGES:
         return np.zeros(len(ends), dtype=bool)
     a, b = vertices[ends[:, 0]], vertices[ends[:, 1]]
@@ -131,14 +132,8 @@ def _nearest(
 
     Across are edges that run the other way: the two sides of a crack do, as the borders of faces wound alike.
 
-    Parameters
-    ----------
-    ends
-        Shape (B, 2): border edges.
-    points, heading
-        Shapes (P, 3): places on the border, and unit vectors along it.
-    own
-        Shape (P,): the vertex at the point, whose edges do not count; -1 - edge for a point on an edge.
+    The points (P, 3) lie on the border, whose edges are ``ends`` (B, 2), with unit vectors ``heading`` along it.
+    ``own`` (P,) is the vertex at the point, whose edges do not count; -1 - edge for a point on an edge.
     """
     a, b = vertices[ends[:, 0]], vertices[ends[:, 1]]
     axis = int(np.argmax(np.ptp(a, axis=0)))
