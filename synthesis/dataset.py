@@ -133,10 +133,7 @@ def plant_defects(
 ) -> tuple[Imprint, dict[str, int]]:
     """The part with defects at area-uniform sites, each with a surface of its own; and the rejected sites.
 
-    Raises
-    ------
-    InputError
-        If some defects leave no mark on the surface time and again.
+    Raises InputError if some defects leave no mark on the surface time and again.
     """
     kept: tuple[Defect, ...] = ()
     rejected = Counter[str]()
