@@ -82,11 +82,7 @@ class CheckReport(Record):
 
 
 def check_path(
-    path: str | Path,
-    *,
-    units: str | None = None,
-    scale_mm: float | None = None,
-    rig: str | Path = "paper",
+    path: str | Path, *, units: str | None = None, scale_mm: float | None = None, rig: str | Path = "paper"
 ) -> CheckReport:
     """What is wrong with a part, rig, plan, inspection, data set or image.
 

@@ -46,10 +46,7 @@ def inside(folder: str | Path, *steps: str, what: str = "name") -> Path:
 
     Every such name becomes a path here, so that none leaves its folder.
 
-    Raises
-    ------
-    InputError
-        If a step is no plain name, or a symbolic link on the way leads out of the folder.
+    Raises InputError if a step is no plain name, or a symbolic link on the way leads out of the folder.
     """
     for step in steps:
         try:
@@ -154,24 +151,11 @@ def write_json(path: str | Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, allow_nan=False, default=_plain) + "\n")
 
 
-def finite(value: Any) -> Any:
-    """The value with None for NaN and infinity, for which JSON has no number."""
-    if isinstance(value, Mapping):
-        return {str(key): finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [finite(item) for item in value]
-    if isinstance(value, np.generic):
-        value = value.item()
-    return None if isinstance(value, float) and not np.isfinite(value) else value
-
-
 def read_json(path: str | Path) -> Any:
     """The value in a JSON file.
 
-    Raises
-    ------
-    InputError
-        If there is no such file or it does not hold JSON, a name stands in it twice, or a number is not finite.
+    Raises InputError if there is no such file or it does not hold JSON, a name stands in it twice, or a number is
+    not finite.
     """
     parse = partial(
         json.loads, parse_constant=_refuse_constant, parse_float=_finite_float, object_pairs_hook=_once_each
@@ -225,10 +209,7 @@ def write_levels(path: str | Path, levels: NDArray[np.unsignedinteger]) -> None:
 def read_levels(path: str | Path) -> NDArray[np.unsignedinteger]:
     """The whole numbers of a grey 8- or 16-bit image, shape (height, width); colour becomes luma.
 
-    Raises
-    ------
-    InputError
-        If there is no such file or it cannot be decoded.
+    Raises InputError if there is no such file or it cannot be decoded.
     """
     from PIL import Image, UnidentifiedImageError
 
@@ -279,15 +260,8 @@ def read_table(
 ) -> dict[str, NDArray[Any]]:
     """The columns of a Parquet file as arrays.
 
-    Parameters
-    ----------
-    integers, numbers
-        Columns that must be there with whole or with finite numbers; they come as int64 and float64.
-
-    Raises
-    ------
-    InputError
-        If there is no such file, it is not Parquet, or one of these columns is missing or holds something else.
+    Those named as ``integers`` and ``numbers`` must be there, with whole or with finite numbers, and come as int64 and
+    float64. Raises InputError if one is missing or holds something else, or there is no such Parquet file.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq

@@ -150,10 +150,7 @@ def read_dataset(root: str | Path) -> Dataset:
 def joined(datasets: Sequence[Dataset]) -> Dataset:
     """Several data sets as one, its root the folder that holds them all; inspections keep their splits.
 
-    Raises
-    ------
-    InputError
-        If an inspection is in two of them.
+    Raises InputError if an inspection is in two of them.
     """
     if len(datasets) == 1:
         return datasets[0]

@@ -6,14 +6,13 @@ and v across them, both in millimetres: an anisotropic material and a bump map a
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 
-from viewcov.inspection.arrays import Floats, Ints32
+from viewcov.inspection.arrays import Floats, Ints, Ints32
 from viewcov.inspection.mesh.normals import cad_corner_normals, unit
 from viewcov.inspection.mesh.part import Part, triangle_areas, triangle_normals
 
@@ -123,13 +122,8 @@ class Process:
 def face_lays(part: Part, *, processes: Mapping[int, str] | None = None) -> tuple[FaceLay, ...]:
     """The machining of each CAD face, by its shape.
 
-    Parameters
-    ----------
-    part
-        The part.
-    processes
-        CAD face numbers and their process, one of ``PROCESSES``, where the user knows better: ``milled`` or
-        ``plain`` always apply, ``turned`` and ``drilled`` only where the face is one of rotation.
+    ``processes`` has CAD face numbers and their process, one of ``PROCESSES``, where the user knows better: ``milled``
+    or ``plain`` always apply, ``turned`` and ``drilled`` only where the face is one of rotation.
     """
     samples = _samples(part)
     axes = [_axis_of(sample) for sample in samples]
@@ -147,10 +141,7 @@ def lay_coordinates(lays: tuple[FaceLay, ...], cad_face_idx: Ints32, corners_mm:
     The angle about an axis is unwrapped within each triangle, so none spans the seam.
     """
     uv = np.zeros((*corners_mm.shape[:2], 2))
-    order = np.argsort(cad_face_idx, kind="stable")
-    ends = np.searchsorted(cad_face_idx[order], np.arange(len(lays) + 1))
-    for cad, lay in enumerate(lays):
-        rows = order[ends[cad] : ends[cad + 1]]
+    for lay, rows in zip(lays, _rows_by_face(cad_face_idx, len(lays)), strict=True):
         if rows.size:
             uv[rows] = _coordinates(lay, corners_mm[rows])
     return uv
@@ -189,15 +180,18 @@ def polar_edge_limit_mm(lays: tuple[FaceLay, ...], cad_face_idx: Ints32, corners
     return limit
 
 
+def _rows_by_face(cad_face_idx: Ints32, num_faces: int) -> list[Ints]:
+    """The rows of each CAD face."""
+    order = np.argsort(cad_face_idx, kind="stable")
+    return np.split(order, np.searchsorted(cad_face_idx[order], np.arange(1, num_faces)))
+
+
 def _samples(part: Part) -> list[_Sample]:
     """The triangles of each CAD face that have an area."""
     smooth, area = cad_corner_normals(part), triangle_areas(part.corners_mm)
-    order = np.argsort(part.cad_face_idx, kind="stable")
-    order = order[area[order] > 0]
-    ends = np.searchsorted(part.cad_face_idx[order], np.arange(int(part.cad_face_idx.max()) + 2))
     made = []
-    for start, end in itertools.pairwise(ends):
-        rows = order[start:end]
+    for all_rows in _rows_by_face(part.cad_face_idx, int(part.cad_face_idx.max()) + 1):
+        rows = all_rows[area[all_rows] > 0]
         corners = part.corners_mm[rows]
         made.append(_Sample(corners=corners, smooth=smooth[rows], normal=triangle_normals(corners), area=area[rows]))
     return made

@@ -50,10 +50,7 @@ def predictions_card_path(inspection: InspectionFolder, model: str) -> Path:
 def read_predictions_card(inspection: InspectionFolder, model: str) -> PredictionsCard | None:
     """The card beside a model's predictions; None for bare images, whose model is not known.
 
-    Raises
-    ------
-    InputError
-        If it is broken or of another version.
+    Raises InputError if it is broken or of another version.
     """
     path = predictions_card_path(inspection, model)
     return read_record(path, PredictionsCard) if path.is_file() else None

@@ -16,10 +16,7 @@ from viewcov.inspection.rig.requirements import Requirements
 def face_weights(part: Part, requirements: Requirements) -> Floats:
     """Weight of each CAD face of the part, shape (C,): 1 where the requirements name none.
 
-    Raises
-    ------
-    InputError
-        If the requirements name a face that the part does not have.
+    Raises InputError if the requirements name a face that the part does not have.
     """
     weights = np.ones(int(part.cad_face_idx.max()) + 1)
     for face, weight in requirements.face_weights:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
@@ -59,6 +60,27 @@ Transform = tuple[_Row, _Row, _Row, _Row]
 """The rows of a rigid transform."""
 
 
+def _rising(limits: tuple[float, float]) -> tuple[float, float]:
+    if limits[0] > limits[1]:
+        raise ValueError("two numbers, the lower first")
+    return limits
+
+
+Rising = AfterValidator(_rising)
+"""For pairs of numbers."""
+
+
+def one_of(names: Collection[str]) -> AfterValidator:
+    """For texts: one of names that are looked up each time, as more may be added to them."""
+
+    def known(name: str) -> str:
+        if name not in names:
+            raise ValueError(f"one of {', '.join(names)}")
+        return name
+
+    return AfterValidator(known)
+
+
 def _none_for_nan(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
@@ -98,7 +120,7 @@ class Options(Record):
         try:
             super().__init__(**values)
         except ValidationError as error:
-            raise _refusal(type(self).__name__, error, name=_option_name, remedy="change the option") from None
+            raise _refusal(type(self).__name__, error, kind="option", remedy="change the option") from None
 
 
 def checked_jobs(jobs: int) -> int:
@@ -121,10 +143,8 @@ def write_record(path: str | Path, record: FileRecord) -> None:
 def read_record(path: str | Path, kind: type[R]) -> R:
     """The record in a JSON file.
 
-    Raises
-    ------
-    InputError
-        If the file is missing, is no JSON, has another schema version, or a value of it is missing or not valid.
+    Raises InputError if the file is missing, is no JSON, has another schema version, or a value of it is missing or
+    not valid.
     """
     value = read_json(path)
     version = value.get("schema_version") if isinstance(value, dict) else None
@@ -142,17 +162,19 @@ def checked(value: Any, kind: type[M], *, where: object, remedy: str) -> M:
     try:
         return kind.model_validate(value)
     except ValidationError as error:
-        raise _refusal(where, error, name=_field_name, remedy=remedy) from None
+        raise _refusal(where, error, kind="field", remedy=remedy) from None
 
 
-def _refusal(where: object, error: ValidationError, *, name: Any, remedy: str) -> InputError:
+def _refusal(where: object, error: ValidationError, *, kind: Literal["field", "option"], remedy: str) -> InputError:
     """The first thing that does not fit, in one line."""
     first = error.errors(include_url=False)[0]
     missing = first["type"] == "missing"
     found = "nothing" if missing else repr(first["input"])
+    place = ".".join(str(step) for step in first["loc"])
+    name = f"{kind} {place!r}" if place else {"field": "the content", "option": "the options"}[kind]
     more = error.error_count() - 1
     return InputError(
-        where, f"{name(first['loc'])} {'is missing' if missing else 'is not valid'}",
+        where, f"{name} {'is missing' if missing else 'is not valid'}",
         expected=_expected(first["type"], first["msg"]),
         found=(found if len(found) <= 80 else f"{found[:77]}...") + (f" (and {more} more)" if more else ""),
         remedy=remedy,
@@ -166,11 +188,3 @@ def _expected(kind: Literal["missing"] | str, message: str) -> str:
         return "no such name"
     text = message.removeprefix("Value error, ").removeprefix("Input should be ")
     return text.removeprefix("Input should ").strip() or "another value"
-
-
-def _field_name(steps: tuple[int | str, ...]) -> str:
-    return "field " + repr(".".join(str(step) for step in steps)) if steps else "the content"
-
-
-def _option_name(steps: tuple[int | str, ...]) -> str:
-    return "option " + repr(".".join(str(step) for step in steps)) if steps else "the options"

@@ -6,20 +6,11 @@ from collections.abc import Sequence
 from typing import Annotated
 
 import numpy as np
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
 from viewcov.inspection.arrays import Bools, Floats32, Ints
-from viewcov.inspection.records import AtLeastOne, NotNegative, Record, Share
+from viewcov.inspection.records import AtLeastOne, NotNegative, Record, Rising, Share
 from viewcov.segmentation.images import LabelledImage
-
-
-def _low_high(values: tuple[float, float]) -> tuple[float, float]:
-    if values[0] > values[1]:
-        raise ValueError("a low and a high value")
-    return values
-
-
-Range = Annotated[tuple[float, float], AfterValidator(_low_high)]
 
 
 class CropOptions(Record):
@@ -49,7 +40,7 @@ class CropOptions(Record):
     mirror_share: Share = 0.5
     """Share of the crops that are mirrored."""
 
-    exposure_jitter: Range = (-0.5, 1.0)
+    exposure_jitter: Annotated[tuple[float, float], Rising] = (-0.5, 1.0)
     """Range of the exposure ``alpha`` in ``x * 2**alpha``."""
 
     noise_levels: NotNegative = 3.0
@@ -143,13 +134,8 @@ def _blurred(grey: Floats32) -> Floats32:
 
 def _components(defective: Bools) -> list[Ints]:
     """Row and column of the pixels, shape (N, 2), of each 8-connected component."""
-    if not defective.any():
-        return []
     from scipy import ndimage
 
-    numbers, count = ndimage.label(defective, structure=np.ones((3, 3)))
-    pixels = np.argwhere(defective)
-    number = numbers[defective]
-    order = np.argsort(number, kind="stable")
-    starts = np.searchsorted(number[order], np.arange(2, count + 1))
-    return np.split(pixels[order], starts)
+    numbers, _ = ndimage.label(defective, structure=np.ones((3, 3)))
+    places = ndimage.value_indices(numbers, ignore_value=0)
+    return [np.column_stack(places[number]) for number in sorted(places)]

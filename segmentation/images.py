@@ -57,11 +57,8 @@ class SampleSet:
     def samples(self, split: Split) -> list[Sample]:
         """All samples of a split, after a look at their files.
 
-        Raises
-        ------
-        InputError
-            If there are none, a file is missing or no image, or a mask has another size than its image. A missing
-            mask does not stand for a good part: a good part has masks without defects.
+        Raises InputError if there are none, a file is missing or no image, or a mask has another size than its
+        image. A missing mask does not stand for a good part: a good part has masks without defects.
         """
         samples = list(self.splits.get(split, ()))
         if not samples:

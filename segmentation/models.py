@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 from viewcov.inspection.errors import InputError, MissingExtraError
 from viewcov.inspection.files import replacing, sha256_of
 from viewcov.inspection.predictions import shipped_models
-from viewcov.inspection.records import write_record
 from viewcov.segmentation.cards import CARD_NAME, WEIGHTS_NAME, Architecture, ModelCard, Weights, read_card
 
 if TYPE_CHECKING:
@@ -83,10 +82,7 @@ def require_torch() -> None:
 def build_network(architecture: Architecture, num_channels: int, *, seed: int) -> torch.nn.Module:
     """The network with random weights, which depend on the seed alone. Nothing is downloaded.
 
-    Raises
-    ------
-    InputError
-        If the installed smp or timm do not know the encoder.
+    Raises InputError if the installed smp or timm do not know the encoder.
     """
     require_torch()
     import segmentation_models_pytorch as smp
@@ -146,11 +142,6 @@ def write_weights(folder: Path, network: torch.nn.Module) -> Weights:
     with replacing(folder / WEIGHTS_NAME) as temporary:
         temporary.write_bytes(data)
     return Weights(sha256=sha256_of(data))
-
-
-def write_card(folder: Path, card: ModelCard) -> None:
-    """Write ``model.json``, after the weights: a killed run leaves no card that does not fit."""
-    write_record(folder / CARD_NAME, card)
 
 
 def list_shipped() -> list[str]:

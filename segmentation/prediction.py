@@ -60,11 +60,7 @@ def predict_image(
 
 
 def predict_inspection(
-    model: SegmentationModel,
-    folder: InspectionFolder,
-    options: PredictionOptions = DEFAULTS,
-    *,
-    progress: bool = False,
+    model: SegmentationModel, folder: InspectionFolder, options: PredictionOptions = DEFAULTS, *, progress: bool = False
 ) -> int:
     """Predict all views of an inspection; gives the number of images predicted by this call.
 

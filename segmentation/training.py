@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from viewcov.inspection.errors import InputError
 from viewcov.inspection.folder import Dataset
+from viewcov.inspection.records import write_record
 from viewcov.segmentation.cards import (
     CARD_NAME,
     Architecture,
@@ -37,7 +38,6 @@ from viewcov.segmentation.models import (
     load_model,
     require_torch,
     versions,
-    write_card,
     write_weights,
 )
 from viewcov.segmentation.options import TrainingOptions, learning_rate_at
@@ -208,7 +208,8 @@ class _Run:
             ),
             versions=versions(),
         )
-        write_card(self._folder, card)
+        # After the weights: a killed run leaves no card that does not fit.
+        write_record(self._folder / CARD_NAME, card)
 
     def _note(self, **values: object) -> None:
         self._done = self._done.model_copy(update=values)

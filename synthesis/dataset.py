@@ -53,11 +53,7 @@ class Made(Record):
 
 
 def synthesize(
-    plan: InspectionPlan,
-    out: str | Path,
-    options: SynthesisOptions | None = None,
-    *,
-    progress: bool = False,
+    plan: InspectionPlan, out: str | Path, options: SynthesisOptions | None = None, *, progress: bool = False
 ) -> Dataset:
     """Render inspections of instances of the plan's part and write them as a data set.
 
@@ -137,10 +133,7 @@ def plant_defects(
 ) -> tuple[Imprint, dict[str, int]]:
     """The part with defects at area-uniform sites, each with a surface of its own; and the rejected sites.
 
-    Raises
-    ------
-    InputError
-        If some defects leave no mark on the surface time and again.
+    Raises InputError if some defects leave no mark on the surface time and again.
     """
     kept: tuple[Defect, ...] = ()
     rejected = Counter[str]()

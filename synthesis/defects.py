@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from viewcov.inspection.arrays import Floats, Ints, locked_floats
 from viewcov.inspection.errors import InputError
-from viewcov.inspection.mesh.normals import cad_corner_normals, unit
+from viewcov.inspection.mesh.normals import cad_corner_normals, interpolated_normals, unit
 from viewcov.inspection.mesh.part import Part, triangle_areas
 from viewcov.inspection.planted import DefectKind
 from viewcov.inspection.records import Record, Share
@@ -163,12 +163,7 @@ class DefectDraw:
 
 
 def sample_defects(
-    part: Part,
-    ranges: DefectRanges,
-    num_defects: int,
-    rng: np.random.Generator,
-    *,
-    kept: Sequence[Defect] = (),
+    part: Part, ranges: DefectRanges, num_defects: int, rng: np.random.Generator, *, kept: Sequence[Defect] = ()
 ) -> DefectDraw:
     """Defects at independent sites uniform by area over the inspected faces.
 
@@ -176,23 +171,9 @@ def sample_defects(
     area. A site is drawn anew only where a defect would touch another one, or where a scratch would meet a
     sharp edge before it reaches the shortest length in several directions; both are counted.
 
-    Parameters
-    ----------
-    part
-        The part; only its inspected faces get defects.
-    ranges
-        Sizes.
-    num_defects
-        How many, the kept ones included.
-    rng
-        Source of chance.
-    kept
-        Defects that stay as they are, but for their ids.
+    There are ``num_defects`` of them, with the ``kept`` ones, which stay as they are but for their ids.
 
-    Raises
-    ------
-    InputError
-        If the part has no room for as many.
+    Raises InputError if the part has no room for as many.
     """
     assert part.inspected is not None
     area = triangle_areas(part.corners_mm) * part.inspected
@@ -231,30 +212,21 @@ def uniform_sites(area_mm2: Floats, num_sites: int, rng: np.random.Generator) ->
     return face, np.column_stack([1.0 - root, root * (1.0 - share), root * share])
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Site:
-    face: int
-    point_mm: Floats
+class _Site(NamedTuple):
+    """Where a defect is, by the names of its fields."""
+
+    part_face: int
+    center_mm: Floats
     normal: Floats
     cad_face: int
 
 
 def _one(
-    part: Part,
-    area: Floats,
-    normals: Floats,
-    walker: Walker,
-    ranges: DefectRanges,
-    rng: np.random.Generator,
+    part: Part, area: Floats, normals: Floats, walker: Walker, ranges: DefectRanges, rng: np.random.Generator
 ) -> Defect | str:
     faces, weights = uniform_sites(area, 1, rng)
     face, weight = int(faces[0]), weights[0]
-    site = _Site(
-        face=face,
-        point_mm=weight @ part.corners_mm[face],
-        normal=unit(weight @ normals[face]),
-        cad_face=int(part.cad_face_idx[face]),
-    )
+    site = _Site(face, weight @ part.corners_mm[face], unit(weight @ normals[face]), int(part.cad_face_idx[face]))
     if rng.random() < ranges.scratch_share:
         return _scratch(site, part, normals, walker, ranges, rng)
     return _dent(site, ranges, rng)
@@ -263,20 +235,14 @@ def _one(
 def _dent(site: _Site, ranges: DefectRanges, rng: np.random.Generator) -> Defect:
     radius = _log_uniform(rng, ranges.dent_radius_mm)
     return Defect(
-        id=0, kind="dent", center_mm=site.point_mm, normal=site.normal, part_face=site.face, cad_face=site.cad_face,
-        path_mm=site.point_mm[None], path_normal=site.normal[None], size_mm=2.0 * radius, width_mm=2.0 * radius,
-        depth_mm=radius * _log_uniform(rng, ranges.dent_depth), rim=float(rng.uniform(0.0, 0.12)),
-        parameters={"radius_mm": radius},
+        id=0, kind="dent", **site._asdict(), path_mm=site.center_mm[None], path_normal=site.normal[None],
+        size_mm=2.0 * radius, width_mm=2.0 * radius, depth_mm=radius * _log_uniform(rng, ranges.dent_depth),
+        rim=float(rng.uniform(0.0, 0.12)), parameters={"radius_mm": radius},
     )  # fmt: skip
 
 
 def _scratch(
-    site: _Site,
-    part: Part,
-    normals: Floats,
-    walker: Walker,
-    ranges: DefectRanges,
-    rng: np.random.Generator,
+    site: _Site, part: Part, normals: Floats, walker: Walker, ranges: DefectRanges, rng: np.random.Generator
 ) -> Defect | str:
     width = _log_uniform(rng, ranges.scratch_width_mm)
     length = _log_uniform(rng, ranges.scratch_length_mm)
@@ -298,12 +264,9 @@ def _scratch(
     return Defect(
         id=0,
         kind="scratch",
-        center_mm=site.point_mm,
-        normal=site.normal,
-        part_face=site.face,
-        cad_face=site.cad_face,
+        **site._asdict(),
         path_mm=path.points_mm,
-        path_normal=_normals_at(part, normals, path),
+        path_normal=interpolated_normals(part, normals, path.face_idx, path.points_mm),
         size_mm=path.length_mm,
         width_mm=width,
         depth_mm=depth,
@@ -332,12 +295,7 @@ def _path(walker: Walker, site: _Site, heading: Floats, length: float, width: fl
             return float(amplitude * (np.sin(phase + sign * rate * distance) - np.sin(phase)))
 
         return walker.walk(
-            site.face,
-            site.point_mm,
-            sign * heading,
-            length_mm=0.5 * length,
-            step_mm=0.4 * width,
-            turn_at=turn_at,
+            site.part_face, site.center_mm, sign * heading, length_mm=0.5 * length, step_mm=0.4 * width, turn_at=turn_at
         )
 
     back, ahead = half(-1.0), half(1.0)
@@ -345,18 +303,6 @@ def _path(walker: Walker, site: _Site, heading: Floats, length: float, width: fl
         points_mm=np.concatenate([back.points_mm[:0:-1], ahead.points_mm]),
         face_idx=np.concatenate([back.face_idx[:0:-1], ahead.face_idx]),
     )
-
-
-def _normals_at(part: Part, normals: Floats, path: Walk) -> Floats:
-    """CAD normals, shape (P, 3), at the points of a path."""
-    corners = part.corners_mm[path.face_idx]
-    one, two = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
-    arm, cross = path.points_mm - corners[:, 0], np.cross(one, two)
-    square = np.einsum("pi,pi->p", cross, cross)
-    second = np.einsum("pi,pi->p", np.cross(arm, two), cross) / square
-    third = np.einsum("pi,pi->p", np.cross(one, arm), cross) / square
-    weights = np.clip(np.column_stack([1.0 - second - third, second, third]), 0.0, 1.0)
-    return unit(np.einsum("pc,pci->pi", weights, normals[path.face_idx]))
 
 
 def _touch(one: Defect, other: Defect) -> bool:

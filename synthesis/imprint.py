@@ -75,21 +75,13 @@ def refined_for(
 ) -> RefinedMesh:
     """The part's mesh, fine enough for the defects and for the lay of flat turned faces.
 
-    Parameters
-    ----------
-    part, defects
-        What is to be pressed in where.
-    mm_per_px
-        Sampling of the images; much finer triangles than that would be wasted.
-    lays
-        From ``lay.face_lays``.
+    Much finer triangles than the images' sampling ``mm_per_px`` would be wasted; ``lays`` are those of `face_lays`.
     """
     mesh = unrefined(part)
     if lays:
         # The lay may bend by a quarter of a pixel: grooves are some pixels apart.
         mesh = refine(
-            mesh,
-            lambda corners, face: polar_edge_limit_mm(lays, part.cad_face_idx[face], corners, 0.25 * mm_per_px),
+            mesh, lambda corners, face: polar_edge_limit_mm(lays, part.cad_face_idx[face], corners, 0.25 * mm_per_px)
         )
     if not defects:
         return mesh
@@ -98,17 +90,10 @@ def refined_for(
 
 
 def imprint(part: Part, defects: Sequence[Defect], mesh: RefinedMesh, *, scale: float = 1.0) -> Imprint:
-    """The part with the defects pressed in.
+    """The part with the defects pressed into a mesh that is `refined_for` them.
 
-    Parameters
-    ----------
-    part, defects
-        What to press in where.
-    mesh
-        From ``refined_for``.
-    scale
-        Factor on all heights. 0 gives the clean twin: the same triangles, undisplaced, with the CAD normals
-        to the last bit, so that a difference of two renderings shows the defects and nothing else.
+    All heights are multiplied by ``scale``. 0 gives the clean twin: the same triangles, undisplaced, with the CAD
+    normals to the last bit, so that a difference of two renderings shows the defects and nothing else.
     """
     cad_normals = unit(mesh.at_corners(cad_corner_normals(part)))
     vertex_normals = unit(sum_by_group(mesh.faces, triangle_areas(mesh.corners_mm)[:, None, None] * cad_normals))
@@ -175,11 +160,7 @@ def _nearest_on_path(defect: Defect, points: Floats) -> tuple[Floats, Floats, In
     """Distance to a defect's path, distance along it, and nearest path point, shapes (N,)."""
     path = defect.path_mm
     if len(path) == 1:
-        return (
-            np.linalg.norm(points - path[0], axis=1),
-            np.zeros(len(points)),
-            np.zeros(len(points), np.int64),
-        )
+        return (np.linalg.norm(points - path[0], axis=1), np.zeros(len(points)), np.zeros(len(points), np.int64))
     from scipy.spatial import cKDTree
 
     step = np.diff(path, axis=0)

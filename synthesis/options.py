@@ -4,17 +4,22 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from viewcov.inspection.lay import PROCESSES
-from viewcov.inspection.records import AtLeastOne, Count, NotNegative, Options, Positive, Record, Seed, Share
+from viewcov.inspection.records import (
+    AtLeastOne,
+    Count,
+    NotNegative,
+    Options,
+    Positive,
+    Record,
+    Rising,
+    Seed,
+    Share,
+    one_of,
+)
 from viewcov.inspection.rig.light import MAX_REFLECTIONS
-
-
-def _rising(limits: tuple[float, float]) -> tuple[float, float]:
-    if limits[0] > limits[1]:
-        raise ValueError("two numbers, the lower first")
-    return limits
 
 
 def _numbered(processes: object) -> object:
@@ -27,15 +32,7 @@ def _numbered(processes: object) -> object:
     return {str(int(key)): process for key, process in processes.items()}
 
 
-def _known(process: str) -> str:
-    if process not in PROCESSES:
-        raise ValueError(f"one of {', '.join(PROCESSES)}")
-    return process
-
-
-_Process = Annotated[str, AfterValidator(_known)]
-
-Range = Annotated[tuple[Positive, Positive], AfterValidator(_rising)]
+Range = Annotated[tuple[Positive, Positive], Rising]
 """Lowest and highest value, both positive."""
 
 
@@ -71,7 +68,7 @@ class SynthesisOptions(Options):
     good: Count = 0
     """Instances without defects."""
 
-    defects: Annotated[tuple[AtLeastOne, AtLeastOne], AfterValidator(_rising)] = (30, 40)
+    defects: Annotated[tuple[AtLeastOne, AtLeastOne], Rising] = (30, 40)
     """Fewest and most defects of a defective instance."""
 
     split: tuple[Share, Share, Share] = (0.0, 0.0, 1.0)
@@ -107,7 +104,7 @@ class SynthesisOptions(Options):
     torn_share: Share | None = None
     """Chance that a scratch is torn, rougher than the surface around it, and not burnished."""
 
-    processes: Annotated[dict[str, Annotated[str, AfterValidator(_known)]], BeforeValidator(_numbered)] = Field(
+    processes: Annotated[dict[str, Annotated[str, one_of(PROCESSES)]], BeforeValidator(_numbered)] = Field(
         default_factory=dict
     )
     """CAD face numbers and how they were machined (turned, drilled, milled, plain), where the shape does not tell."""

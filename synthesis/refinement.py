@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -84,8 +85,7 @@ def refine(mesh: RefinedMesh, limit_of: EdgeLimit) -> RefinedMesh:
     return border.closed(piece, vertices)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Piece:
+class _Piece(NamedTuple):
     faces: Ints
     part_face: Ints
     barycentric: Floats
@@ -106,8 +106,7 @@ class _Border:
         self._edge_at = face_edges.ravel()[order]
 
     def take(self, rows: Ints) -> _Piece:
-        mesh = self._mesh
-        return _Piece(faces=mesh.faces[rows], part_face=mesh.part_face[rows], barycentric=mesh.barycentric[rows])
+        return _Piece(self._mesh.faces[rows], self._mesh.part_face[rows], self._mesh.barycentric[rows])
 
     def join(self, split_edges: Ints) -> _Piece | None:
         """The untouched faces at these edges, which thereby become active; None if there are none."""
@@ -153,21 +152,11 @@ def _split(piece: _Piece, vertices: Floats, edges: Ints, face_edges: Ints, marke
     ends[new] = split.edge_ends[split.faces[new] - num_old]
     corner_of = ends[:, :, :, None] == piece.faces[parent][:, None, None, :]
     share = corner_of.mean(axis=2, dtype=np.float64)
-    return (
-        _Piece(
-            faces=split.faces,
-            part_face=piece.part_face[parent],
-            barycentric=share @ piece.barycentric[parent],
-        ),
-        split.vertices,
-    )
+    return _Piece(split.faces, piece.part_face[parent], share @ piece.barycentric[parent]), split.vertices
 
 
 def _concatenated(one: _Piece, two: _Piece) -> _Piece:
-    return _Piece(
-        faces=np.concatenate([one.faces, two.faces]), part_face=np.concatenate([one.part_face, two.part_face]),
-        barycentric=np.concatenate([one.barycentric, two.barycentric]),
-    )  # fmt: skip
+    return _Piece(*(np.concatenate(columns) for columns in zip(one, two, strict=True)))
 
 
 def _edge_lengths(corners: Floats) -> Floats:

@@ -75,10 +75,7 @@ def open_scene(
 def fixture_surfaces(rig: Rig, part_mm: Floats) -> list[SceneSurface]:
     """What holds a part with these vertices, shape (N, 3): clamps, and the table as far as it is of any account.
 
-    Raises
-    ------
-    InputError
-        If the rig's fixture cannot be loaded.
+    Raises InputError if the rig's fixture cannot be loaded.
     """
     obstacles = obstacles_of(rig.fixture)
     bodies = [clamp.corners_mm for clamp in obstacles.parts]
@@ -112,27 +109,12 @@ def _tile_mm(texture: Texture, lay: FaceLay) -> tuple[float, float]:
 
 
 def render_view(
-    scene: InspectionScene,
-    world_from_camera: Floats,
-    *,
-    seed: int,
-    exposure: float = 1.0,
-    sensor: Sensor | None = None,
+    scene: InspectionScene, world_from_camera: Floats, *, seed: int, exposure: float = 1.0, sensor: Sensor | None = None
 ) -> Floats32:
     """Grey image of one view in [0, 1], shape (height, width), as the camera reads it out.
 
-    Parameters
-    ----------
-    scene
-        From ``open_scene``.
-    world_from_camera
-        Shape (4, 4), millimetres.
-    seed
-        Of the rendering and of the sensor's noise.
-    exposure
-        Factor on the light that the rig's radiance gives; the same for all views of an inspection.
-    sensor
-        Its noise; the default sensor if not given.
+    ``exposure`` is a factor on the light that the rig's radiance gives, the same for all views of an inspection;
+    the seed is that of the rendering and of the noise of the sensor, the default one if none is given.
     """
     # The radiance is rendered once whatever the exposure: that keeps stacks and twins free of new noise.
     light = scene.render(world_from_camera, seed=seed) * np.float32(exposure)

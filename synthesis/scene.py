@@ -76,10 +76,7 @@ def renderer_variant() -> str:
 
     A wrong LLVM aborts the interpreter, so each variant is first tried in a process of its own.
 
-    Raises
-    ------
-    MissingExtraError
-        If Mitsuba is not installed.
+    Raises MissingExtraError if Mitsuba is not installed.
     """
     if importlib.util.find_spec("mitsuba") is None:
         raise MissingExtraError("rendering", package="mitsuba", extra="render")
@@ -120,10 +117,7 @@ class InspectionScene:
     path_depth
         Longest path of light, in edges: 2 for light that the surface reflects once, on its way to the camera.
 
-    Raises
-    ------
-    InputError
-        If the rig is one that cannot be rendered.
+    Raises InputError if the rig is one that cannot be rendered.
     """
 
     def __init__(
@@ -143,12 +137,11 @@ class InspectionScene:
         # Single precision: the part's middle is the scene's origin.
         points = np.concatenate([s.corners_mm.reshape(-1, 3) for s in surfaces])
         self._origin = 0.5 * (points.min(axis=0) + points.max(axis=0))
-        shapes = {s.name: _part_mesh(mi, s, self._origin) for s in surfaces}
+        shapes = {s.name: _part_mesh(s, self._origin) for s in surfaces}
         self._light_mm, faces, weights = _lambertian(light).mesh()
         self._lights = {f"light-{number}": weight for number, weight in enumerate(np.unique(weights))}
         for name, weight in self._lights.items():
             shapes[name] = _mesh(
-                mi,
                 name,
                 self._light_mm,
                 faces[weights == weight],
@@ -156,7 +149,7 @@ class InspectionScene:
                 mesh_emitter=mi.load_dict({"type": "area", "radiance": float(weight * light.radiance)}),
             )
         reach = _BOUNDS_REACH * (camera.focus_distance_mm + float(np.ptp(points, axis=0).max()))
-        shapes["bounds"] = _bounds(mi, reach)
+        shapes["bounds"] = _bounds(reach)
         self._scene = mi.load_dict(
             {
                 "type": "scene",
@@ -269,8 +262,8 @@ def _mitsuba() -> Any:
     return mi
 
 
-def _part_mesh(mi: Any, surface: SceneSurface, origin_mm: Floats) -> Any:
-    material = surface.material
+def _part_mesh(surface: SceneSurface, origin_mm: Floats) -> Any:
+    mi, material = _mitsuba(), surface.material
     metal = {
         "type": "roughconductor",
         "distribution": "ggx",
@@ -285,7 +278,6 @@ def _part_mesh(mi: Any, surface: SceneSurface, origin_mm: Floats) -> Any:
         metal = {"type": "bumpmap", "heights": tile, "metal": metal}
     count = len(surface.corners_mm)
     return _mesh(
-        mi,
         surface.name,
         surface.corners_mm.reshape(-1, 3) - origin_mm,
         np.arange(3 * count).reshape(-1, 3),
@@ -296,26 +288,14 @@ def _part_mesh(mi: Any, surface: SceneSurface, origin_mm: Floats) -> Any:
 
 
 def _mesh(
-    mi: Any,
-    name: str,
-    vertices: Floats,
-    faces: Ints,
-    *,
-    normals: Floats | None = None,
-    uv: Floats | None = None,
-    **objects: Any,
+    name: str, vertices: Floats, faces: Ints, *, normals: Floats | None = None, uv: Floats | None = None, **objects: Any
 ) -> Any:
+    mi = _mitsuba()
     props = mi.Properties()
     for key, value in objects.items():
         props[key] = value
-    mesh = mi.Mesh(
-        name,
-        len(vertices),
-        len(faces),
-        has_vertex_normals=normals is not None,
-        has_vertex_texcoords=uv is not None,
-        props=props,
-    )
+    has = {"has_vertex_normals": normals is not None, "has_vertex_texcoords": uv is not None}
+    mesh = mi.Mesh(name, len(vertices), len(faces), props=props, **has)
     params = mi.traverse(mesh)
     params["vertex_positions"] = _flat(vertices)
     params["faces"] = np.ascontiguousarray(faces, dtype=np.uint32).ravel()
@@ -327,7 +307,7 @@ def _mesh(
     return mesh
 
 
-def _bounds(mi: Any, reach_mm: float) -> Any:
+def _bounds(reach_mm: float) -> Any:
     """Two specks at opposite corners of a cube that holds every place of the light.
 
     Mitsuba's ambient light takes the size of the scene from before the last move, so that an image would
@@ -335,9 +315,9 @@ def _bounds(mi: Any, reach_mm: float) -> Any:
     """
     speck = 1e-3 * np.array([[0.0, 0.0, 0.0], [1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
     corners = reach_mm * np.array([[-1.0, -1.0, -1.0], [1.0, 1.0, 1.0]])
-    black = mi.load_dict({"type": "diffuse", "reflectance": 0.0})
+    black = _mitsuba().load_dict({"type": "diffuse", "reflectance": 0.0})
     vertices = (corners[:, None] + speck[None]).reshape(-1, 3)
-    return _mesh(mi, "bounds", vertices, np.arange(6).reshape(2, 3), mesh_bsdf=black)
+    return _mesh("bounds", vertices, np.arange(6).reshape(2, 3), mesh_bsdf=black)
 
 
 def _flat(values: Floats) -> Floats32:

@@ -82,16 +82,7 @@ def sample_finish(
 ) -> Finish:
     """A plausible finish of a machined part, different for each draw; the mean roughness is the material's.
 
-    Parameters
-    ----------
-    rng
-        Source of chance.
-    material
-        The part's.
-    ranges
-        How far it may lie off; the default ranges if not given.
-    mm_per_px
-        Sampling of the surface, which the visible pitch follows, at least 0.22 mm.
+    The visible pitch follows the sampling of the surface, ``mm_per_px``, from 0.22 mm on.
     """
     ranges = ranges or FinishRanges()
     spread = ranges.roughness_spread

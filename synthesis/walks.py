@@ -9,9 +9,10 @@ import numpy as np
 
 from viewcov.inspection.arrays import Floats, Ints
 from viewcov.inspection.mesh.part import Part, triangle_normals
-from viewcov.inspection.mesh.split import unique_edges
+from viewcov.inspection.mesh.split import paired_half_edges
 
 _MAX_CROSSINGS = 20_000
+_MAX_FOLD_DEG = 50.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -31,21 +32,13 @@ class Walk:
 
 
 class Walker:
-    """Walks over a part's triangles, across edges that are not too sharp.
+    """Walks over a part's triangles, across edges that are not too sharp."""
 
-    Parameters
-    ----------
-    part
-        The part.
-    max_fold_deg
-        A walk ends at an edge whose two triangles enclose a larger angle than this between their normals.
-    """
-
-    def __init__(self, part: Part, *, max_fold_deg: float = 50.0) -> None:
+    def __init__(self, part: Part) -> None:
         self._corners = part.corners_mm
         self._normals = triangle_normals(part.corners_mm)
         self._beyond = _neighbours(part.faces)
-        self._least_cos = float(np.cos(np.deg2rad(max_fold_deg)))
+        self._least_cos = float(np.cos(np.deg2rad(_MAX_FOLD_DEG)))
 
     def walk(
         self,
@@ -59,17 +52,10 @@ class Walker:
     ) -> Walk:
         """The path from a point of a triangle along a heading, straight but for what ``turn_at`` adds.
 
-        Parameters
-        ----------
-        face, point_mm
-            Start, a triangle and a point on it, shape (3,).
-        heading
-            Shape (3,). Its part in the triangle's plane counts.
-        length_mm, step_mm
-            How far to go, and the distance between points of the path. The path is shorter where it meets a
-            border or an edge sharper than the walker crosses.
-        turn_at
-            Heading in radians against the straight one at a distance from the start.
+        It begins at a point (3,) of the triangle ``face`` and has a point every ``step_mm``; of the heading (3,)
+        its part in the triangle's plane counts. It is shorter than asked for where it meets a border or an edge
+        sharper than the walker crosses. ``turn_at`` gives the heading in radians against the straight one at a
+        distance from the start.
         """
         point, way = point_mm, _in_plane(heading, self._normals[face])
         points, faces = [point], [face]
@@ -118,15 +104,9 @@ class Walker:
 
 def _neighbours(faces: Ints) -> Ints:
     """The face beyond each edge, shape (F, 3); -1 at borders and where more than two faces meet."""
-    edges, face_edges = unique_edges(faces)
-    flat = face_edges.ravel()
-    order = np.argsort(flat, kind="stable")
-    count = np.bincount(flat, minlength=len(edges))
-    first = np.concatenate([[0], np.cumsum(count)[:-1]])
-    pairs = first[count == 2]
+    half_edges = paired_half_edges(faces)
     beyond = np.full(faces.size, -1, dtype=np.int64)
-    beyond[order[pairs]] = order[pairs + 1] // 3
-    beyond[order[pairs + 1]] = order[pairs] // 3
+    beyond[half_edges] = half_edges[:, ::-1] // 3
     return beyond.reshape(-1, 3)
 
 

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from viewcov.inspection.errors import InputError, MissingExtraError
+from viewcov.inspection.records import write_record
 from viewcov.segmentation import models
-from viewcov.segmentation.cards import Architecture, Encoder, ModelCard, Weights
+from viewcov.segmentation.cards import CARD_NAME, Architecture, Encoder, ModelCard, Weights
 from viewcov.segmentation.models import (
     SegmentationModel,
     build_network,
@@ -19,7 +20,6 @@ from viewcov.segmentation.models import (
     list_shipped,
     load_model,
     require_torch,
-    write_card,
     write_weights,
 )
 from viewcov.segmentation.prediction import predict_image
@@ -41,7 +41,7 @@ def make_model(*, exposures: tuple[float, ...] = (0,), seed: int = 0) -> Segment
 
 def save_model(folder: Path, model: SegmentationModel) -> None:
     weights = write_weights(folder, model.network)
-    write_card(folder, model.card.model_copy(update={"weights": weights}))
+    write_record(folder / CARD_NAME, model.card.model_copy(update={"weights": weights}))
 
 
 @pytest.fixture(scope="module")
@@ -207,7 +207,7 @@ def test_a_render_after_require_torch_does_not_crash(tmp_path: Path) -> None:
     # torchvision imported after an off-screen render is a segmentation fault, the other order is fine.
     code = """
 import sys
-from viewcov.segmentation.cards import Architecture
+from viewcov.segmentation.cards import CARD_NAME, Architecture
 from viewcov.segmentation.models import build_network, require_torch
 require_torch()
 try:

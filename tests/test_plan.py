@@ -188,7 +188,7 @@ def test_files_that_are_no_plan_are_one_line(tmp_path: Path, text: str) -> None:
 def test_a_plan_can_be_read_by_a_person(tmp_path: Path) -> None:
     path, value = _written(tmp_path)
     assert value["schema_version"] == "viewcov-plan/1"
-    assert list(value) == ["schema_version", "frame", "part", "rig", "requirements", "viewpoints", "made"]
+    assert list(value) == ["schema_version", "frame", "part", "rig", "requirements", "viewpoints", "made", "pool"]
     assert "mm" in value["frame"]
     assert "OpenCV" in value["frame"]
     assert len(path.read_text().splitlines()) > 50

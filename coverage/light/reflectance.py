@@ -156,15 +156,14 @@ def predicted_grey(
     if visible.shape != expected:
         raise ValueError(f"visible must have shape {expected}, got {visible.shape}")
     toward, seen = to_viewer / np.linalg.norm(to_viewer, axis=1, keepdims=True), np.ascontiguousarray(visible)
+    points = (metal.points_mm, metal.frames, metal.roughness, (metal.material.eta, metal.material.k))
     grey = np.zeros(len(to_viewer))
     for some in samples.alike:
         normal, exponent = rotation @ emitters.normals[some[0]], float(emitters.exponent[some[0]])
         part = np.empty(len(to_viewer))
-        _direct(
-            metal.points_mm, metal.frames, metal.roughness, metal.material.eta, metal.material.k, toward,
-            places[some], normal, exponent, (emitters.weight * emitters.area_mm2)[some],
-            samples.emitter_idx[some], samples.spacing_mm / _WIDEST_SPACING_PER_LOBE, seen, part,
-        )  # fmt: skip
+        shining = (places[some], (emitters.weight * emitters.area_mm2)[some], samples.emitter_idx[some])
+        way = (normal, exponent, samples.spacing_mm / _WIDEST_SPACING_PER_LOBE)
+        _direct(points, toward, shining, way, seen, part)
         grey += part
     return grey * light.radiance
 
@@ -175,7 +174,7 @@ def reflectance(outgoing: Floats, incoming: Floats, roughness: Floats, material:
     Both point away from the surface; below it f is zero. ``roughness`` has shape (N, 2).
     """
     values = np.empty(len(outgoing))
-    _reflectances(outgoing, incoming, roughness, material.eta, material.k, values)
+    _reflectances(outgoing, incoming, roughness, (material.eta, material.k), values)
     return values
 
 
@@ -189,7 +188,7 @@ def sampled_reflection(
     reflected radiance. The weight is zero for directions below the surface.
     """
     incoming, weight = np.empty_like(outgoing), np.empty(len(outgoing))
-    _sample(outgoing, roughness, material.eta, material.k, chance, incoming, weight)
+    _sample(outgoing, roughness, (material.eta, material.k), chance, incoming, weight)
     return incoming, weight
 
 
@@ -237,8 +236,9 @@ def even_chance(num_samples: int, num_dimensions: int = 2) -> Floats:
 
 
 @njit(cache=True, nogil=True)
-def _fresnel(cosine, eta, k):  # type: ignore[no-untyped-def]
-    """Reflected share at a smooth conductor, mean of both polarisations, in vacuum."""
+def _fresnel(cosine, metal):  # type: ignore[no-untyped-def]
+    """Reflected share at a smooth conductor (eta, k), mean of both polarisations, in vacuum."""
+    eta, k = metal
     cosine2 = cosine * cosine
     sine2 = 1.0 - cosine2
     real = eta * eta - k * k - sine2
@@ -251,14 +251,16 @@ def _fresnel(cosine, eta, k):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _unshadowed_share(x, y, z, along, across):  # type: ignore[no-untyped-def]
+def _unshadowed_share(direction, along, across):  # type: ignore[no-untyped-def]
     """Smith's G1 of a direction above the surface."""
+    x, y, z = direction
     return 2.0 / (1.0 + np.sqrt(1.0 + ((along * x) ** 2 + (across * y) ** 2) / (z * z)))
 
 
 @njit(cache=True, nogil=True)
-def _brdf(ox, oy, oz, ix, iy, iz, along, across, eta, k):  # type: ignore[no-untyped-def]
-    """D G F / (4 cos cos)."""
+def _brdf(outgoing, incoming, along, across, metal):  # type: ignore[no-untyped-def]
+    """D G F / (4 cos cos), of directions as tuples of three numbers."""
+    (ox, oy, oz), (ix, iy, iz) = outgoing, incoming
     if oz <= 0.0 or iz <= 0.0:
         return 0.0
     hx, hy, hz = ox + ix, oy + iy, oz + iz
@@ -266,35 +268,22 @@ def _brdf(ox, oy, oz, ix, iy, iz, along, across, eta, k):  # type: ignore[no-unt
     hx, hy, hz = hx / length, hy / length, hz / length
     stretched = (hx / along) ** 2 + (hy / across) ** 2 + hz * hz
     density = 1.0 / (np.pi * along * across * stretched * stretched)
-    shadow = _unshadowed_share(ox, oy, oz, along, across) * _unshadowed_share(ix, iy, iz, along, across)
-    return density * shadow * _fresnel(ox * hx + oy * hy + oz * hz, eta, k) / (4.0 * oz * iz)
+    shadow = _unshadowed_share(outgoing, along, across) * _unshadowed_share(incoming, along, across)
+    return density * shadow * _fresnel(ox * hx + oy * hy + oz * hz, metal) / (4.0 * oz * iz)
 
 
 @njit(cache=True, nogil=True)
-def _reflectances(outgoing, incoming, roughness, eta, k, values):  # type: ignore[no-untyped-def]
+def _reflectances(outgoing, incoming, roughness, metal, values):  # type: ignore[no-untyped-def]
     for n in range(len(values)):
         o, i, a = outgoing[n], incoming[n], roughness[n]
-        values[n] = _brdf(o[0], o[1], o[2], i[0], i[1], i[2], a[0], a[1], eta, k)
+        values[n] = _brdf((o[0], o[1], o[2]), (i[0], i[1], i[2]), a[0], a[1], metal)
 
 
 @njit(cache=True, nogil=True)
-def _direct(  # type: ignore[no-untyped-def]
-    points,
-    frames,
-    roughness,
-    eta,
-    k,
-    to_viewer,
-    places,
-    forward,
-    exponent,
-    area,
-    emitter_idx,
-    least_mm,
-    visible,
-    values,
-):
-    """Sum over samples of f cos cos^m dA / r^2."""
+def _direct(metal_points, to_viewer, samples, way, visible, values):  # type: ignore[no-untyped-def]
+    """Sum over samples, all of which shine the same way, of f cos cos^m dA / r^2."""
+    (points, frames, roughness, metal), (places, area, emitter_idx) = metal_points, samples
+    forward, exponent, least_mm = way
     for n in range(len(points)):
         t, b, s, v = frames[n, 0], frames[n, 1], frames[n, 2], to_viewer[n]
         ox = v[0] * t[0] + v[1] * t[1] + v[2] * t[2]
@@ -317,11 +306,11 @@ def _direct(  # type: ignore[no-untyped-def]
             along = max(roughness[n, 0], least_mm / distance)
             across = max(roughness[n, 1], least_mm / distance)
             lobe = at_emitter if exponent == 1.0 else at_emitter**exponent
-            values[n] += _brdf(ox, oy, oz, ix, iy, iz, along, across, eta, k) * iz * lobe * area[j] / square
+            values[n] += _brdf((ox, oy, oz), (ix, iy, iz), along, across, metal) * iz * lobe * area[j] / square
 
 
 @njit(cache=True, nogil=True)
-def _sample(outgoing, roughness, eta, k, chance, incoming, weight):  # type: ignore[no-untyped-def]
+def _sample(outgoing, roughness, metal, chance, incoming, weight):  # type: ignore[no-untyped-def]
     for n in range(len(outgoing)):
         along, across = roughness[n]
         ox, oy, oz = outgoing[n]
@@ -348,4 +337,4 @@ def _sample(outgoing, roughness, eta, k, chance, incoming, weight):  # type: ign
         ix, iy, iz = 2.0 * cosine * hx - ox, 2.0 * cosine * hy - oy, 2.0 * cosine * hz - oz
         if iz > 0.0:
             incoming[n] = (ix, iy, iz)
-            weight[n] = _fresnel(cosine, eta, k) * _unshadowed_share(ix, iy, iz, along, across)
+            weight[n] = _fresnel(cosine, metal) * _unshadowed_share((ix, iy, iz), along, across)

@@ -38,17 +38,7 @@ Path(sys.argv[1]).write_bytes(glb)
 def glb_of_step(file: Path, data: bytes) -> bytes:
     """The STEP file's solids as GLB in metres, with the CAD face of each triangle as ``brep_index``.
 
-    Parameters
-    ----------
-    file
-        Named in errors.
-    data
-        The file's bytes.
-
-    Raises
-    ------
-    InputError
-        If OpenCASCADE finds no solid in it, or ends on it.
+    Raises InputError that names the file if OpenCASCADE finds no solid in its bytes, or ends on them.
     """
     with tempfile.TemporaryDirectory(prefix="viewcov-step-") as folder:
         glb_path = Path(folder) / "part.glb"

@@ -148,26 +148,13 @@ def _read_solids(file: Path, data: bytes, *, file_type: str) -> list[trimesh.Tri
     # glTF primitives are kept apart: merging them fails on annotation curves beside a solid.
     extra: dict[str, Any] = {"merge_primitives": False} if file_type in ("glb", "gltf") else {}
     try:
-        return _solids(trimesh.load_scene(io.BytesIO(data), file_type=file_type, process=False, **extra))
+        scene = trimesh.load_scene(io.BytesIO(data), file_type=file_type, process=False, **extra)
+        return [mesh for mesh in scene.dump() if isinstance(mesh, trimesh.Trimesh) and len(mesh.faces)]
     except Exception as error:  # trimesh's readers raise whatever the malformed data provokes.
         raise InputError(
             file, "cannot read the mesh", expected=f"a valid {file_type.upper()} file",
             found=f"{type(error).__name__}: {error}", remedy="export it again",
         ) from None  # fmt: skip
-
-
-def _solids(scene: Any) -> list[trimesh.Trimesh]:
-    import trimesh
-
-    meshes = []
-    for node in scene.graph.nodes_geometry:
-        world_from_mesh, name = scene.graph[node]
-        geometry = scene.geometry[name]
-        if isinstance(geometry, trimesh.Trimesh) and len(geometry.faces):
-            placed = geometry.copy()
-            placed.apply_transform(world_from_mesh)
-            meshes.append(placed)
-    return meshes
 
 
 def _without_annotations(meshes: list[trimesh.Trimesh]) -> list[trimesh.Trimesh]:
@@ -181,16 +168,12 @@ def _without_annotations(meshes: list[trimesh.Trimesh]) -> list[trimesh.Trimesh]
     if not meshes:
         return meshes
     tolerance = 1e-6 * max(float(np.ptp(mesh.vertices, axis=0).max()) for mesh in meshes)
-    flat = [_thickness(mesh) <= tolerance for mesh in meshes]
-    solid_points = [mesh.vertices for mesh, sheet in zip(meshes, flat, strict=True) if not sheet]
-    if not solid_points:
+    solid = [mesh for mesh in meshes if _thickness(mesh) > tolerance]
+    if not solid:
         return meshes
-    tree = cKDTree(np.concatenate(solid_points))
-    kept = [
-        mesh
-        for mesh, sheet in zip(meshes, flat, strict=True)
-        if not sheet or np.mean(tree.query(mesh.vertices)[0] <= tolerance) > 0.5
-    ]
+    tree = cKDTree(np.concatenate([mesh.vertices for mesh in solid]))
+    # A corner of a solid is no distance from itself.
+    kept = [mesh for mesh in meshes if np.mean(tree.query(mesh.vertices)[0] <= tolerance) > 0.5]
     if len(kept) < len(meshes):
         log.info("left out %d flat annotation meshes", len(meshes) - len(kept))
     return kept

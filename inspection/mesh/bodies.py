@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from viewcov.inspection.arrays import Bools, Ints
-from viewcov.inspection.mesh.split import unique_edges
+from viewcov.inspection.mesh.split import paired_half_edges, unique_edges
 
 
 def linked(num_nodes: int, pairs: Ints) -> tuple[int, Ints]:
@@ -21,15 +21,9 @@ def linked(num_nodes: int, pairs: Ints) -> tuple[int, Ints]:
 
 def paired_faces(faces: Ints) -> tuple[Ints, Bools]:
     """Pairs of faces, shape (P, 2), at edges with exactly two, and whether they run it the same way."""
-    edges, face_edges = unique_edges(faces)
-    order = np.argsort(face_edges.ravel(), kind="stable")
-    edge = face_edges.ravel()[order]
-    start = np.flatnonzero(np.r_[True, edge[1:] != edge[:-1]])
-    count = np.diff(np.r_[start, len(edge)])
-    first = start[count == 2]
-    half_edges = np.stack([order[first], order[first + 1]], axis=1)
-    upward = faces.ravel()[half_edges] == edges[edge[first]][:, :1]
-    return half_edges // 3, upward[:, 0] == upward[:, 1]
+    half_edges = paired_half_edges(faces)
+    start = faces.ravel()[half_edges]
+    return half_edges // 3, start[:, 0] == start[:, 1]
 
 
 def num_connected(faces: Ints) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numba import njit
 
@@ -33,12 +35,13 @@ def border_edges(faces: Ints) -> tuple[Ints, Ints]:
     return np.column_stack([faces[face, corner], faces[face, (corner + 1) % 3]]), face
 
 
-def cracked(vertices: Floats, ends: Ints) -> Bools:
-    """Which border edges (B, 2) lie along another one at a small distance, shape (B,): cracks, and not holes.
+def cracked(vertices: Floats, faces: Ints) -> Bools:
+    """Which of the `border_edges` of faces lie along another one nearby, shape (B,): cracks, and not holes.
 
     Small is below ``REACH``, and below a fifth of the length of the border that the edge is on: across a round
     hole it is a third, however small the hole.
     """
+    ends, _ = border_edges(faces)
     if not 0 < len(ends) <= _MOST_EDGES:
         return np.zeros(len(ends), dtype=bool)
     a, b = vertices[ends[:, 0]], vertices[ends[:, 1]]
@@ -77,11 +80,11 @@ def _stitched_once(vertices: Floats, faces: Ints, left_out: Ints) -> tuple[Float
     ends, owner = border_edges(faces)
     if not 0 < len(ends) <= _MOST_EDGES:
         return vertices, faces, np.arange(len(faces))
-    points, edge, share, gap = _across(vertices, ends, left_out)
-    pairs = _with_an_end(vertices, faces, ends, points, edge, share, gap)
+    near = _across(vertices, ends, left_out)
+    pairs = _with_an_end(vertices, faces, ends, near)
     if len(pairs):
         return _merged(vertices, faces, pairs)
-    return (vertices, *_split(vertices, faces, ends, owner, points, edge, share))
+    return (vertices, *_split(vertices, faces, ends, owner, near))
 
 
 def _crowding(faces: Ints, changed: Ints, piece: Ints) -> set[int]:
@@ -97,8 +100,17 @@ def _size(vertices: Floats) -> float:
     return float(np.ptp(vertices, axis=0).max())
 
 
-def _across(vertices: Floats, ends: Ints, left_out: Ints) -> tuple[Ints, Ints, Floats, Floats]:
-    """P border vertices near a border edge that runs the other way; that edge, where on it (0 to 1), the gap."""
+class _Near(NamedTuple):
+    """P border vertices, the border edge across that each is nearest to, where on it (0 to 1), and the gap."""
+
+    point: Ints
+    edge: Ints
+    share: Floats
+    gap: Floats
+
+
+def _across(vertices: Floats, ends: Ints, left_out: Ints) -> _Near:
+    """Border vertices near a border edge that runs the other way."""
     size = _size(vertices)
     run = vertices[ends[:, 1]] - vertices[ends[:, 0]]
     length = np.linalg.norm(run, axis=1)
@@ -110,7 +122,7 @@ def _across(vertices: Floats, ends: Ints, left_out: Ints) -> tuple[Ints, Ints, F
     heading /= np.maximum(np.linalg.norm(heading, axis=1, keepdims=True), 1e-12)
     edge, share, gap = _nearest(vertices, ends, vertices[points], heading, points, reach=REACH * size)
     near = gap <= np.maximum(_NOISE * size, _SAG * length[edge])
-    return points[near], edge[near], share[near], gap[near]
+    return _Near(points[near], edge[near], share[near], gap[near])
 
 
 def _nearest(
@@ -120,14 +132,8 @@ def _nearest(
 
     Across are edges that run the other way: the two sides of a crack do, as the borders of faces wound alike.
 
-    Parameters
-    ----------
-    ends
-        Shape (B, 2): border edges.
-    points, heading
-        Shapes (P, 3): places on the border, and unit vectors along it.
-    own
-        Shape (P,): the vertex at the point, whose edges do not count; -1 - edge for a point on an edge.
+    The points (P, 3) lie on the border, whose edges are ``ends`` (B, 2), with unit vectors ``heading`` along it.
+    ``own`` (P,) is the vertex at the point, whose edges do not count; -1 - edge for a point on an edge.
     """
     a, b = vertices[ends[:, 0]], vertices[ends[:, 1]]
     axis = int(np.argmax(np.ptp(a, axis=0)))
@@ -163,15 +169,14 @@ def _search(asked, edges, near, reach):  # type: ignore[no-untyped-def]
     return edge, share, gap
 
 
-def _with_an_end(
-    vertices: Floats, faces: Ints, ends: Ints, points: Ints, edge: Ints, share: Floats, gap: Floats
-) -> Ints:
+def _with_an_end(vertices: Floats, faces: Ints, ends: Ints, near: _Near) -> Ints:
     """Pairs of vertices (P, 2) to be made one: a point across a crack from the end of an edge.
 
     Vertices that an edge links never become one.
     """
     from scipy.spatial import cKDTree
 
+    points, edge, share, gap = near
     other = np.where(share < 0.5, ends[edge, 0], ends[edge, 1])
     distance = np.linalg.norm(vertices[points] - vertices[other], axis=1)
     length = np.linalg.norm(vertices[ends[:, 1]] - vertices[ends[:, 0]], axis=1)
@@ -202,11 +207,10 @@ def _merged(vertices: Floats, faces: Ints, pairs: Ints) -> tuple[Floats, Ints, I
     return middle / count, renamed[kept], kept
 
 
-def _split(
-    vertices: Floats, faces: Ints, ends: Ints, owner: Ints, points: Ints, edge: Ints, share: Floats
-) -> tuple[Ints, Ints]:
+def _split(vertices: Floats, faces: Ints, ends: Ints, owner: Ints, near: _Near) -> tuple[Ints, Ints]:
     """Faces with border vertices of the other side put on their border edges; the old face of each face."""
     apex = faces[owner].sum(axis=1) - ends.sum(axis=1)
+    points, edge, share, _ = near
     inner = (share > 1e-6) & (share < 1.0 - 1e-6) & (points != apex[edge])
     points, edge, share = points[inner], edge[inner], share[inner]
     # One edge of a face in a round; the others have their turn in the next.

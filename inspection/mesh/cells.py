@@ -13,18 +13,12 @@ from viewcov.inspection.arrays import Floats, Ints
 class Cells(NamedTuple):
     """Triangles by cell: c has ``entry[start[c]:start[c + 1]]`` and lies at column c % columns of row c // columns.
 
-    Compiled code takes it as it is.
+    The cells begin at ``low`` (2,), ``per_unit`` (2,) of them to the unit, and are ``num`` (2,) columns and rows.
     """
 
     low: Floats
-    """Low corner, shape (2,)."""
-
     per_unit: Floats
-    """Cells per unit, shape (2,)."""
-
     num: Ints
-    """Columns and rows, shape (2,)."""
-
     start: Ints
     entry: Ints
 
@@ -77,3 +71,14 @@ def _filled(first, last, across, entries):  # type: ignore[no-untyped-def]
                 entry[place[cell]] = face
                 place[cell] += 1
     return start, entry
+
+
+@njit(cache=True, nogil=True)
+def faces_at(x, y, cells):  # type: ignore[no-untyped-def]
+    """The triangles of the cell at a place, none beside the cells."""
+    low, per_unit, num, start, entry = cells
+    column, row = int((x - low[0]) * per_unit[0]), int((y - low[1]) * per_unit[1])
+    if x < low[0] or y < low[1] or column >= num[0] or row >= num[1]:
+        return entry[:0]
+    cell = row * num[0] + column
+    return entry[start[cell] : start[cell + 1]]

@@ -7,7 +7,7 @@ from numba import njit
 
 from viewcov.inspection.arrays import Bools, Floats, Ints
 from viewcov.inspection.mesh.bodies import closed_shells
-from viewcov.inspection.mesh.cells import cells_of, unit_points
+from viewcov.inspection.mesh.cells import cells_of, faces_at, unit_points
 from viewcov.inspection.mesh.part import triangle_areas, triangle_normals
 from viewcov.inspection.mesh.piercing import pierced_by, sides_pierce
 from viewcov.inspection.mesh.split import unique_edges
@@ -39,12 +39,8 @@ def enclosed_faces(vertices: Floats, faces: Ints, body: Ints) -> Bools:
     its winding number is not zero, and a face that crosses no surface is inside as a whole if one point is.
     Faces that are hidden without being enclosed, such as the walls of a narrow gap, are not meant.
 
-    Parameters
-    ----------
-    vertices, faces
-        Shapes (N, 3) and (F, 3), wound outward.
-    body
-        Shape (F,): body of each face, connected by edges that just two faces share.
+    The vertices (N, 3) are those of faces (F, 3), wound outward, and ``body`` (F,) numbers what is connected by edges
+    that just two faces share.
     """
     shell = closed_shells(faces, body)
     walls = np.flatnonzero(shell >= 0)
@@ -68,11 +64,6 @@ def unseen_bodies(vertices: Floats, faces: Ints, body: Ints) -> Ints:
     """Bodies of which no face has its middle seen from far away, in any of many directions spread over the sphere.
 
     A body found so may still be seen from near by or through a narrow gap; one that is not found is seen for sure.
-
-    Parameters
-    ----------
-    vertices, faces, body
-        As in `enclosed_faces`.
     """
     corners = unit_points(vertices)[faces]
     order = np.lexsort((-triangle_areas(corners), body))
@@ -104,18 +95,14 @@ def _look_at(corners: Floats, body: Ints, ask: Ints, directions: Floats, seen: B
 @njit(cache=True, nogil=True)
 def _wound_around(points, corners, shell, cells):  # type: ignore[no-untyped-def]
     """Whether any shell has a winding number other than zero at each point: signed crossings of a ray along +z."""
-    low, per_unit, num, start, entry = cells
     inside = np.zeros(len(points), np.bool_)
     winding = np.zeros(shell.max() + 1, np.int64)
     for index in range(len(points)):
         x, y, z = points[index]
-        column, row = int((x - low[0]) * per_unit[0]), int((y - low[1]) * per_unit[1])
-        if x < low[0] or y < low[1] or column >= num[0] or row >= num[1]:
-            continue
-        cell = row * num[0] + column
-        for face in entry[start[cell] : start[cell + 1]]:
+        near = faces_at(x, y, cells)
+        for face in near:
             winding[shell[face]] += _crossing(x, y, z, corners[face])
-        for face in entry[start[cell] : start[cell + 1]]:
+        for face in near:
             if winding[shell[face]] != 0:
                 inside[index] = True
                 winding[shell[face]] = 0
@@ -142,15 +129,10 @@ def _crossing(x, y, z, corners):  # type: ignore[no-untyped-def]
 @njit(cache=True, nogil=True)
 def _free(points, corners, cells):  # type: ignore[no-untyped-def]
     """Whether nothing lies above each point along +z."""
-    low, per_unit, num, start, entry = cells
     free = np.ones(len(points), np.bool_)
     for index in range(len(points)):
         x, y, z = points[index]
-        column, row = int((x - low[0]) * per_unit[0]), int((y - low[1]) * per_unit[1])
-        if x < low[0] or y < low[1] or column >= num[0] or row >= num[1]:
-            continue
-        cell = row * num[0] + column
-        for face in entry[start[cell] : start[cell + 1]]:
+        for face in faces_at(x, y, cells):
             if _crossing(x, y, z, corners[face]) != 0:
                 free[index] = False
                 break

@@ -129,15 +129,13 @@ def _stitch(mesh: Mesh, doubled: Bools, findings: list[Finding]) -> tuple[Mesh, 
     """The mesh with its narrow cracks closed, and the mask of faces carried along."""
     from scipy.spatial import cKDTree
 
-    from viewcov.inspection.mesh.borders import border_edges, cracked, stitched
+    from viewcov.inspection.mesh.borders import cracked, stitched
 
-    ends, _ = border_edges(mesh.faces)
-    cracks = cracked(mesh.vertices, ends)
+    cracks = cracked(mesh.vertices, mesh.faces)
     if not cracks.any():
         return mesh, doubled
     vertices, faces, parent = stitched(mesh.vertices, mesh.faces)
-    ends, _ = border_edges(faces)
-    num_left = int(cracked(vertices, ends).sum())
+    num_left = int(cracked(vertices, faces).sum())
     num_closed = int(cracks.sum()) - num_left
     remedy = f"{num_closed} edges along narrow gaps were stitched"
     if num_closed:
@@ -152,10 +150,9 @@ def _stitch(mesh: Mesh, doubled: Bools, findings: list[Finding]) -> tuple[Mesh, 
 
 
 def _report_edges(mesh: Mesh, findings: list[Finding]) -> None:
-    from viewcov.inspection.mesh.borders import border_edges, cracked
+    from viewcov.inspection.mesh.borders import cracked
 
-    ends, _ = border_edges(mesh.faces)
-    num_open = int((~cracked(mesh.vertices, ends)).sum())
+    num_open = int((~cracked(mesh.vertices, mesh.faces)).sum())
     remedy = "the surface has holes; rays may pass through: export a closed solid"
     tell(findings, "open-edges", num_open, "warning", remedy)
     num_many, balanced = _crowded_edges(mesh.faces)
@@ -176,10 +173,7 @@ def _crowded_edges(faces: Ints) -> tuple[int, bool]:
 def find_hidden(mesh: Mesh) -> tuple[Bools, list[Finding]]:
     """Faces that no camera can see for sure, shape (F,), and findings on them, on bodies and on intersections.
 
-    Parameters
-    ----------
-    mesh
-        Mended, in millimetres.
+    The mesh is mended and in millimetres.
     """
     from viewcov.inspection.mesh.enclosed import enclosed_faces, unseen_bodies
     from viewcov.inspection.mesh.piercing import piercing_faces

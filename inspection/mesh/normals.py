@@ -52,10 +52,14 @@ def unit(vectors: Floats) -> Floats:
 
 
 def shading_normals(part: Part, face_idx: Ints, points_mm: Floats) -> Floats:
-    """Unit normals of the smooth CAD faces, shape (N, 3), at points (N, 3) on the part's triangles (N,).
+    """Unit normals of the smooth CAD faces, shape (N, 3), at points (N, 3) on the part's triangles (N,)."""
+    return interpolated_normals(part, cad_corner_normals(part), face_idx, points_mm)
 
-    The corners' normals, interpolated as a renderer does: the surface that light sees is round where that of
-    the triangles has edges.
+
+def interpolated_normals(part: Part, corner_normals: Floats, face_idx: Ints, points_mm: Floats) -> Floats:
+    """The corners' normals (F, 3, 3) at points (N, 3) on the part's triangles (N,), as unit vectors (N, 3).
+
+    Interpolated as a renderer does: the surface that light sees is round where that of the triangles has edges.
     """
     corners = part.corners_mm[face_idx]
     to_b, to_c, arm = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0], points_mm - corners[:, 0]
@@ -64,4 +68,4 @@ def shading_normals(part: Part, face_idx: Ints, points_mm: Floats) -> Floats:
     weight_b = np.einsum("ni,ni->n", np.cross(arm, to_c), normal)
     weight_c = np.einsum("ni,ni->n", np.cross(to_b, arm), normal)
     weights = np.stack([square - weight_b - weight_c, weight_b, weight_c], axis=1)
-    return unit(np.einsum("nc,nci->ni", weights, cad_corner_normals(part)[face_idx]))
+    return unit(np.einsum("nc,nci->ni", np.maximum(weights, 0.0), corner_normals[face_idx]))

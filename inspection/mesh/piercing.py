@@ -2,44 +2,40 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from numba import njit
+from numpy.typing import NDArray
 
 from viewcov.inspection.arrays import Bools, Floats, Ints
 from viewcov.inspection.mesh.cells import cells_of, unit_points
 from viewcov.inspection.mesh.split import unique_edges
 
+Flags: TypeAlias = NDArray[np.uint8]
+
 TOUCH = 1e-6
 """An edge that ends less than this share of the size behind a face touches it and does not pierce it."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Piercings:
-    """Which faces other faces pierce, shape (F,) each."""
+class Piercings(NamedTuple):
+    """Which faces, shape (F,) each, pierce or are pierced by one of their own body, and by one of another."""
 
     same_body: Bools
-    """By, or piercing, a face of its own body: the body intersects itself."""
-
     other_body: Bools
-    """By, or piercing, a face of another body: the two overlap."""
 
 
 def piercing_faces(vertices: Floats, faces: Ints, body: Ints) -> Piercings:
     """Faces that edges of other faces pierce, or whose edges pierce others; touching is no piercing.
 
-    Parameters
-    ----------
-    vertices, faces, body
-        As in `enclosed_faces`.
+    Faces as `enclosed_faces` takes them.
     """
     points = unit_points(vertices)
     corners = np.ascontiguousarray(points[faces])
     edges, face_edges = unique_edges(faces)
     owner = np.empty(len(edges), dtype=np.int64)
     owner[face_edges] = np.arange(len(faces))[:, None]
-    of_edge, of_face = _pierce((points[edges], edges, body[owner]), (corners, faces, body), cells_of(corners))
+    of_edge, of_face = _pierce((points[edges], edges, body[owner]), (corners, faces, body))
     hits = of_face | np.bitwise_or.reduce(of_edge[face_edges], axis=1)
     return Piercings(same_body=(hits & 1) > 0, other_body=(hits & 2) > 0)
 
@@ -47,7 +43,7 @@ def piercing_faces(vertices: Floats, faces: Ints, body: Ints) -> Piercings:
 def sides_pierce(triangles: Floats, corners: Floats) -> Bools:
     """Which triangles (T, 3, 3) pierce faces with corners (F, 3, 3) with a side, shape (T,)."""
     sides = np.stack([triangles, np.roll(triangles, -1, axis=1)], axis=2).reshape(-1, 2, 3)
-    hits = _pierce(_strangers(sides), _strangers(corners), cells_of(corners))[0]
+    hits = _pierce(_strangers(sides), _strangers(corners))[0]
     return np.asarray(hits.reshape(-1, 3).any(axis=1))
 
 
@@ -55,7 +51,7 @@ def pierced_by(triangles: Floats, points: Floats, edges: Ints) -> Bools:
     """Which triangles (T, 3, 3) are pierced by edges (E, 2) between points (N, 3), shape (T,)."""
     if not len(triangles):
         return np.zeros(0, dtype=bool)
-    hits = _pierce(_strangers(points[edges]), _strangers(triangles), cells_of(triangles))[1]
+    hits = _pierce(_strangers(points[edges]), _strangers(triangles))[1]
     return np.asarray(hits > 0)
 
 
@@ -66,22 +62,25 @@ def _strangers(corners: Floats) -> tuple[Floats, Ints, Ints]:
     return corners, numbers if sides == 2 else -1 - numbers, np.zeros(num, dtype=np.int64)
 
 
-@njit(cache=True, nogil=True)
-def _pierce(edges, faces, cells):  # type: ignore[no-untyped-def]
+def _pierce(edges: tuple[Floats, Ints, Ints], faces: tuple[Floats, Ints, Ints]) -> tuple[Flags, Flags]:
     """Flags per edge (E,) and per triangle (F,): 1 pierced within a body, 2 between two.
 
     Edges and faces are tuples of corners, corners' numbers and body. An edge and a triangle with a corner in common
     are not compared.
     """
+    boxes = [np.concatenate([corners.min(axis=1), corners.max(axis=1)], axis=1) for corners in (edges[0], faces[0])]
+    flags: tuple[Flags, Flags] = _flags(edges, faces, (boxes[0], boxes[1]), cells_of(faces[0]))
+    return flags
+
+
+@njit(cache=True, nogil=True)
+def _flags(edges, faces, boxes, cells):  # type: ignore[no-untyped-def]
     (ends, end_idx, end_body), (corners, corner_idx, body) = edges, faces
+    end_box, face_box = boxes
     low, per_unit, num, start, entry = cells
     of_edge, of_face = np.zeros(len(ends), np.uint8), np.zeros(len(corners), np.uint8)
-    boxes = _face_boxes(corners)
     for edge in range(len(ends)):
         a, b = ends[edge, 0], ends[edge, 1]
-        x_low, x_high = min(a[0], b[0]), max(a[0], b[0])
-        y_low, y_high = min(a[1], b[1]), max(a[1], b[1])
-        z_low, z_high = min(a[2], b[2]), max(a[2], b[2])
         row, last_row = _span(a[1], b[1], low[1], per_unit[1], num[1])
         for at_row in range(row, last_row + 1):
             # The columns that the edge runs through in this row of cells.
@@ -89,12 +88,8 @@ def _pierce(edges, faces, cells):  # type: ignore[no-untyped-def]
             x0, x1 = _x_at(a, b, bottom), _x_at(a, b, top)
             column, last_column = _span(x0, x1, low[0], per_unit[0], num[0])
             for cell in range(at_row * num[0] + column, at_row * num[0] + last_column + 1):
-                for place in range(start[cell], start[cell + 1]):
-                    face = entry[place]
-                    box = boxes[face]
-                    if x_low > box[3] or x_high < box[0] or y_low > box[4] or y_high < box[1]:
-                        continue
-                    if z_low > box[5] or z_high < box[2]:
+                for face in entry[start[cell] : start[cell + 1]]:
+                    if _apart(end_box[edge], face_box[face]):
                         continue
                     if _is_pierced(a, b, end_idx[edge], corners[face], corner_idx[face]):
                         flag = np.uint8(1 if end_body[edge] == body[face] else 2)
@@ -122,14 +117,10 @@ def _x_at(a, b, y):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _face_boxes(corners):  # type: ignore[no-untyped-def]
-    """Shape (F, 6): lowest x, y, z and highest x, y, z."""
-    boxes = np.empty((len(corners), 6))
-    for face in range(len(corners)):
-        for axis in range(3):
-            p, q, r = corners[face, 0, axis], corners[face, 1, axis], corners[face, 2, axis]
-            boxes[face, axis], boxes[face, 3 + axis] = min(p, q, r), max(p, q, r)
-    return boxes
+def _apart(one, other):  # type: ignore[no-untyped-def]
+    """Whether two boxes, three lowest and three highest coordinates each, do not meet."""
+    beside = one[0] > other[3] or other[0] > one[3] or one[1] > other[4] or other[1] > one[4]
+    return beside or one[2] > other[5] or other[2] > one[5]
 
 
 @njit(cache=True, nogil=True)

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from viewcov.inspection.arrays import Bools, Floats, Ints
 
+_MAX_ROUNDS = 60
 _FLIP = -1e-3
 """Edges are flipped only where that gains something: not among corners on a circle, where rounding would decide."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Refinement:
+class Refinement(NamedTuple):
     """Triangles after splitting, and where each came from."""
 
     vertices: Floats
@@ -44,15 +44,8 @@ def unique_edges(faces: Ints) -> tuple[Ints, Ints]:
 def split_marked(vertices: Floats, faces: Ints, edges: Ints, face_edges: Ints, marked: Bools) -> Refinement:
     """Every marked edge split at its middle; faces with 1, 2 or 3 marked edges become 2, 3 or 4.
 
-    Parameters
-    ----------
-    vertices, faces
-        Shapes (N, 3) and (F, 3).
-    edges, face_edges
-        From ``unique_edges``.
-    marked
-        Shape (E,): which edges to split. Both faces of an edge see the same middle, so the result has no
-        T-junctions where the input had none.
+    ``edges`` and ``face_edges`` are those of `unique_edges`, and ``marked`` (E,) says which to split. Both faces of
+    an edge see the same middle, so the result has no T-junctions where the input had none.
     """
     ends = edges[marked]
     middle_of = np.full(len(edges), -1, dtype=np.int64)
@@ -69,12 +62,8 @@ def split_marked(vertices: Floats, faces: Ints, edges: Ints, face_edges: Ints, m
             new_faces.extend(pieces)
             parents.extend([rows] * len(pieces))
     order = np.argsort(np.concatenate(parents), kind="stable")
-    return Refinement(
-        vertices=all_vertices,
-        faces=np.concatenate(new_faces)[order],
-        parent_idx=np.concatenate(parents)[order],
-        edge_ends=ends,
-    )
+    faces, parent_idx = np.concatenate(new_faces)[order], np.concatenate(parents)[order]
+    return Refinement(all_vertices, faces, parent_idx, ends)
 
 
 def _turned(array: Ints, first: Ints) -> Ints:
@@ -113,16 +102,15 @@ def _split_three(faces: Ints, middles: Ints, _: Floats) -> list[Ints]:
     ]
 
 
-def flipped_to_delaunay(vertices: Floats, faces: Ints, group_idx: Ints, *, max_rounds: int = 60) -> Ints:
+def flipped_to_delaunay(vertices: Floats, faces: Ints, group_idx: Ints) -> Ints:
     """Faces, shape (F, 3), with edges flipped until opposite angles sum to at most 180 degrees (Lawson).
 
     Only edges between two faces of the same group are flipped; a group must be flat, as the pieces of one
-    triangle are. Row i stays in the group ``group_idx[i]``, and the area of a
-    group does not change.
+    triangle are. Row i stays in the group ``group_idx[i]``, and the area of a group does not change.
     """
     faces = faces.copy()
-    for _ in range(max_rounds):
-        half = _paired_half_edges(faces, group_idx)
+    for _ in range(_MAX_ROUNDS):
+        half = _flippable(faces, group_idx)
         bad = half[_opposite_angles_sine(vertices, faces, half) < _FLIP]
         chosen = _disjoint(bad, len(faces))
         if not len(chosen):
@@ -134,19 +122,27 @@ def flipped_to_delaunay(vertices: Floats, faces: Ints, group_idx: Ints, *, max_r
     return faces
 
 
-def _paired_half_edges(faces: Ints, group_idx: Ints) -> Ints:
-    """Opposite half-edges (3 x face + corner), shape (P, 2), of edges with just two faces, in one group."""
+def paired_half_edges(faces: Ints) -> Ints:
+    """Half-edges (3 x face + corner), shape (P, 2), of edges with exactly two faces, in the order of their vertices."""
     start, end = faces.ravel(), np.roll(faces, -1, axis=1).ravel()
-    base = int(faces.max()) + 1
-    key = np.minimum(start, end) * base + np.maximum(start, end)
+    key = np.minimum(start, end) * (int(faces.max(initial=0)) + 1) + np.maximum(start, end)
     order = np.argsort(key, kind="stable")
     key = key[order]
-    # Exactly two: flipping an edge that a third face uses would tear that face off.
     again = np.r_[False, key[1:] == key[:-1], False]
-    same = np.flatnonzero(again[1:-1] & ~again[:-2] & ~again[2:])
-    pairs = np.column_stack([order[same], order[same + 1]])
-    inside = group_idx[pairs[:, 0] // 3] == group_idx[pairs[:, 1] // 3]
-    return pairs[inside & (start[pairs[:, 0]] == end[pairs[:, 1]])]
+    first = np.flatnonzero(again[1:-1] & ~again[:-2] & ~again[2:])
+    return np.column_stack([order[first], order[first + 1]])
+
+
+def _flippable(faces: Ints, group_idx: Ints) -> Ints:
+    """Half-edges, shape (P, 2), of edges between two faces of one group that run them in opposite ways.
+
+    Just two: flipping an edge that a third face uses would tear that face off.
+    """
+    half = paired_half_edges(faces)
+    first, second = half.T
+    start = faces.ravel()
+    opposite = (start[first] != start[second]) & (group_idx[first // 3] == group_idx[second // 3])
+    return half[opposite]
 
 
 def _opposite_angles_sine(vertices: Floats, faces: Ints, half: Ints) -> Floats:

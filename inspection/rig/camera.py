@@ -6,21 +6,16 @@ from dataclasses import replace
 from typing import Annotated
 
 import numpy as np
-from pydantic import AfterValidator, Field
+from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from viewcov.inspection.arrays import Bools, Floats
 from viewcov.inspection.errors import InputError
+from viewcov.inspection.records import one_of
 from viewcov.inspection.rig.lens import LENSES, LensModel
 from viewcov.inspection.rig.values import CHECKED, Above0, Number, Whole
 
 _Pixels = Annotated[Whole, Field(ge=8, le=65536)]
-
-
-def _known_lens(name: str) -> str:
-    if name not in LENSES:
-        raise ValueError(f"one of {', '.join(LENSES)}")
-    return name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, config=CHECKED)
@@ -54,7 +49,7 @@ class Camera:
     distortion: tuple[Number, ...] = (0.0, 0.0, 0.0, 0.0, 0.0)
     """The lens model's coefficients: OpenCV's k1, k2, p1, p2, k3 for ``brown-conrady``."""
 
-    lens: Annotated[str, AfterValidator(_known_lens)] = "brown-conrady"
+    lens: Annotated[str, one_of(LENSES)] = "brown-conrady"
     """Lens model, one of ``lens.LENSES``."""
 
     wavelength_nm: Above0 = 550.0
@@ -129,10 +124,7 @@ class Camera:
     def brown_conrady(self) -> tuple[float, float, float, float, float]:
         """Coefficients k1, k2, p1, p2, k3, for files and code that know no other lens.
 
-        Raises
-        ------
-        InputError
-            If the lens is another one.
+        Raises InputError if the lens is another one.
         """
         if self.lens != "brown-conrady":
             raise InputError(

@@ -69,20 +69,14 @@ class Fixture:
     def identified(self) -> Fixture:
         """The same with the SHA-256 of each mesh file, where they were not given.
 
-        Raises
-        ------
-        InputError
-            If a mesh file is missing.
+        Raises InputError if a mesh file is missing.
         """
         return self if self.sha256 else replace(self, sha256=tuple(_digest(mesh) for mesh in self.meshes))
 
     def load(self) -> Obstacles:
         """The meshes and the table.
 
-        Raises
-        ------
-        InputError
-            If a mesh file is missing, cannot be read, or has another SHA-256 than is said here.
+        Raises InputError if a mesh file is missing, cannot be read, or has another SHA-256 than is said here.
         """
         found = tuple(_digest(mesh) for mesh in self.meshes)
         for mesh, said, digest in zip(self.meshes, self.sha256, found, strict=bool(self.sha256)):
@@ -125,10 +119,7 @@ class Obstacles:
     def check_holds(self, part: Part) -> None:
         """Refuse a table that the whole part is sunk in.
 
-        Raises
-        ------
-        InputError
-            If no point of the part stands out of the table.
+        Raises InputError if no point of the part stands out of the table.
         """
         if self.table_height_mm is None:
             return
@@ -144,10 +135,7 @@ class Obstacles:
 def obstacles_of(fixture: Fixture | None) -> Obstacles:
     """What a rig's fixture puts in the way; nothing where it has none.
 
-    Raises
-    ------
-    InputError
-        As ``Fixture.load`` does.
+    Raises InputError as ``Fixture.load`` does.
     """
     return Obstacles() if fixture is None else fixture.load()
 

@@ -10,6 +10,7 @@ from viewcov.inspection.arrays import Floats
 
 T = TypeVar("T", float, Floats)
 
+_ITERATIONS = 50
 Coefficients = tuple[float, ...]
 
 
@@ -37,14 +38,14 @@ class LensModel(Protocol):
         """A bound on the singular values of the Jacobian up to a radius; infinity bounds everything."""
         return float("inf")
 
-    def undistort(self, distorted: Floats, coefficients: Coefficients, *, num_iterations: int = 50) -> Floats:
+    def undistort(self, distorted: Floats, coefficients: Coefficients) -> Floats:
         """Coordinates, shape (..., 2), that ``distort`` maps to ``distorted``; NaN where none is found.
 
         By fixed-point iteration, which converges for the mild distortion of machine-vision lenses.
         """
         normalized, error = distorted, np.full_like(distorted, np.inf)
         with np.errstate(over="ignore", invalid="ignore"):  # A point that diverges ends as NaN.
-            for _ in range(num_iterations):
+            for _ in range(_ITERATIONS):
                 x, y = normalized[..., 0], normalized[..., 1]
                 error = distorted - np.stack(self.distort(x, y, coefficients), axis=-1)
                 if not (np.abs(error) > 1e-14).any():

@@ -94,10 +94,7 @@ class _RigFile(Record):
 def rig_from_dict(table: dict[str, Any], *, where: object, name: str, folder: Path | None = None) -> Rig:
     """The rig that nested plain values describe, with relative paths taken from ``folder`` on.
 
-    Raises
-    ------
-    InputError
-        If a table or key is missing or unknown, or a value is out of range.
+    Raises InputError if a table or key is missing or unknown, or a value is out of range.
     """
     light = table.get("ring_light")
     named = light.get("kind", "diffuse") if isinstance(light, dict) else "diffuse"

@@ -15,8 +15,8 @@ from viewcov.inspection.rig.values import CHECKED, Above0, From0, Number, Whole
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, config=CHECKED)
-class RingLight(Light):
-    """A flat ring around the optical axis that emits along +z of the camera frame."""
+class Ring(Light):
+    """What rings around the optical axis have in common."""
 
     inner_radius_mm: From0
     """Inner radius of the emitting ring."""
@@ -30,15 +30,6 @@ class RingLight(Light):
     radiance: Above0 = 1.0
     """Emitted radiance in units of the camera's full scale: a white diffuser seen directly at exposure 1."""
 
-    kind: Literal["diffuse", "led"] = "diffuse"
-    """``diffuse``: a Lambertian annulus; ``led``: emitters on the middle circle."""
-
-    led_count: Annotated[Whole, Field(ge=1, le=100_000)] = 24
-    """Number of LEDs, for kind ``led``."""
-
-    led_exponent: From0 = 1.0
-    """Lobe of one LED: intensity falls with cos(angle) to this power (1 = Lambertian)."""
-
     def __post_init__(self) -> None:
         if self.inner_radius_mm >= self.outer_radius_mm:
             raise ValueError(f"inner_radius_mm below outer_radius_mm = {self.outer_radius_mm}")
@@ -47,6 +38,38 @@ class RingLight(Light):
     def area_mm2(self) -> float:
         """Area of the ring."""
         return float(np.pi * (self.outer_radius_mm**2 - self.inner_radius_mm**2))
+
+    def spread(self, num_points: int) -> Floats:
+        """Points (N, 3), camera frame, each standing for an equal share of the ring.
+
+        They lie on as many circles of equal area as the ring is wide for.
+        """
+        width = self.outer_radius_mm - self.inner_radius_mm
+        middle = (self.outer_radius_mm + self.inner_radius_mm) / 2
+        # As many circles as make points about as far apart across the ring as along it.
+        num_circles = max(1, round(np.sqrt(num_points * width / (2 * np.pi * middle))))
+        share = (np.arange(num_points) % num_circles + 0.5) / num_circles
+        inner2, outer2 = self.inner_radius_mm**2, self.outer_radius_mm**2
+        return self._at(np.sqrt(inner2 + share * (outer2 - inner2)))
+
+    def _at(self, radius: Floats) -> Floats:
+        """Points evenly around the axis at so many radii."""
+        angle = 2 * np.pi * np.arange(len(radius)) / len(radius)
+        return np.column_stack([radius * np.cos(angle), radius * np.sin(angle), np.full(len(radius), self.offset_mm)])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, config=CHECKED)
+class RingLight(Ring):
+    """A flat ring around the optical axis that emits along +z of the camera frame."""
+
+    kind: Literal["diffuse", "led"] = "diffuse"
+    """``diffuse``: a Lambertian annulus; ``led``: emitters on the middle circle."""
+
+    led_count: Annotated[Whole, Field(ge=1, le=100_000)] = 24
+    """Number of LEDs, for kind ``led``."""
+
+    led_exponent: From0 = 1.0
+    """Lobe of one LED: intensity falls with cos(angle) to this power (1 = Lambertian)."""
 
     @property
     def lobe_exponent(self) -> float:
@@ -65,26 +88,9 @@ class RingLight(Light):
         return self.area_mm2 if self.kind == "diffuse" else float(self.led_count * np.pi * self.led_radius_mm**2)
 
     def emitters(self, num_samples: int) -> Emitters:
-        """Points on the ring, each standing for an equal share of its area.
-
-        A diffuse ring is sampled on as many circles of equal area as it is wide for; an LED ring gives its
-        LEDs, whatever ``num_samples`` says.
-        """
-        if self.kind == "led":
-            radius = np.full(self.led_count, (self.inner_radius_mm + self.outer_radius_mm) / 2)
-            angle = 2 * np.pi * np.arange(self.led_count) / self.led_count
-        else:
-            width = self.outer_radius_mm - self.inner_radius_mm
-            middle = (self.outer_radius_mm + self.inner_radius_mm) / 2
-            # As many circles as make samples about as far apart across the ring as along it.
-            num_circles = max(1, round(np.sqrt(num_samples * width / (2 * np.pi * middle))))
-            circle_of = np.arange(num_samples) % num_circles
-            share = (circle_of + 0.5) / num_circles
-            inner2, outer2 = self.inner_radius_mm**2, self.outer_radius_mm**2
-            radius = np.sqrt(inner2 + share * (outer2 - inner2))
-            angle = 2 * np.pi * np.arange(num_samples) / num_samples
-        offset = np.full(len(radius), self.offset_mm)
-        points = np.column_stack([radius * np.cos(angle), radius * np.sin(angle), offset])
+        """Points spread over a diffuse ring, or the LEDs, whatever ``num_samples`` says."""
+        middle = np.full(self.led_count, (self.inner_radius_mm + self.outer_radius_mm) / 2)
+        points = self._at(middle) if self.kind == "led" else self.spread(num_samples)
         return Emitters.forward(points, self.emitting_area_mm2 / len(points), exponent=self.lobe_exponent)
 
     def samples(self, apart_mm: float) -> Emitters:

@@ -22,10 +22,7 @@ def read_magnetic_tile(root: Path) -> SampleSet:
 
     Masks are anti-aliased; from level 128 on a pixel is defective, as in every mask of viewcov.
 
-    Raises
-    ------
-    InputError
-        If the folder has no such images.
+    Raises InputError if the folder has no such images.
     """
     found = [(int(m[2]), int(m[1]), p) for p in root.glob("MT_*/Imgs/*.jpg") if (m := _NAME.fullmatch(p.stem))]
     if not found:
