@@ -17,6 +17,7 @@ from viewcov.inspection.plan import read_plan, write_plan
 from viewcov.inspection.rig.rig import load_rig
 from viewcov.planning import planner
 from viewcov.planning.candidates.pool import CandidateSearch, gather_candidates
+from viewcov.planning.figures import PlanFigures
 from viewcov.planning.options import PlanningOptions
 from viewcov.planning.planner import (
     PLANNING_ELEMENTS,
@@ -31,6 +32,7 @@ WHOLE = PlanningOptions(coverage=1.0, edge_mm=4.0, num_candidates=200)
 
 FIGURES = {
     *("part", "elements", "inspected_area_mm2", "coverable_area_mm2", "covered_area_mm2", "coverage"),
+    *("coverable_share", "covered_share"),
     *("most_coverage", "viewpoints", "lower_bound", "bound", "gap", "status"),
     *("route_s", "route_bound_s", "route_bound", "seconds"),
 }
@@ -62,7 +64,7 @@ def box_result() -> PlanningResult:
 
 def test_box_is_covered_whole_and_measured_again(box_result: PlanningResult) -> None:
     figures, surface = box_result.figures, box_result.surface
-    assert set(figures) == FIGURES
+    assert set(PlanFigures.model_fields) == FIGURES
     assert figures.inspected_area_mm2 == pytest.approx(2 * (60 * 50 + 60 * 40 + 50 * 40))
     assert figures.coverable_area_mm2 == pytest.approx(figures.inspected_area_mm2)
     assert figures.coverage == pytest.approx(1.0)
@@ -279,7 +281,7 @@ def test_options_out_of_range_are_refused(options: dict[str, float]) -> None:
 
 
 def test_no_process_is_refused() -> None:
-    with pytest.raises(InputError, match="jobs: out of range"):
+    with pytest.raises(InputError, match="jobs: the number is not valid: expected greater than or equal to 1, found 0"):
         plan_views(box_part(), RIG, jobs=0)
 
 
