@@ -190,12 +190,11 @@ def working_range(rig: Rig, requirements: Requirements) -> WorkingRange:
     in_focus = camera.depth_of_field_mm(requirements.max_blur_px)
     if in_focus is None:
         raise InputError(
-            f"rig {rig.name!r}",
-            "diffraction alone blurs more than is allowed",
+            f"rig {rig.name!r}", "diffraction alone blurs more than is allowed",
             expected=f"an Airy disc of at most requirements.max_blur_px = {requirements.max_blur_px:g} px",
             found=f"{camera.airy_disc_px:.3g} px at f/{camera.f_number:g} on pixels of {camera.pixel_pitch_um:g} um",
             remedy="open the aperture, use larger pixels or binning, or raise requirements.max_blur_px",
-        )
+        )  # fmt: skip
     near, far = in_focus
     fine = requirements.coarsest_mm_per_px * camera.focal_px
     if near > min(far, fine):

@@ -53,12 +53,10 @@ def write_bop(path: Path, plan: InspectionPlan) -> None:
     camera = plan.rig.camera
     if camera.has_distortion:
         raise InputError(
-            path,
-            "BOP has no lens distortion",
-            expected="a rig without",
+            path, "BOP has no lens distortion", expected="a rig without",
             found=f"{camera.lens} {', '.join(f'{k:g}' for k in camera.distortion)}",
             remedy="convert to colmap or nerfstudio",
-        )
+        )  # fmt: skip
     matrix = camera.K.copy()
     matrix[:2, 2] -= _CENTER_SHIFT_PX
     entries = {}

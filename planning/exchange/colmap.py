@@ -156,12 +156,10 @@ def _lines(file: Path, *, every_second: bool = False) -> Iterator[tuple[list[str
             # The image's 2D points: X, Y, POINT3D_ID each, an empty line where it has none.
             if number < len(lines) and len(lines[number].split()) % 3:
                 raise InputError(
-                    f"{file} line {number + 1}",
-                    "not the 2D points of the image above",
+                    f"{file} line {number + 1}", "not the 2D points of the image above",
                     expected="an empty line, or X, Y, POINT3D_ID of each",
-                    found=f"{len(lines[number].split())} values",
-                    remedy="put an empty line after each image",
-                )
+                    found=f"{len(lines[number].split())} values", remedy="put an empty line after each image",
+                )  # fmt: skip
             number += 1
 
 
@@ -181,12 +179,9 @@ def _camera(fields: list[str], where: str) -> tuple[str, Intrinsics]:
     model = fields[1] if len(fields) > 1 else ""
     if model not in _MODELS:
         raise InputError(
-            where,
-            "a camera model that no rig has",
-            expected=f"one of {', '.join(_MODELS)}",
-            found=model or "none",
+            where, "a camera model that no rig has", expected=f"one of {', '.join(_MODELS)}", found=model or "none",
             remedy="undistort the images with COLMAP, or convert the poses alone",
-        )
+        )  # fmt: skip
     names = _MODELS[model].split()
     numbers = _floats(fields[2:], where)
     if len(numbers) != 2 + len(names):

@@ -143,12 +143,9 @@ def _rigid(rows: list[list[float]], where: str) -> Floats:
 def _intrinsics(camera: _Camera, where: str) -> Intrinsics | None:
     if camera.camera_model not in _MODELS or camera.k4 != 0.0:
         raise InputError(
-            where,
-            "a camera that no rig has",
-            expected=f"camera_model {' or '.join(_MODELS)} with k4 = 0",
-            found=f"{camera.camera_model} with k4 = {camera.k4:g}",
-            remedy="undistort the images",
-        )
+            where, "a camera that no rig has", expected=f"camera_model {' or '.join(_MODELS)} with k4 = 0",
+            found=f"{camera.camera_model} with k4 = {camera.k4:g}", remedy="undistort the images",
+        )  # fmt: skip
     if camera.fl_x is None or camera.cx is None or camera.cy is None:
         return None
     return Intrinsics(

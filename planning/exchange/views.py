@@ -233,12 +233,9 @@ def rotation_of(quaternion: ArrayLike, *, where: object) -> Floats:
     length = float(np.sqrt(w * w + x * x + y * y + z * z))
     if not abs(length - 1.0) <= SLACK:
         raise InputError(
-            where,
-            "not a unit quaternion",
-            expected=f"length 1 within {SLACK:g}",
-            found=f"{length:.6g}",
+            where, "not a unit quaternion", expected=f"length 1 within {SLACK:g}", found=f"{length:.6g}",
             remedy="check the columns' order, or normalise it",
-        )
+        )  # fmt: skip
     rotation: Floats = Rotation.from_quat([x, y, z, w]).as_matrix()
     return rotation
 
@@ -256,12 +253,10 @@ def nearest_rotation(matrix: ArrayLike, *, where: object) -> Floats:
     if not np.abs(stretch - 1.0).max() <= SLACK or np.linalg.det(given) < 0:
         mirrored = np.linalg.det(given) < 0
         raise InputError(
-            where,
-            "not a rotation",
-            expected="orthonormal axes, right-handed",
+            where, "not a rotation", expected="orthonormal axes, right-handed",
             found="a mirror image" if mirrored else f"axes stretched by {stretch.min():.6g} to {stretch.max():.6g}",
             remedy="export the poses without scaling, in a right-handed frame",
-        )
+        )  # fmt: skip
     rotation: Floats = left @ right
     return rotation
 

@@ -76,12 +76,9 @@ def read_xlsx(path: Path) -> ImportedViews:
         ) from None
     if VIEWPOINTS not in book.sheetnames and len(book.worksheets) != 1:
         raise InputError(
-            path,
-            f"no sheet {VIEWPOINTS}",
-            expected=f"a sheet {VIEWPOINTS}, or one sheet only",
-            found=", ".join(book.sheetnames),
-            remedy="name the sheet with the poses so",
-        )
+            path, f"no sheet {VIEWPOINTS}", expected=f"a sheet {VIEWPOINTS}, or one sheet only",
+            found=", ".join(book.sheetnames), remedy="name the sheet with the poses so",
+        )  # fmt: skip
     sheet = book[VIEWPOINTS] if VIEWPOINTS in book.sheetnames else book.worksheets[0]
     rows = [
         (f"{path} sheet {sheet.title} row {number}", ["" if value is None else value for value in row])

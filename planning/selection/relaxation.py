@@ -190,8 +190,7 @@ class CoverRelaxation:
         self._priced = list(self._extra), np.array(solution.row_dual)[2:]
         self._note_idle(self._priced[1])
         found = RelaxedCover(
-            value=float(model.getInfo().objective_function_value),
-            chosen=np.clip(values[: self.num_views], 0.0, 1.0),
+            value=float(model.getInfo().objective_function_value), chosen=np.clip(values[: self.num_views], 0.0, 1.0)
         )
         return found, values[self.num_views :] * self._group_share
 
