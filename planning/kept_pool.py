@@ -93,13 +93,10 @@ def keep_pool(plan_path: Path, pool: KeptPool, plan: InspectionPlan, surface: Su
     path = plan_path.with_suffix(_SUFFIX)
     gathered = pool.gathered
     header = _Header(
-        made_for=_made_for(plan.part, plan.rig, plan.requirements, surface),
-        elements=surface.num_elements,
-        search=pool.search,
-        gathered=len(gathered.viewpoints),
-        planned_elements=gathered.visible.shape[1],
+        made_for=_made_for(plan.part, plan.rig, plan.requirements, surface), elements=surface.num_elements,
+        search=pool.search, gathered=len(gathered.viewpoints), planned_elements=gathered.visible.shape[1],
         given_up_mm2=gathered.given_up_mm2,
-    )
+    )  # fmt: skip
     arrays = {
         "header": np.frombuffer(header.model_dump_json().encode(), dtype=np.uint8),
         "ids": np.array([view.id for view in pool.viewpoints], dtype=np.str_),

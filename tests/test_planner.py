@@ -25,7 +25,7 @@ from viewcov.planning.planner import (
     plan_views,
     planning_surface,
 )
-from viewcov.planning.route.order import route_time_s
+from viewcov.planning.route.order import motion_times_s, route_cost
 
 RIG = load_rig("paper-quarter")
 WHOLE = PlanningOptions(coverage=1.0, edge_mm=4.0, num_candidates=200)
@@ -153,7 +153,8 @@ def test_a_plan_reaches_its_target_by_the_light_of_the_walls_too(monkeypatch: py
 def test_ids_follow_the_route_and_the_file_is_read_back(box_result: PlanningResult, tmp_path: Path) -> None:
     plan = box_result.plan
     assert [view.id for view in plan.viewpoints] == [f"v{n:03d}" for n in range(1, len(plan.viewpoints) + 1)]
-    assert box_result.figures.route_s == pytest.approx(route_time_s(plan.viewpoints))
+    moving = route_cost(motion_times_s(plan.viewpoints, RIG.motion), np.arange(len(plan.viewpoints)))
+    assert box_result.figures.route_s == pytest.approx(moving + len(plan.viewpoints) * RIG.motion.stop_s)
     assert plan.made["seed"] == 0
     assert plan.made["options"]["coverage"] == 1.0
     assert plan.made["figures"]["viewpoints"] == len(plan.viewpoints)

@@ -23,7 +23,6 @@ from viewcov.planning.exchange.views import (
     PoseFormat,
     imported,
     nearest_rotation,
-    one_camera,
     pose,
     validated,
 )
@@ -94,7 +93,7 @@ def read_bop(path: Path) -> ImportedViews:
         names.append(entry.viewcov_id or f"{int(key):06d}")
         poses.append(inverse(pose(rotation, entry.cam_t_w2c)))
         cameras.append(_intrinsics(entry, where))
-    return imported(path, names, poses, camera=one_camera(path, cameras) if cameras else None)
+    return imported(path, names, poses, cameras=cameras)
 
 
 def _intrinsics(entry: _Entry, where: str) -> Intrinsics:

@@ -22,7 +22,6 @@ from viewcov.planning.exchange.views import (
     Intrinsics,
     PoseFormat,
     imported,
-    one_camera,
     pose,
     quaternion_wxyz,
     rotation_of,
@@ -109,8 +108,7 @@ def read_colmap(folder: Path) -> ImportedViews:
                 remedy="mend cameras.txt",
             )  # fmt: skip
         used.append(cameras[fields[8]])
-    camera = one_camera(folder, used) if used else None
-    return imported(folder / "images.txt", names, poses, camera=camera, images=True)
+    return imported(folder / "images.txt", names, poses, cameras=used, images=True)
 
 
 def _camera_from_world(view: Viewpoint) -> Floats:

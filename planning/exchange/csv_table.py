@@ -15,7 +15,6 @@ from typing import Any, Literal
 
 import numpy as np
 
-from viewcov.inspection.arrays import Floats
 from viewcov.inspection.errors import InputError
 from viewcov.inspection.files import write_text
 from viewcov.inspection.plan import InspectionPlan
@@ -145,12 +144,8 @@ def views_from_rows(where: object, rows: Iterable[tuple[str, Sequence[Any]]]) ->
         numbers = [_number(row[place], f"{line} {column}") for place, column in zip(places, NUMBERS, strict=True)]
         given = "" if id_place is None or row[id_place] is None else str(row[id_place]).strip()
         names.append(given or f"pose-{number:03d}")
-        poses.append(_pose(np.array(numbers), line))
+        poses.append(pose(rotation_of(numbers[3:], where=line), numbers[:3]))
     return imported(where, names, poses)
-
-
-def _pose(numbers: Floats, where: str) -> Floats:
-    return pose(rotation_of(numbers[3:], where=where), numbers[:3])
 
 
 def _number(field: Any, where: str) -> float:

@@ -23,7 +23,6 @@ from viewcov.planning.exchange.views import (
     PoseFormat,
     imported,
     nearest_rotation,
-    one_camera,
     pose,
     validated,
 )
@@ -112,8 +111,7 @@ def read_nerfstudio(path: Path) -> ImportedViews:
         poses.append(opengl_from_opencv(source_from_file @ file_from_camera))
         if camera is not None:
             cameras.append(camera)
-    shared = one_camera(path, cameras) if cameras else None
-    return imported(path, names, poses, camera=shared, images=True)
+    return imported(path, names, poses, cameras=cameras, images=True)
 
 
 def _source_from_file(transforms: _Transforms, path: Path) -> Floats:

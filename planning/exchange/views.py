@@ -154,7 +154,7 @@ def imported(
     names: Sequence[str],
     world_from_camera: Sequence[Floats],
     *,
-    camera: Intrinsics | None = None,
+    cameras: Sequence[Intrinsics] = (),
     images: bool = False,
 ) -> ImportedViews:
     """The views of a file; ``images`` says that the names are those of image files.
@@ -162,7 +162,7 @@ def imported(
     Raises
     ------
     InputError
-        If there is none.
+        If there is none, or the images' cameras differ: a plan has one rig.
     """
     if not names:
         raise InputError(
@@ -170,19 +170,12 @@ def imported(
         )
     ids = view_ids([stem(name) for name in names] if images else names)
     views = [Viewpoint(id=name, world_from_camera=pose) for name, pose in zip(ids, world_from_camera, strict=True)]
+    camera = _shared(where, cameras[0], cameras[1:]) if cameras else None
     return ImportedViews(viewpoints=tuple(views), names=tuple(names), camera=camera)
 
 
-def one_camera(where: object, cameras: Sequence[Intrinsics]) -> Intrinsics:
-    """The camera that all images share.
-
-    Raises
-    ------
-    InputError
-        If they differ: a plan has one rig.
-    """
-    first = cameras[0]
-    for other in cameras[1:]:
+def _shared(where: object, first: Intrinsics, others: Sequence[Intrinsics]) -> Intrinsics:
+    for other in others:
         if not np.allclose(_vector(first), _vector(other), rtol=1e-9, atol=1e-9):
             raise InputError(
                 where,
