@@ -204,13 +204,7 @@ def _read(path: Path, content: bytes) -> tuple[KeptPool, _Header]:
 
 
 def _pool(arrays: dict[str, NDArray[Any]], header: _Header) -> KeptPool:
-    """The pool of arrays that fit together.
-
-    Raises
-    ------
-    ValueError
-        If they do not.
-    """
+    """The pool in these arrays; raises ValueError if they do not fit together."""
     ids, poses, complete, coverable = (arrays[name] for name in ("ids", "world_from_camera", "complete", "coverable"))
     if any(flags.shape != (header.elements,) or flags.dtype != np.bool_ for flags in (complete, coverable)):
         raise ValueError(f"complete and coverable must hold {header.elements} flags")

@@ -54,14 +54,7 @@ class Proposer:
     ) -> Floats:
         """``world_from_camera`` of views one step away from a pose, shape (K, 4, 4).
 
-        Parameters
-        ----------
-        pose
-            The view's ``world_from_camera``.
-        element_idx, worth
-            Shapes (M,): elements that the view should see, and how much each counts.
-        scale
-            Size of the random steps, up to 1.
+        The view should see M elements, each of some worth; ``scale`` is the size of the random steps, up to 1.
         """
         middles = self._middles(pose, element_idx, worth, rng) - (0.0, 0.0, self._range.best)
         num = _RANDOM + len(middles)

@@ -120,14 +120,8 @@ def _camera_from_world(view: Viewpoint) -> Floats:
 
 
 def _camera_line(camera: Intrinsics) -> str:
-    k1, k2, p1, p2, k3 = camera.distortion
-    params = [camera.focal_x_px, camera.focal_y_px, camera.center_x_px, camera.center_y_px]
-    if not any(camera.distortion):
-        model = "PINHOLE"
-    elif k3 == 0.0:
-        model, params = "OPENCV", [*params, k1, k2, p1, p2]
-    else:
-        model, params = "FULL_OPENCV", [*params, k1, k2, p1, p2, k3, 0.0, 0.0, 0.0]
+    model = "FULL_OPENCV" if camera.distortion[4] else "OPENCV" if any(camera.distortion) else "PINHOLE"
+    params = [*camera.numbers, 0.0, 0.0, 0.0][: len(_MODELS[model].split())]
     return f"1 {model} {camera.width_px} {camera.height_px} {_numbers(params)}"
 
 

@@ -27,6 +27,7 @@ from viewcov.planning.exchange.views import (
     validated,
 )
 
+_NUMBERS = ("fl_x", "fl_y", "cx", "cy", "k1", "k2", "p1", "p2", "k3")
 _MODELS = ("OPENCV", "PINHOLE", "SIMPLE_PINHOLE")
 _OPENGL_FROM_OPENCV = np.diag([1.0, -1.0, -1.0, 1.0])
 
@@ -66,16 +67,11 @@ def opengl_from_opencv(world_from_camera: Floats) -> Floats:
 def write_nerfstudio(path: Path, plan: InspectionPlan) -> None:
     """Write transforms.json; images are expected at images/<id>.png beside it."""
     camera = Intrinsics.of(plan.rig.camera)
-    k1, k2, p1, p2, k3 = camera.distortion
     value = {
         "camera_model": "OPENCV",
         "w": camera.width_px,
         "h": camera.height_px,
-        "fl_x": camera.focal_x_px,
-        "fl_y": camera.focal_y_px,
-        "cx": camera.center_x_px,
-        "cy": camera.center_y_px,
-        **{"k1": k1, "k2": k2, "k3": k3, "p1": p1, "p2": p2},
+        **dict(zip(_NUMBERS, camera.numbers, strict=True)),
         "frames": [
             {
                 "file_path": f"images/{view.id}.png",

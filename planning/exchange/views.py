@@ -48,6 +48,11 @@ class Intrinsics:
     height_px: int | None = None
     """Image height, where the file says it."""
 
+    @property
+    def numbers(self) -> tuple[float, ...]:
+        """fx, fy, cx, cy, k1, k2, p1, p2 and k3."""
+        return self.focal_x_px, self.focal_y_px, self.center_x_px, self.center_y_px, *self.distortion
+
     @classmethod
     def of(cls, camera: Camera) -> Intrinsics:
         """What other programs get to know of a camera."""
@@ -190,10 +195,7 @@ def _shared(where: object, first: Intrinsics, others: Sequence[Intrinsics]) -> I
 
 
 def _vector(camera: Intrinsics) -> list[float]:
-    return [
-        *(camera.focal_x_px, camera.focal_y_px, camera.center_x_px, camera.center_y_px, *camera.distortion),
-        *(float(size or 0) for size in (camera.width_px, camera.height_px)),
-    ]
+    return [*camera.numbers, *(float(size or 0) for size in (camera.width_px, camera.height_px))]
 
 
 def pose(rotation: Floats, translation: ArrayLike) -> Floats:
