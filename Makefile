@@ -101,6 +101,16 @@ types: setup
 layers: setup
 	@$(BIN)/lint-imports
 
+# Nothing is fetched; viewcov is read as it is installed, not imported. With --quiet, mkdocs would count no warnings.
+.PHONY: docs
+docs: setup  ## build the site of docs/ into site/; a warning is an error
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -P -m mkdocs build --strict
+	@echo "open site/index.html"
+
+.PHONY: tables
+tables: setup  ## make the tables of keys and options in docs/files.md and docs/options.md again
+	@$(BIN)/python -P docs/record_tables.py
+
 .PHONY: wheel
 wheel: setup  ## build the wheel into dist/
 	@rm -rf build viewcov.egg-info
@@ -122,5 +132,5 @@ constraints: | system  ## pin the newest versions that go together in constraint
 
 .PHONY: clean
 clean:  ## remove what was built, tested and demonstrated; keep .venv
-	@rm -rf build dist demo planning-pools viewcov.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
-	@find $(ROOMS) tests benchmarks examples -type d -name __pycache__ -prune -exec rm -rf {} +
+	@rm -rf build dist site demo planning-pools viewcov.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	@find $(wildcard $(ROOMS) tests benchmarks examples docs) -type d -name __pycache__ -prune -exec rm -rf {} +

@@ -13,6 +13,7 @@ import io
 import json
 import logging
 import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -58,11 +59,20 @@ class KeptPool:
     coverable: Bools
     """Shape (E,): elements that enough candidates see."""
 
+    measured: Bools
+    """Shape (V,): the plan's views, of which all that they see is known."""
+
     gathered: CandidatePool
     """The first of the candidates, as they were found, and what they see of the elements that were planned on."""
 
     search: str = ""
     """What found them (see `search_key`)."""
+
+    def rows_of(self, viewpoints: Sequence[Viewpoint]) -> csr_array | None:
+        """All that viewpoints see, shape (M, E), if each stands where one of the plan's views did."""
+        place = {self.viewpoints[row].world_from_camera.tobytes(): row for row in np.flatnonzero(self.measured)}
+        rows = [place.get(view.world_from_camera.tobytes(), -1) for view in viewpoints]
+        return None if -1 in rows else csr_array(self.visible[rows])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +87,8 @@ class KnownCandidates:
 
 
 class _Header(FileRecord):
+    """``header`` in ``PLAN.pool.npz``, the candidates of a plan."""
+
     REMEDY: ClassVar[str] = "delete it: candidates are then searched for anew"
 
     schema_version: Literal["viewcov-pool/1"] = "viewcov-pool/1"
@@ -103,6 +115,7 @@ def keep_pool(plan_path: Path, pool: KeptPool, plan: InspectionPlan, surface: Su
         "world_from_camera": np.reshape([view.world_from_camera for view in pool.viewpoints], (-1, 4, 4)),
         "complete": pool.complete,
         "coverable": pool.coverable,
+        "measured": pool.measured,
     }
     arrays |= _packed(pool.visible, "") | _packed(gathered.visible, "gathered_")
     stream = io.BytesIO()
@@ -118,7 +131,7 @@ def kept_pool(plan: InspectionPlan, surface: Surface) -> KeptPool | None:
     Raises
     ------
     InputError
-        If the file is the plan's and damaged all the same.
+        If the file is damaged.
     """
     why = "the plan names no pool of candidates"
     if plan.pool is not None:
@@ -126,14 +139,15 @@ def kept_pool(plan: InspectionPlan, surface: Surface) -> KeptPool | None:
         content = path.read_bytes() if path.is_file() else None
         if content is None:
             why = f"{path} is not there"
-        elif sha256_of(content) != plan.pool.sha256:
-            why = f"{path} is not the one that the plan was made with"
         else:
             found, header = _read(path, content)
             made_for = _made_for(plan.part, plan.rig, plan.requirements, surface)
-            if header.made_for == made_for and header.elements == surface.num_elements:
+            if sha256_of(content) != plan.pool.sha256:
+                why = f"{path} is not the one that the plan was made with"
+            elif header.made_for == made_for and header.elements == surface.num_elements:
                 return found
-            why = f"{path} was made for another part, rig or other requirements"
+            else:
+                why = f"{path} was made for another part, rig or other requirements"
     log.warning("%s: candidates are searched for anew, which may find other surface to be coverable", why)
     return None
 
@@ -196,7 +210,7 @@ def _read(path: Path, content: bytes) -> tuple[KeptPool, _Header]:
         with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
             header = _Header.model_validate_json(arrays["header"].tobytes())
             return _pool(dict(arrays), header), header
-    except (ValueError, KeyError, EOFError, OSError, zipfile.BadZipFile) as error:
+    except (ValueError, TypeError, KeyError, EOFError, OSError, zipfile.BadZipFile) as error:
         raise InputError(
             path, "not a whole pool of candidates", expected="what 'viewcov plan' wrote",
             found=str(error).splitlines()[0] if str(error) else type(error).__name__, remedy=_Header.REMEDY,
@@ -210,6 +224,9 @@ def _pool(arrays: dict[str, NDArray[Any]], header: _Header) -> KeptPool:
         raise ValueError(f"complete and coverable must hold {header.elements} flags")
     if ids.ndim != 1 or poses.shape != (len(ids), 4, 4):
         raise ValueError(f"world_from_camera must have shape ({ids.size}, 4, 4), got {poses.shape}")
+    measured = arrays["measured"]
+    if measured.shape != ids.shape or measured.dtype != np.bool_:
+        raise ValueError(f"measured must hold {len(ids)} flags")
     if header.gathered > len(ids):
         raise ValueError(f"{header.gathered} gathered candidates of {len(ids)}")
     seen = _unpacked(arrays, "gathered_", shape=(header.gathered, header.planned_elements))
@@ -219,6 +236,7 @@ def _pool(arrays: dict[str, NDArray[Any]], header: _Header) -> KeptPool:
         visible=_unpacked(arrays, "", shape=(len(ids), header.elements)),
         complete=complete,
         coverable=coverable,
+        measured=measured,
         gathered=CandidatePool(
             viewpoints=views[: header.gathered], visible=seen, given_up_mm2=dict(header.given_up_mm2)
         ),

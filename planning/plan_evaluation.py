@@ -99,7 +99,8 @@ def evaluate_plan(
     surface = cut_surface(plan.load_part(), made.measured_edge_mm or limits.element_edge_mm)
     kept = kept_pool(plan, surface)
     pool = kept or _searched(plan, made, surface, jobs=jobs, progress=progress)
-    alone = evaluate_viewpoints(surface, rig, limits, plan.viewpoints, progress=progress, jobs=jobs)
+    known = None if kept is None else kept.rows_of(plan.viewpoints)
+    alone = evaluate_viewpoints(surface, rig, limits, plan.viewpoints, known=known, progress=progress, jobs=jobs)
     seen = pool.visible
     left = np.flatnonzero(surface.inspected & ~alone.covered & ~pool.complete)
     if len(left):
@@ -152,4 +153,7 @@ def _searched(plan: InspectionPlan, made: _Made, surface: Surface, *, jobs: int,
     pool = gather_candidates(coarse, plan.rig, plan.requirements, search, jobs=jobs, progress=progress)
     nothing = np.zeros(surface.num_elements, dtype=bool)
     visible = csr_array((len(pool.viewpoints), surface.num_elements))
-    return KeptPool(viewpoints=pool.viewpoints, visible=visible, complete=nothing, coverable=nothing, gathered=pool)
+    return KeptPool(
+        viewpoints=pool.viewpoints, visible=visible, complete=nothing, coverable=nothing, gathered=pool,
+        measured=np.zeros(len(pool.viewpoints), dtype=bool),
+    )  # fmt: skip

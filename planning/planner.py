@@ -187,6 +187,7 @@ def plan_views(
             visible=measured.problem.visible,
             complete=measured.complete,
             coverable=coverable,
+            measured=np.isin(np.arange(len(pool.viewpoints)), ordered),
             gathered=candidates,
             search=key,
         ),

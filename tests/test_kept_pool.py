@@ -23,7 +23,7 @@ from viewcov.inspection.rig.fixture import Fixture
 from viewcov.inspection.rig.rig import load_rig
 from viewcov.inspection.viewpoint import Viewpoint
 from viewcov.planning.candidates.pool import gather_candidates
-from viewcov.planning.kept_pool import KnownCandidates
+from viewcov.planning.kept_pool import KnownCandidates, kept_pool
 from viewcov.planning.options import PlanningOptions
 from viewcov.planning.plan_evaluation import evaluate_plan
 from viewcov.planning.planner import PlanningResult, plan_views
@@ -65,7 +65,7 @@ def test_a_pool_that_does_not_fit_is_told_and_searched_anew(tmp_path: Path, capl
     figures = planned(tmp_path).figures
     plan = read_plan(tmp_path / "plan.json")
     stricter = dataclasses.replace(plan.requirements, max_incidence_deg=40.0)
-    other = PoolSource(path=str(tmp_path / "u.off"), sha256="0" * 64)
+    other = PoolSource(path=str(tmp_path / "plan.pool.npz"), sha256="0" * 64)
     for changed, why in (
         (dataclasses.replace(plan, pool=None), "names no pool"),
         (dataclasses.replace(plan, pool=other), "not the one that the plan was made with"),
@@ -182,3 +182,22 @@ def test_what_table_and_fixture_hide_is_lost_to_them(tmp_path: Path) -> None:
         assert found.waterfall()[Loss.FACING] == pytest.approx(400.0)
     found = evaluate_viewpoints(surface, rig, RIG.requirements, [above, aside], gather=False)
     assert found.uncovered()[Loss.FIXTURE] == pytest.approx(400.0)
+
+
+def test_what_is_kept_changes_nothing_that_is_measured(tmp_path: Path) -> None:
+    planned(tmp_path)
+    plan = read_plan(tmp_path / "plan.json")
+    assert plan.pool is not None
+    surface = cut_surface(plan.load_part(), plan.requirements.element_edge_mm)
+    pool = kept_pool(plan, surface)
+    assert pool is not None
+    assert pool.rows_of(plan.viewpoints) is not None
+    unchosen = pool.viewpoints[int(np.flatnonzero(~pool.measured)[0])]
+    # Of a candidate that was not chosen it is not known what else it sees: with it, all is measured anew.
+    more = (*plan.viewpoints[::-1], dataclasses.replace(unchosen, id="more"))
+    assert pool.rows_of(more) is None
+    for views in (plan.viewpoints, more):
+        found = evaluate_plan(dataclasses.replace(plan, viewpoints=views)).coverage
+        fresh = evaluate_viewpoints(surface, plan.rig, plan.requirements, views)
+        for name in ("num_views", "furthest", "loss_idx", "best_grey", "best_mm_per_px", "best_incidence_deg"):
+            np.testing.assert_array_equal(getattr(found, name), getattr(fresh, name), err_msg=name)

@@ -84,7 +84,7 @@ def test_a_folder_that_only_evaluate_wrote_has_a_report_of_geometry(surface: Sur
     assert summary == summarise(tmp_path)
     assert summary.part is None
     assert list(headline(summary)) == [
-        "inspected           2,400 mm2",
+        "inspected           2\u202f400 mm²",
         "coverable           83.3 % of the inspected surface",
         "covered             16.7 % of the inspected surface in 1 view",
     ]

@@ -98,8 +98,8 @@ def calibrate_inspections(
             remedy="synthesize inspections with defects for calibration",
         )  # fmt: skip
     used = names_of([folder for group in groups.values() for folder in group])
-    log.info("calibrating %s on %s (split: %s)", model, ", ".join(used), split or "all")
     parts = [_Part.gather(group, model, jobs=jobs, progress=progress) for group in groups.values()]
+    log.info("calibrating %s on %s (split: %s)", model, ", ".join(used), split or "all")
     base_rate = float(np.mean([one.evidence.base_rate for part in parts for one in part.gathered]))
     return Calibration(
         model=model,

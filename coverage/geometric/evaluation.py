@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from viewcov.coverage.geometric.visibility import TESTS, VisibilityTester
 from viewcov.coverage.ladder import Areas, Loss
-from viewcov.inspection.arrays import Bools, Floats, Ints32
+from viewcov.inspection.arrays import Bools, Floats, Ints, Ints32
 from viewcov.inspection.mesh.surface import Surface
 from viewcov.inspection.priority import weighted_areas_mm2
 from viewcov.inspection.rig.fixture import obstacles_of
@@ -142,6 +142,7 @@ def evaluate_viewpoints(
     viewpoints: Sequence[Viewpoint],
     *,
     coverable: Bools | None = None,
+    known: csr_array | None = None,
     gather: bool = True,
     progress: bool = False,
     jobs: int = 1,
@@ -157,6 +158,9 @@ def evaluate_viewpoints(
     coverable
         Shape (E,): elements that the rig can cover from somewhere, the whole that coverage is a share of. If
         not given, that is all that is to be inspected.
+    known
+        Shape (V, E), sparse: what the views see, where that was measured before; it is not tested again whether
+        elements are exposed well, which takes most of the time, and so not what passes all tests.
     gather
         Whether grey has the light that comes by way of other surfaces; see ``VisibilityTester``.
     progress
@@ -170,7 +174,7 @@ def evaluate_viewpoints(
         raise ValueError(f"coverable must have shape ({surface.num_elements},), got {coverable.shape}")
     total = _Tally.empty(surface.num_elements)
     with tqdm(total=len(viewpoints), desc="views", unit="view", disable=not progress) as bar:
-        for part in _tallies(_Task(surface, rig, requirements, gather), viewpoints, jobs):
+        for part in _tallies(_Task(surface, rig, requirements, gather, known), viewpoints, jobs):
             total.add(part)
             bar.update(len(part.seen))
     seen = total.num_views > 0
@@ -185,10 +189,24 @@ def evaluate_viewpoints(
         furthest=total.furthest,
         best_mm_per_px=np.where(seen, total.best_mm_per_px, np.nan),
         best_incidence_deg=np.where(seen, total.best_incidence_deg, np.nan),
-        best_grey=np.where(seen, total.best_grey, np.nan),
+        best_grey=_best_grey(_Task(surface, rig, requirements, gather, known), viewpoints, total),
         coverable=whole,
         loss_idx=_losses(surface, rig, total),
     )
+
+
+def _best_grey(task: _Task, viewpoints: Sequence[Viewpoint], total: _Tally) -> Floats:
+    """The level of each element in the view that is best for it, shape (E,), by all light if that is gathered."""
+    best = np.full(task.surface.num_elements, np.nan)
+    tester = task.tester(num_threads=0)
+    levels = tester.gathered_grey if task.gather else tester.direct_grey
+    for place in np.unique(total.best_view[total.num_views > 0]).tolist():
+        elements = np.flatnonzero((total.best_view == place) & (total.num_views > 0))
+        grey, found = levels(viewpoints[place], elements), np.full(len(elements), np.inf)
+        for stops in task.requirements.exposures:
+            found = nearest_to_mid_grey(found, grey * 2.0**stops)
+        best[elements] = found
+    return best
 
 
 def _losses(surface: Surface, rig: Rig, total: _Tally) -> NDArray[np.uint8]:
@@ -231,6 +249,10 @@ class _Tally:
     best_mm_per_px: Floats
     best_incidence_deg: Floats
     best_grey: Floats
+    """By light straight from the ring."""
+
+    best_view: Ints32
+    """The place of the view with that level; the first of several."""
 
     @classmethod
     def empty(cls, num_elements: int) -> _Tally:
@@ -242,6 +264,7 @@ class _Tally:
             best_mm_per_px=np.full(num_elements, np.inf),
             best_incidence_deg=np.full(num_elements, np.inf),
             best_grey=np.full(num_elements, np.inf),
+            best_view=np.full(num_elements, np.iinfo(np.int32).max, dtype=np.int32),
         )
 
     def add(self, other: _Tally) -> None:
@@ -251,10 +274,18 @@ class _Tally:
         self.held |= other.held
         np.minimum(self.best_mm_per_px, other.best_mm_per_px, out=self.best_mm_per_px)
         np.minimum(self.best_incidence_deg, other.best_incidence_deg, out=self.best_incidence_deg)
-        self.best_grey = nearest_to_mid_grey(self.best_grey, other.best_grey)
+        self._take_grey(np.arange(len(self.best_grey)), other.best_grey, other.best_view)
 
-    def add_view(self, tester: VisibilityTester, viewpoint: Viewpoint, place: int) -> None:
-        view = tester.test(viewpoint)
+    def _take_grey(self, elements: Ints, level: Floats, view: Ints32 | int) -> None:
+        """Note levels of elements, shape (N,), in views, where they are better."""
+        before = self.best_grey[elements]
+        best = nearest_to_mid_grey(before, level)
+        first = np.where(level == before, np.minimum(self.best_view[elements], view), view)
+        self.best_view[elements] = np.where((best == before) & (level != before), self.best_view[elements], first)
+        self.best_grey[elements] = best
+
+    def add_view(self, tester: VisibilityTester, viewpoint: Viewpoint, place: int, known: Ints32 | None) -> None:
+        view = tester.test(viewpoint, seen=known)
         self.num_views += view.seen
         np.maximum(self.furthest, view.num_passed, out=self.furthest)
         if tester.rig.fixture is not None:
@@ -268,9 +299,9 @@ class _Tally:
             (self.best_incidence_deg, view.incidence_deg),
         ):
             best[elements] = np.minimum(best[elements], values[seen])
+        grey = view.grey[seen] if known is not None else tester.direct_grey(viewpoint, elements)
         for stops in tester.requirements.exposures:
-            level = view.grey[seen] * 2.0**stops
-            self.best_grey[elements] = nearest_to_mid_grey(self.best_grey[elements], level)
+            self._take_grey(elements, grey * 2.0**stops, place)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -281,6 +312,7 @@ class _Task:
     rig: Rig
     requirements: Requirements
     gather: bool
+    known: csr_array | None
 
     def tester(self, *, num_threads: int) -> VisibilityTester:
         return VisibilityTester(
@@ -295,7 +327,7 @@ def _tallies(task: _Task, viewpoints: Sequence[Viewpoint], jobs: int) -> Iterato
     if jobs == 1 or num_pieces < 2:
         tester = task.tester(num_threads=0)
         for one in placed:
-            yield _tally(tester, [one])
+            yield _tally(task, tester, [one])
         return
     # Spawned, not forked: a fork of a process in which Embree's threads have run may hang.
     with ProcessPoolExecutor(
@@ -307,22 +339,23 @@ def _tallies(task: _Task, viewpoints: Sequence[Viewpoint], jobs: int) -> Iterato
         yield from pool.map(_tally_piece, [placed[start::num_pieces] for start in range(num_pieces)])
 
 
-def _tally(tester: VisibilityTester, placed: Sequence[tuple[int, Viewpoint]]) -> _Tally:
+def _tally(task: _Task, tester: VisibilityTester, placed: Sequence[tuple[int, Viewpoint]]) -> _Tally:
     tally = _Tally.empty(tester.surface.num_elements)
     for place, viewpoint in placed:
-        tally.add_view(tester, viewpoint, place)
+        known = None if task.known is None else task.known.indices[slice(*task.known.indptr[place : place + 2])]
+        tally.add_view(tester, viewpoint, place, known)
     return tally
 
 
-_worker_tester: VisibilityTester | None = None
+_worker: tuple[_Task, VisibilityTester] | None = None
 """Of a worker process; built once for all its pieces."""
 
 
 def _start_worker(task: _Task) -> None:
-    global _worker_tester
-    _worker_tester = task.tester(num_threads=1)
+    global _worker
+    _worker = task, task.tester(num_threads=1)
 
 
 def _tally_piece(placed: Sequence[tuple[int, Viewpoint]]) -> _Tally:
-    assert _worker_tester is not None
-    return _tally(_worker_tester, placed)
+    assert _worker is not None
+    return _tally(*_worker, placed)

@@ -14,7 +14,7 @@ from viewcov.coverage.light.lighting import irradiance_of, light_terms, posed_li
 from viewcov.coverage.rays.quarters import longest_edge, quarter_centroids
 from viewcov.coverage.rays.raycasting import RayCaster
 from viewcov.coverage.rays.screening import InFrame, Screen
-from viewcov.inspection.arrays import Bools, Floats, Ints
+from viewcov.inspection.arrays import Bools, Floats, Ints, Ints32
 from viewcov.inspection.mesh.surface import Surface
 from viewcov.inspection.rig.requirements import Requirements
 from viewcov.inspection.rig.rig import Rig
@@ -120,14 +120,19 @@ class VisibilityTester:
         self._quarters_mm = quarter_centroids(corners[large])
         self._quarters_row = np.where(large, np.cumsum(large) - 1, -1)
 
-    def test(self, viewpoint: Viewpoint) -> ViewVisibility:
-        """Every test's outcome for the elements of the surface."""
+    def test(self, viewpoint: Viewpoint, *, seen: Ints | Ints32 | None = None) -> ViewVisibility:
+        """Every test's outcome for the elements of the surface.
+
+        Where it is known which elements pass all of them, that of exposure, which may need much light to be gathered,
+        is not made again, and grey is that of ``GreyPredictor.direct``.
+        """
         in_frame = self._screen.in_frame(viewpoint)
         found = in_frame.of(np.flatnonzero(in_frame.cos_incidence > 0))
         element_idx = self._inspected[found.rows]
         points, normals = self.surface.centroid_mm[element_idx], self.surface.normal[element_idx]
         passed, light, visible = self._chain(viewpoint, points, normals, found, trace_all=self._predictor is not None)
-        passed, grey = self._judge_exposure(viewpoint, element_idx, passed, visible)
+        known = None if seen is None else np.isin(element_idx, seen)
+        passed, grey = self._judge_exposure(viewpoint, element_idx, passed, visible, known)
         num_passed = np.zeros(self.surface.num_elements, dtype=np.uint8)
         num_passed[self._inspected[in_frame.rows]] = 1
         num_passed[element_idx] = passed
@@ -142,6 +147,16 @@ class VisibilityTester:
             grey=grey,
             num_passed=num_passed,
         )
+
+    def direct_grey(self, viewpoint: Viewpoint, element_idx: Ints) -> Floats:
+        """Grey of elements (N,), shape (N,), by light straight from ring and room."""
+        assert self._predictor is not None
+        return self._predictor.direct(viewpoint, element_idx)
+
+    def gathered_grey(self, viewpoint: Viewpoint, element_idx: Ints) -> Floats:
+        """Grey of elements (N,), shape (N,), by all light."""
+        assert self._predictor is not None
+        return self._predictor.grey(viewpoint, element_idx)
 
     def seen_elements(self, viewpoint: Viewpoint, *, among: Ints | None = None) -> Ints:
         """Indices of the elements that pass every test, ascending; of those ``among`` some, if given.
@@ -238,14 +253,22 @@ class VisibilityTester:
         return alive[light >= enough], visible[light >= enough]
 
     def _judge_exposure(
-        self, viewpoint: Viewpoint, element_idx: Ints, passed: NDArray[np.uint8], visible: Bools
+        self,
+        viewpoint: Viewpoint,
+        element_idx: Ints,
+        passed: NDArray[np.uint8],
+        visible: Bools,
+        known: Bools | None,
     ) -> tuple[NDArray[np.uint8], Floats]:
         """How many tests in a row candidates (N,) pass with that of exposure, and their grey, shape (N,) each."""
         grey = np.full(len(element_idx), np.nan)
         if self._predictor is None:
             return passed, grey
         lit = np.flatnonzero(passed == len(TESTS))
-        exposed, grey[lit] = self._exposed(viewpoint, element_idx[lit], visible)
+        if known is None:
+            exposed, grey[lit] = self._exposed(viewpoint, element_idx[lit], visible)
+        else:
+            exposed, grey[lit] = known[lit], self._predictor.direct(viewpoint, element_idx[lit], visible=visible)
         judged = passed.copy()
         judged[lit[~exposed]] = len(TESTS) - 1
         return judged, grey

@@ -85,8 +85,13 @@ def correspond(
 
     Examples
     --------
-    >>> seen = correspond(surface, plan.rig.camera, plan.viewpoints[0])  # doctest: +SKIP
-    >>> pool(seen, read_grey("probability.png")).mean  # doctest: +SKIP
+    >>> from viewcov import cut_surface, read_plan
+    >>> plan = read_plan("plan.json")
+    >>> surface = cut_surface(plan.load_part(), max_edge_mm=4.0)
+    >>> shown = correspond(surface, plan.rig.camera, plan.viewpoints[0])
+    >>> camera = plan.rig.camera
+    >>> bool(pool(shown, np.full((camera.height_px, camera.width_px), 0.5)).mean.max() == 0.5)
+    True
     """
     ids, depth_mm = triangles_in_view(
         surface.vertices_mm,

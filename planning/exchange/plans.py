@@ -46,7 +46,8 @@ def export_plan(
 
     Examples
     --------
-    >>> export_plan(read_plan("plan.json"), "poses.csv", to="csv")  # doctest: +SKIP
+    >>> from viewcov import read_plan
+    >>> export_plan(read_plan("plan.json"), "poses.csv", to="csv")
     """
     target, form = Path(path), FORMATS[to]
     if not form.is_folder and target.is_dir():
@@ -79,7 +80,8 @@ def import_viewpoints(path: str | Path, *, fmt: Format | None = None) -> Importe
 
     Examples
     --------
-    >>> views = import_viewpoints("poses.csv").viewpoints  # doctest: +SKIP
+    >>> [view.id for view in import_viewpoints("poses.csv").viewpoints]
+    ['v001', 'v002']
     """
     found, place = locate(path, fmt)
     return FORMATS[found].read(place)

@@ -74,10 +74,11 @@ def read_ros(path: Path) -> ImportedViews:
     try:
         # `ros2 topic echo` ends each message with ---, which begins an empty document.
         found = [document for document in yaml.safe_load_all(path.read_text("utf-8")) if document is not None]
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
+    except Exception as error:  # PyYAML raises whatever malformed numbers and dates provoke.
         raise InputError(
-            path, "cannot read it", expected="a YAML file", found=str(error), remedy="mend it or export it again"
-        ) from None
+            path, "cannot read it", expected="a YAML file", found=(str(error) or type(error).__name__)[:160],
+            remedy="mend it or export it again",
+        ) from None  # fmt: skip
     if len(found) != 1:
         raise InputError(
             path, "not one message", expected="one PoseArray", found=f"{len(found)}", remedy="keep one of them"

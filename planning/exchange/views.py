@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -75,7 +76,7 @@ class Intrinsics:
         normalized = camera.rays(pixels)[..., :2]
         distorted = replace(camera, lens="brown-conrady", distortion=self.distortion).distort(normalized)
         theirs = distorted * (self.focal_x_px, self.focal_y_px) + (self.center_x_px, self.center_y_px)
-        return float(np.nanmax(np.linalg.norm(theirs - pixels, axis=-1)))
+        return float(np.nanmax(np.hypot(*np.moveaxis(theirs - pixels, -1, 0))))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -167,14 +168,22 @@ def imported(
     Raises
     ------
     InputError
-        If there is none, or the images' cameras differ: a plan has one rig.
+        If there is none, one is no pose, or the images' cameras differ: a plan has one rig.
     """
     if not names:
         raise InputError(
             where, "no viewpoints", expected="at least one", found="none", remedy="choose a file that has poses"
         )
     ids = view_ids([stem(name) for name in names] if images else names)
-    views = [Viewpoint(id=name, world_from_camera=pose) for name, pose in zip(ids, world_from_camera, strict=True)]
+    views = []
+    for name, view_id, matrix in zip(names, ids, world_from_camera, strict=True):
+        try:
+            views.append(Viewpoint(id=view_id, world_from_camera=matrix))
+        except ValueError as error:
+            raise InputError(
+                where, f"{name!r} has no valid pose", expected="a camera near the part", found=str(error),
+                remedy="correct it, or export it again",
+            ) from None  # fmt: skip
     camera = _shared(where, cameras[0], cameras[1:]) if cameras else None
     return ImportedViews(viewpoints=tuple(views), names=tuple(names), camera=camera)
 
@@ -225,7 +234,7 @@ def rotation_of(quaternion: ArrayLike, *, where: object) -> Floats:
     from scipy.spatial.transform import Rotation
 
     w, x, y, z = np.asarray(quaternion, dtype=np.float64)
-    length = float(np.sqrt(w * w + x * x + y * y + z * z))
+    length = math.hypot(w, x, y, z)
     if not abs(length - 1.0) <= SLACK:
         raise InputError(
             where, "not a unit quaternion", expected=f"length 1 within {SLACK:g}", found=f"{length:.6g}",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ from viewcov.planning.exchange.csv_table import Row, table_of, views_from_rows
 from viewcov.planning.exchange.views import ImportedViews, PoseFormat
 
 if TYPE_CHECKING:
+    from openpyxl import Workbook
     from openpyxl.worksheet.worksheet import Worksheet
 
     from viewcov.coverage.geometric.evaluation import GeometricCoverage
@@ -28,6 +30,9 @@ FRAME = (
     "world = CAD frame, mm, right-handed; camera = OpenCV (+x right, +y down, +z forward); "
     "position and quaternion (w, x, y, z) are world_from_camera"
 )
+
+_MOST_CELLS, _MOST_BYTES = 2_000_000, 1 << 28
+"""Of a sheet and of all its files unpacked: others hold a stray cell or a trap."""
 
 _Rows = list[list[Any]]
 
@@ -62,30 +67,43 @@ def read_xlsx(path: Path) -> ImportedViews:
     InputError
         If the file is no workbook, has no such sheet, or its rows are no poses.
     """
-    from zipfile import BadZipFile
-
-    from openpyxl import load_workbook
-    from openpyxl.utils.exceptions import InvalidFileException
-
-    try:
-        # Values instead of formulas. Not read_only, which keeps the file open and trusts its stated extent.
-        book = load_workbook(path, data_only=True)
-    except (BadZipFile, InvalidFileException, KeyError, ValueError, OSError) as error:
-        raise InputError(
-            path, "cannot read it", expected="an .xlsx workbook", found=str(error), remedy="save it as .xlsx"
-        ) from None
+    book = _opened(path)
     if VIEWPOINTS not in book.sheetnames and len(book.worksheets) != 1:
         raise InputError(
             path, f"no sheet {VIEWPOINTS}", expected=f"a sheet {VIEWPOINTS}, or one sheet only",
             found=", ".join(book.sheetnames), remedy="name the sheet with the poses so",
         )  # fmt: skip
     sheet = book[VIEWPOINTS] if VIEWPOINTS in book.sheetnames else book.worksheets[0]
+    if sheet.max_row * sheet.max_column > _MOST_CELLS:
+        raise InputError(
+            f"{path} sheet {sheet.title}", "reaches too far", expected=f"a table of at most {_MOST_CELLS:,} cells",
+            found=f"a cell in row {sheet.max_row}, column {sheet.max_column}", remedy="delete cells far from the table",
+        )  # fmt: skip
     rows = [
         (f"{path} sheet {sheet.title} row {number}", ["" if value is None else value for value in row])
         for number, row in enumerate(sheet.iter_rows(values_only=True), start=1)
         if any(value is not None for value in row)
     ]
     return views_from_rows(path, rows)
+
+
+def _opened(path: Path) -> Workbook:
+    from zipfile import ZipFile
+
+    from openpyxl import load_workbook
+
+    try:
+        content = io.BytesIO(path.read_bytes())  # openpyxl leaves damaged files open.
+        with ZipFile(content) as archive:
+            if (size := sum(member.file_size for member in archive.infolist())) > _MOST_BYTES:
+                raise ValueError(f"{size / 2**20:,.0f} MiB unpacked, more than {_MOST_BYTES >> 20}")
+        # Values instead of formulas. Not read_only, which trusts the stated extent.
+        return load_workbook(content, data_only=True)
+    except Exception as error:  # openpyxl raises whatever the malformed data provokes.
+        raise InputError(
+            path, "cannot read it", expected="an .xlsx workbook", found=(str(error) or type(error).__name__)[:160],
+            remedy="save it as .xlsx",
+        ) from None  # fmt: skip
 
 
 def uncovered_rows(evaluation: GeometricCoverage) -> _Rows:

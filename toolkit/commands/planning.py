@@ -13,6 +13,7 @@ from cyclopts import Parameter
 import viewcov
 from viewcov.coverage.geometric.figures import GeometricFigures
 from viewcov.coverage.ladder import LOSSES
+from viewcov.inspection.errors import InputError
 from viewcov.inspection.records import Count, NotNegative
 from viewcov.options import Jobs, Json, Out, PartFile, PlanFile, Required, RigName, ScaleMm, Units
 from viewcov.output import say
@@ -47,6 +48,8 @@ def plan(
 
     Example: viewcov plan housing.step --rig paper-quarter --coverage 0.95 --out plan.json
     """
+    if out.is_dir():
+        raise InputError(out, "is a folder", expected="a file to write", found="a folder", remedy="add a file's name")
     loaded_rig = viewcov.load_rig(rig)
     requirements = loaded_rig.requirements
     if face_weights:

@@ -120,6 +120,7 @@ def run_demo(
     options, out = options or DemoOptions(), Path(out)
     card = DemoCard(part=part if part.startswith("builtin:") else Path(part).resolve().as_posix(), options=options)
     _refuse_other(card, out)
+    clock = _Clock(out / "seconds.json")
     _rendering(options)  # So that limits of its own are not met only after planning.
     log.info("part ...")
     start = time.monotonic()
@@ -131,7 +132,6 @@ def run_demo(
     require_torch()
     # Only now that all is good is the folder taken.
     write_record(out / CARD_NAME, card)
-    clock = _Clock(out / "seconds.json")
     clock.add("part", time.monotonic() - start)
     with clock.stage("plan"):
         plan = _plan(options, loaded, rig, out, jobs=jobs, progress=progress)

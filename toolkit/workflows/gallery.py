@@ -11,9 +11,12 @@ from tqdm import tqdm
 
 from viewcov.coverage.effective.figures import EffectiveFigures, FusedFigures
 from viewcov.coverage.geometric.figures import GeometricFigures
-from viewcov.inspection.files import read_grey, read_json, read_mask
+from viewcov.inspection.errors import InputError
+from viewcov.inspection.files import read_grey, read_mask
 from viewcov.inspection.folder import InspectionFolder
+from viewcov.inspection.planted import Truth
 from viewcov.inspection.predictions import read_predictions_card
+from viewcov.inspection.records import read_record
 from viewcov.viewer import palette
 from viewcov.viewer.charts import PodCurve, coverage_chart, pod_chart
 from viewcov.viewer.compare import agreement
@@ -78,18 +81,23 @@ def report_on(result: Path, out: Path | None = None, *, draw: bool = True, progr
 
 def _pictures(root: Path, folder: Path) -> Iterator[Draw]:
     """Every picture that the results allow, with what draws it."""
-    folder.mkdir(parents=True, exist_ok=True)
     gallery = _Gallery(folder)
     first = {result.kind: result for result in reversed(find_results(root))}
     for result in reversed(first.values()):
         figures, mesh = result.figures(), read_vtp(result.vtp)
-        if isinstance(figures, EffectiveFigures):
-            yield from gallery.effective(mesh, figures)
-        elif isinstance(figures, GeometricFigures):
-            yield from gallery.geometric(mesh, figures)
-            yield from gallery.plan(mesh, root)
-        else:
-            yield from gallery.fused(mesh, figures, inspections_under(root))
+        try:
+            if isinstance(figures, EffectiveFigures):
+                yield from gallery.effective(mesh, figures)
+            elif isinstance(figures, GeometricFigures):
+                yield from gallery.geometric(mesh, figures)
+                yield from gallery.plan(mesh, root)
+            else:
+                yield from gallery.fused(mesh, figures, inspections_under(root))
+        except KeyError as error:
+            raise InputError(
+                result.vtp, "not the surface of the figures beside it", expected=f"{error} as there",
+                found=", ".join(mesh.arrays), remedy="make both again with one command",
+            ) from None  # fmt: skip
 
 
 @dataclass(slots=True, eq=False)
@@ -102,11 +110,11 @@ class _Gallery:
 
     def heatmap(self, mesh: SurfaceFile, name: str, picture: Picture, markers: list[Marker] | None = None) -> Draw:
         """A picture of one array in its layer's words, and what draws it."""
-        layer, path = mesh.layer(name), Path(picture.path)
+        values, layer, path = mesh.arrays[name], mesh.layer(name), Path(picture.path)
 
         def draw() -> None:
             look = Look(views=self._views_of(mesh), markers=markers or (), size_px=_SIZE)
-            heatmap(mesh, mesh.arrays[name], layer, path, title=picture.title, look=look)
+            heatmap(mesh, values, layer, path, title=picture.title, look=look)
 
         return picture, draw
 
@@ -224,8 +232,8 @@ class _Gallery:
             hits = set(figures.rules[figures.rule].found_ids)
             looks = {True: (palette.TRUE, "found"), False: (palette.REPORTED, "missed")}
             planted = [
-                _ring(one["id"], one["center_mm"], *looks[one["id"] in hits])
-                for one in read_json(inspection.truth_path)["defects"]
+                _ring(one.id, one.center_mm, *looks[one.id in hits])
+                for one in read_record(inspection.truth_path, Truth).defects
             ]
             yield self.heatmap(
                 mesh, "true_share",
@@ -248,6 +256,7 @@ def _sheet(inspection: InspectionFolder, model: str, folder: Path) -> Draw:
     path = folder / "views.png"
     views = [view.id for view in inspection.plan().viewpoints]
     known = any(inspection.mask_path(view).is_file() for view in views)
+    card = read_predictions_card(inspection, model)
 
     def draw() -> None:
         images = []
@@ -259,7 +268,6 @@ def _sheet(inspection: InspectionFolder, model: str, folder: Path) -> Draw:
                 truth = read_mask(mask) if mask.is_file() else None
                 images.append(SheetImage(title=view, image=image, probability=probability, mask=truth))
         images.sort(key=lambda one: -float((one.probability if one.mask is None else one.mask).sum()))  # type: ignore[union-attr]
-        card = read_predictions_card(inspection, model)
         threshold = card.threshold if card else _BARE_THRESHOLD
         title = f"Views of {inspection.name} with predictions of model {model}"
         image_sheet(images[:_SHEET_VIEWS], path, title=title, threshold=threshold)
