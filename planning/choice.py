@@ -46,15 +46,6 @@ def choose_views(
 
     A first choice is moved to where it sees more, and the final one made among the candidates and these poses, so
     that its proof speaks of both.
-
-    Parameters
-    ----------
-    pool
-        Candidates with what they see of the surface.
-    surface, rig, requirements
-        What is inspected with what; see `Requirements.views_per_element` for overlap.
-    options
-        What is asked. That of the candidates, the elements and the route is not used.
     """
     weight = weighted_areas_mm2(surface, requirements)
     demand = requirements.views_per_element

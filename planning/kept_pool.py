@@ -105,13 +105,10 @@ def keep_pool(plan_path: Path, pool: KeptPool, plan: InspectionPlan, surface: Su
     path = plan_path.with_suffix(_SUFFIX)
     gathered = pool.gathered
     header = _Header(
-        made_for=_made_for(plan.part, plan.rig, plan.requirements, surface),
-        elements=surface.num_elements,
-        search=pool.search,
-        gathered=len(gathered.viewpoints),
-        planned_elements=gathered.visible.shape[1],
+        made_for=_made_for(plan.part, plan.rig, plan.requirements, surface), elements=surface.num_elements,
+        search=pool.search, gathered=len(gathered.viewpoints), planned_elements=gathered.visible.shape[1],
         given_up_mm2=gathered.given_up_mm2,
-    )
+    )  # fmt: skip
     arrays = {
         "header": np.frombuffer(header.model_dump_json().encode(), dtype=np.uint8),
         "ids": np.array([view.id for view in pool.viewpoints], dtype=np.str_),
@@ -221,13 +218,7 @@ def _read(path: Path, content: bytes) -> tuple[KeptPool, _Header]:
 
 
 def _pool(arrays: dict[str, NDArray[Any]], header: _Header) -> KeptPool:
-    """The pool of arrays that fit together.
-
-    Raises
-    ------
-    ValueError
-        If they do not.
-    """
+    """The pool in these arrays; raises ValueError if they do not fit together."""
     ids, poses, complete, coverable = (arrays[name] for name in ("ids", "world_from_camera", "complete", "coverable"))
     if any(flags.shape != (header.elements,) or flags.dtype != np.bool_ for flags in (complete, coverable)):
         raise ValueError(f"complete and coverable must hold {header.elements} flags")

@@ -65,11 +65,7 @@ class PlanEvaluation:
 
 
 def evaluate_plan(
-    plan: InspectionPlan,
-    options: EvaluationOptions = DEFAULTS,
-    *,
-    jobs: int = 1,
-    progress: bool = False,
+    plan: InspectionPlan, options: EvaluationOptions = DEFAULTS, *, jobs: int = 1, progress: bool = False
 ) -> PlanEvaluation:
     """What a plan inspects, what would mend it, and how well it bears errors of its poses.
 

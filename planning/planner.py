@@ -257,11 +257,7 @@ def _nothing_coverable(part: Part, rig: Rig) -> InputError:
 
 
 def _ordered(
-    problem: CoverProblem,
-    viewpoints: Sequence[Viewpoint],
-    cover: Cover,
-    motion: MotionModel,
-    options: PlanningOptions,
+    problem: CoverProblem, viewpoints: Sequence[Viewpoint], cover: Cover, motion: MotionModel, options: PlanningOptions
 ) -> Ints:
     """The views in the order of the route; exchanged for others where the cycle is to be short."""
     if options.objective == "views":

@@ -37,6 +37,10 @@ class Moves:
     angle_deg: Floats
     """Shape (C,): of the rotation between them."""
 
+    def of(self, rows: Ints) -> Moves:
+        """Those of some of the viewpoints."""
+        return Moves(view_idx=self.view_idx[rows], distance_mm=self.distance_mm[rows], angle_deg=self.angle_deg[rows])
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Repairs:
@@ -56,11 +60,6 @@ class Repairs:
 
     nearest_idx: Ints32
     """Shape (E,): which of them is the element's; -1 where the search knows none or none is needed."""
-
-    @property
-    def gained_mm2(self) -> float:
-        """Area that all the fixes cover together."""
-        return float(sum(fix.gained_area_mm2 for fix in self.fixes))
 
     @property
     def distance_mm(self) -> Floats:
@@ -100,18 +99,8 @@ def find_repairs(
     ``fixes`` are chosen greedily by the area that they cover of what is coverable and not covered, the nearest
     to the plan among equals, until one more would gain less than ``LEAST_GAIN`` of the coverable area.
 
-    Parameters
-    ----------
-    coverage
-        Of the plan.
-    rig
-        What it was measured with.
-    candidates, seen
-        Candidates and what they see at least of the elements that are not covered, shape (C, E).
-    max_fixes
-        Most fixes.
-    gather
-        As for ``evaluate_viewpoints``.
+    ``seen``, shape (C, E), is what they see at least of the elements that are not covered; ``gather`` is as for
+    ``evaluate_viewpoints``.
     """
     moves = moves_from(candidates, coverage.viewpoints)
     # A view that the plan has already mends nothing, although where views are to overlap it may seem so.
@@ -122,11 +111,7 @@ def find_repairs(
     nearest = np.where(lacking, _first_rows(visible), -1)
     used, nearest_idx = np.unique(nearest[nearest >= 0], return_inverse=True)
     nearest[nearest >= 0] = nearest_idx
-    ranked = Moves(
-        view_idx=moves.view_idx[nearest_first],
-        distance_mm=moves.distance_mm[nearest_first],
-        angle_deg=moves.angle_deg[nearest_first],
-    )
+    ranked = moves.of(nearest_first)
     viewpoints = [candidates[row] for row in nearest_first]
     search = _FixSearch(coverage, rig, viewpoints, ranked, gather=gather)
     search.run(visible, max_fixes=max_fixes)
@@ -134,9 +119,7 @@ def find_repairs(
         fixes=tuple(search.fixes),
         fix_idx=search.fix_idx,
         nearest=tuple(viewpoints[row] for row in used),
-        moves=Moves(
-            view_idx=ranked.view_idx[used], distance_mm=ranked.distance_mm[used], angle_deg=ranked.angle_deg[used]
-        ),
+        moves=ranked.of(used),
         nearest_idx=nearest.astype(np.int32),
     )
 

@@ -78,18 +78,14 @@ def refine_views(
 
     Parameters
     ----------
-    pool
-        Candidates, with what ``tester`` sees from them.
-    chosen
-        Shape (M,): rows of the pool.
+    pool, chosen
+        Candidates, with what ``tester`` sees from them, and rows of theirs, shape (M,).
     tester
         Of the same surface, rig and requirements, which say what each element counts, and how many views must
         see it. Views that are moved keep clear; candidates are taken for clear.
     target
         Weight to be covered, of what enough candidates see; nothing else counts. If not given, no view is
         left out and the views are moved to cover as much as they can.
-    seed
-        Of the random steps.
     max_tests
         Visibility tests that may be made, each of which takes as long as one of a candidate; it bounds the
         tries that end without one too.

@@ -18,6 +18,7 @@ from viewcov.inspection.plan import read_plan, write_plan
 from viewcov.inspection.rig.rig import load_rig
 from viewcov.planning import planner
 from viewcov.planning.candidates.pool import CandidateSearch, gather_candidates
+from viewcov.planning.figures import PlanFigures
 from viewcov.planning.options import PlanningOptions
 from viewcov.planning.planner import (
     PLANNING_ELEMENTS,
@@ -25,13 +26,14 @@ from viewcov.planning.planner import (
     plan_views,
     planning_surface,
 )
-from viewcov.planning.route.order import route_time_s
+from viewcov.planning.route.order import motion_times_s, route_cost
 
 RIG = load_rig("paper-quarter")
 WHOLE = PlanningOptions(coverage=1.0, edge_mm=4.0, num_candidates=200)
 
 FIGURES = {
     *("part", "elements", "inspected_area_mm2", "coverable_area_mm2", "covered_area_mm2", "coverage"),
+    *("coverable_share", "covered_share"),
     *("most_coverage", "viewpoints", "lower_bound", "bound", "gap", "status"),
     *("route_s", "route_bound_s", "route_bound", "seconds"),
 }
@@ -63,7 +65,7 @@ def box_result() -> PlanningResult:
 
 def test_box_is_covered_whole_and_measured_again(box_result: PlanningResult) -> None:
     figures, surface = box_result.figures, box_result.surface
-    assert set(figures) == FIGURES
+    assert set(PlanFigures.model_fields) == FIGURES
     assert figures.inspected_area_mm2 == pytest.approx(2 * (60 * 50 + 60 * 40 + 50 * 40))
     assert figures.coverable_area_mm2 == pytest.approx(figures.inspected_area_mm2)
     assert figures.coverage == pytest.approx(1.0)
@@ -152,7 +154,8 @@ def test_a_plan_reaches_its_target_by_the_light_of_the_walls_too(monkeypatch: py
 def test_ids_follow_the_route_and_the_file_is_read_back(box_result: PlanningResult, tmp_path: Path) -> None:
     plan = box_result.plan
     assert [view.id for view in plan.viewpoints] == [f"v{n:03d}" for n in range(1, len(plan.viewpoints) + 1)]
-    assert box_result.figures.route_s == pytest.approx(route_time_s(plan.viewpoints))
+    moving = route_cost(motion_times_s(plan.viewpoints, RIG.motion), np.arange(len(plan.viewpoints)))
+    assert box_result.figures.route_s == pytest.approx(moving + len(plan.viewpoints) * RIG.motion.stop_s)
     assert plan.made["seed"] == 0
     assert plan.made["options"]["coverage"] == 1.0
     assert plan.made["figures"]["viewpoints"] == len(plan.viewpoints)
@@ -280,7 +283,7 @@ def test_options_out_of_range_are_refused(options: dict[str, float]) -> None:
 
 
 def test_no_process_is_refused() -> None:
-    with pytest.raises(InputError, match="jobs: out of range"):
+    with pytest.raises(InputError, match="jobs: the number is not valid: expected greater than or equal to 1, found 0"):
         plan_views(box_part(), RIG, jobs=0)
 
 

@@ -82,5 +82,5 @@ def test_a_face_that_is_not_there_is_refused(box: Part) -> None:
     [((1,),), 3, ((1, 2, 3),), ((-1, 2.0),), ((1.5, 2.0),), ((1, -2.0),), ((1, float("nan")),), ((1, 2.0), (1, 3.0))],
 )
 def test_weights_that_are_none_are_refused(pairs: object) -> None:
-    with pytest.raises(ValueError, match=r"requirements\.face_weights"):
+    with pytest.raises(ValueError, match=r"for Requirements\nface_weights"):
         Requirements(face_weights=pairs)  # type: ignore[arg-type]

@@ -163,7 +163,7 @@ def test_a_second_view_where_two_are_required() -> None:
 def test_a_plan_without_views() -> None:
     found = mended(CUBE, ANYTHING, [], named(**SIDES), max_fixes=4)
     assert len(found.fixes) == 4
-    assert found.gained_mm2 == pytest.approx(400.0)
+    assert sum(fix.gained_area_mm2 for fix in found.fixes) == pytest.approx(400.0)
     for fix in found.fixes:
         assert FixFigures.model_validate_json(fix.model_dump_json()) == fix
         assert (fix.nearest_view, fix.distance_mm) == (None, None)

@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from viewcov.inspection.errors import InputError
 from viewcov.inspection.rig.motion import MotionModel
 from viewcov.inspection.viewpoint import Viewpoint
+from viewcov.planning.options import PlanningOptions
+from viewcov.planning.planner import _route
 from viewcov.planning.route.exact import exact_tour, prove_route
 from viewcov.planning.route.held_karp import one_tree_bound
 from viewcov.planning.route.local_search import iterated_tour, tour_cost
@@ -21,7 +23,6 @@ from viewcov.planning.route.order import (
     nearest_neighbour,
     route_bound,
     route_cost,
-    route_time_s,
     short_route,
 )
 from viewcov.planning.route.times_csv import read_times_csv
@@ -227,10 +228,14 @@ def test_motion_takes_the_slower_of_moving_and_turning() -> None:
     times = motion_times_s([straight, moved, turned], motion)
     expected = [[0.0, 3.0, 2.0], [3.0, 0.0, 3.0], [2.0, 3.0, 0.0]]
     np.testing.assert_allclose(times, expected, atol=1e-12)
-    assert route_time_s([straight, moved, turned], motion) == pytest.approx(3.0 + 3.0 + 3 * 0.75)
-    assert route_time_s([straight, moved, turned], motion, closed=True) == pytest.approx(3.0 + 3.0 + 2.0 + 3 * 0.75)
-    assert route_time_s([], motion) == 0.0
-    assert route_time_s([moved], motion, closed=True) == 0.75
+
+    def route_time_s(views: list[Viewpoint], *, closed: bool = False) -> float:
+        return _route(views, motion, PlanningOptions(closed=closed)).route_s
+
+    assert route_time_s([straight, moved, turned]) == pytest.approx(3.0 + 3.0 + 3 * 0.75)
+    assert route_time_s([straight, moved, turned], closed=True) == pytest.approx(3.0 + 3.0 + 2.0 + 3 * 0.75)
+    assert route_time_s([]) == 0.0
+    assert route_time_s([moved], closed=True) == 0.75
 
 
 def test_acceleration_makes_a_trapezoid_or_a_triangle_of_the_speed() -> None:
@@ -257,14 +262,14 @@ def test_times_of_many_views_are_those_of_each_pair(monkeypatch: pytest.MonkeyPa
         for name in range(20)
     ]
     monkeypatch.setattr("viewcov.planning.route.order.BLOCK", 7)
-    times = motion_times_s(views)
+    times = motion_times_s(views, MotionModel())
     np.testing.assert_array_equal(times, times.T)
     for first, second in rng.integers(20, size=(30, 2)):
         turn = views[first].world_from_camera[:3, :3].T @ views[second].world_from_camera[:3, :3]
         angle = np.rad2deg(np.arccos(np.clip((np.trace(turn) - 1) / 2, -1, 1)))
         distance = np.linalg.norm(views[first].center_mm - views[second].center_mm)
         assert times[first, second] == pytest.approx(max(distance / 250.0, angle / 60.0), abs=1e-6)
-    single = motion_times_s(views, dtype=np.float32)
+    single = motion_times_s(views, MotionModel(), dtype=np.float32)
     assert single.dtype == np.float32
     np.testing.assert_allclose(single, times, rtol=1e-6)
 

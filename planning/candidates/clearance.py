@@ -42,13 +42,7 @@ class Clearance:
         self._clouds = [_Cloud(some, self._tubes, rig.body.clearance_mm) for some in surfaces]
 
     def clear(self, center_mm: Floats, forward: Floats) -> Bools:
-        """Whether a camera with centre ``center_mm`` and optical axis ``forward`` keeps clear, shape (C,).
-
-        Parameters
-        ----------
-        center_mm, forward
-            Shapes (C, 3), in the world frame; ``forward`` of unit length.
-        """
+        """Whether cameras with these centres and optical axes (unit length), shapes (C, 3), keep clear, shape (C,)."""
         clear = self._above_table_mm(center_mm, forward) >= self._needed_mm
         for cloud in self._clouds:
             left = np.flatnonzero(clear)

@@ -46,33 +46,13 @@ class _Aims:
 
 
 class CandidateMaker:
-    """Makes candidate viewpoints for one surface and rig.
-
-    Parameters
-    ----------
-    surface
-        The part.
-    rig, requirements
-        Give the standoffs, the tilts and the room that the camera takes.
-    caster
-        Rays against the part and what holds it.
-    clearance
-        Of the camera's body.
-
-    Raises
-    ------
-    InputError
-        If no distance is both in focus and fine enough.
-    """
+    """Makes candidate viewpoints for one surface and rig; the caster's rays meet the part and what holds it."""
 
     def __init__(
         self, surface: Surface, rig: Rig, requirements: Requirements, caster: RayCaster, clearance: Clearance
     ) -> None:
-        self._surface = surface
-        self._rig = rig
-        self._requirements = requirements
-        self._caster = caster
-        self._clearance = clearance
+        self._surface, self._rig, self._requirements = surface, rig, requirements
+        self._caster, self._clearance = caster, clearance
         self._standoffs_mm, self._range = standoffs_mm(rig, requirements), working_range(rig, requirements)
 
     def views_of(self, element_idx: Ints, *, num_each: int, rng: np.random.Generator, prefix: str) -> list[Viewpoint]:
@@ -107,19 +87,10 @@ class CandidateMaker:
         return views
 
     def centred(self, viewpoints: Sequence[Viewpoint], middle_mm: Floats, *, prefix: str) -> list[Viewpoint]:
-        """The viewpoints moved, not turned, until they look at ``middle_mm``.
+        """The V viewpoints moved, not turned, until they look at ``middle_mm``.
 
         Only those that keep clear, and that move by more than ``_LEAST_MOVE`` of the standoff: others would be
-        candidates twice.
-
-        Parameters
-        ----------
-        viewpoints
-            V of them.
-        middle_mm
-            Shape (V, 3): what each shall have on its axis and in focus, such as the middle of what it sees.
-        prefix
-            Of the new ids.
+        candidates twice. ``middle_mm``, shape (V, 3), is what each shall have on its axis and in focus.
         """
         if not viewpoints:
             return []
@@ -190,12 +161,11 @@ def working_range(rig: Rig, requirements: Requirements) -> WorkingRange:
     in_focus = camera.depth_of_field_mm(requirements.max_blur_px)
     if in_focus is None:
         raise InputError(
-            f"rig {rig.name!r}",
-            "diffraction alone blurs more than is allowed",
+            f"rig {rig.name!r}", "diffraction alone blurs more than is allowed",
             expected=f"an Airy disc of at most requirements.max_blur_px = {requirements.max_blur_px:g} px",
             found=f"{camera.airy_disc_px:.3g} px at f/{camera.f_number:g} on pixels of {camera.pixel_pitch_um:g} um",
             remedy="open the aperture, use larger pixels or binning, or raise requirements.max_blur_px",
-        )
+        )  # fmt: skip
     near, far = in_focus
     fine = requirements.coarsest_mm_per_px * camera.focal_px
     if near > min(far, fine):
@@ -215,11 +185,6 @@ def standoffs_mm(rig: Rig, requirements: Requirements) -> Floats:
     """Distances at which a camera is aimed, shape (3,): in focus first, then nearer and farther.
 
     The others lie halfway to the limits that blur and sampling set.
-
-    Raises
-    ------
-    InputError
-        If no distance is both in focus and fine enough.
     """
     span = working_range(rig, requirements)
     return np.array([span.best, (span.best + span.near) / 2, (span.best + float(span.far())) / 2])

@@ -29,18 +29,7 @@ _LEAST_FACING = 0.2
 
 
 class Proposer:
-    """Proposes poses near a given one and screens them without rays.
-
-    Parameters
-    ----------
-    surface, rig, requirements
-        What is looked at with what.
-
-    Raises
-    ------
-    InputError
-        If no distance is both in focus and fine enough.
-    """
+    """Proposes poses near a given one and screens them without rays."""
 
     def __init__(self, surface: Surface, rig: Rig, requirements: Requirements) -> None:
         self._surface, self._camera, self._requirements = surface, rig.camera, requirements
@@ -65,14 +54,7 @@ class Proposer:
     ) -> Floats:
         """``world_from_camera`` of views one step away from a pose, shape (K, 4, 4).
 
-        Parameters
-        ----------
-        pose
-            The view's ``world_from_camera``.
-        element_idx, worth
-            Shapes (M,): elements that the view should see, and how much each counts.
-        scale
-            Size of the random steps, up to 1.
+        The view should see M elements, each of some worth; ``scale`` is the size of the random steps, up to 1.
         """
         middles = self._middles(pose, element_idx, worth, rng) - (0.0, 0.0, self._range.best)
         num = _RANDOM + len(middles)
@@ -105,7 +87,7 @@ class Proposer:
 
     def _middles(self, pose: Floats, element_idx: Ints, worth: Floats, rng: np.random.Generator) -> Floats:
         """Middles of what is wanted in frames around random wanted elements or less far off, camera frame, (K, 3)."""
-        place = self._in_camera(pose, element_idx)
+        place = np.einsum("mi,ij->mj", self._surface.centroid_mm[element_idx] - pose[:3, 3], pose[:3, :3])
         share = worth / worth.sum()
         drawn = place[rng.choice(len(place), size=_CENTRED + _AIMED, p=share), :2]
         drawn = drawn * rng.uniform(0.0, 1.0, size=drawn.shape)
@@ -115,9 +97,6 @@ class Proposer:
         middles = np.column_stack([drawn, np.full(len(drawn), self._range.best)])
         middles[filled] = np.einsum("km,mi->ki", inside[filled], place) / total[filled, None]
         return middles
-
-    def _in_camera(self, pose: Floats, element_idx: Ints) -> Floats:
-        return np.einsum("mi,ij->mj", self._surface.centroid_mm[element_idx] - pose[:3, 3], pose[:3, :3])
 
     def _moved(self, pose: Floats, shift: Floats, turn: Floats) -> Floats:
         """The pose rolled, tilted about its point in focus and shifted, all in its own frame, shape (K, 4, 4)."""

@@ -23,7 +23,6 @@ from viewcov.planning.exchange.views import (
     PoseFormat,
     imported,
     nearest_rotation,
-    one_camera,
     pose,
     validated,
 )
@@ -53,12 +52,10 @@ def write_bop(path: Path, plan: InspectionPlan) -> None:
     camera = plan.rig.camera
     if camera.has_distortion:
         raise InputError(
-            path,
-            "BOP has no lens distortion",
-            expected="a rig without",
+            path, "BOP has no lens distortion", expected="a rig without",
             found=f"{camera.lens} {', '.join(f'{k:g}' for k in camera.distortion)}",
             remedy="convert to colmap or nerfstudio",
-        )
+        )  # fmt: skip
     matrix = camera.K.copy()
     matrix[:2, 2] -= _CENTER_SHIFT_PX
     entries = {}
@@ -96,7 +93,7 @@ def read_bop(path: Path) -> ImportedViews:
         names.append(entry.viewcov_id or f"{int(key):06d}")
         poses.append(inverse(pose(rotation, entry.cam_t_w2c)))
         cameras.append(_intrinsics(entry, where))
-    return imported(path, names, poses, camera=one_camera(path, cameras) if cameras else None)
+    return imported(path, names, poses, cameras=cameras)
 
 
 def _intrinsics(entry: _Entry, where: str) -> Intrinsics:

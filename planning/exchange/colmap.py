@@ -22,7 +22,6 @@ from viewcov.planning.exchange.views import (
     Intrinsics,
     PoseFormat,
     imported,
-    one_camera,
     pose,
     quaternion_wxyz,
     rotation_of,
@@ -109,8 +108,7 @@ def read_colmap(folder: Path) -> ImportedViews:
                 remedy="mend cameras.txt",
             )  # fmt: skip
         used.append(cameras[fields[8]])
-    camera = one_camera(folder, used) if used else None
-    return imported(folder / "images.txt", names, poses, camera=camera, images=True)
+    return imported(folder / "images.txt", names, poses, cameras=used, images=True)
 
 
 def _camera_from_world(view: Viewpoint) -> Floats:
@@ -122,14 +120,8 @@ def _camera_from_world(view: Viewpoint) -> Floats:
 
 
 def _camera_line(camera: Intrinsics) -> str:
-    k1, k2, p1, p2, k3 = camera.distortion
-    params = [camera.focal_x_px, camera.focal_y_px, camera.center_x_px, camera.center_y_px]
-    if not any(camera.distortion):
-        model = "PINHOLE"
-    elif k3 == 0.0:
-        model, params = "OPENCV", [*params, k1, k2, p1, p2]
-    else:
-        model, params = "FULL_OPENCV", [*params, k1, k2, p1, p2, k3, 0.0, 0.0, 0.0]
+    model = "FULL_OPENCV" if camera.distortion[4] else "OPENCV" if any(camera.distortion) else "PINHOLE"
+    params = [*camera.numbers, 0.0, 0.0, 0.0][: len(_MODELS[model].split())]
     return f"1 {model} {camera.width_px} {camera.height_px} {_numbers(params)}"
 
 
@@ -156,12 +148,10 @@ def _lines(file: Path, *, every_second: bool = False) -> Iterator[tuple[list[str
             # The image's 2D points: X, Y, POINT3D_ID each, an empty line where it has none.
             if number < len(lines) and len(lines[number].split()) % 3:
                 raise InputError(
-                    f"{file} line {number + 1}",
-                    "not the 2D points of the image above",
+                    f"{file} line {number + 1}", "not the 2D points of the image above",
                     expected="an empty line, or X, Y, POINT3D_ID of each",
-                    found=f"{len(lines[number].split())} values",
-                    remedy="put an empty line after each image",
-                )
+                    found=f"{len(lines[number].split())} values", remedy="put an empty line after each image",
+                )  # fmt: skip
             number += 1
 
 
@@ -181,12 +171,9 @@ def _camera(fields: list[str], where: str) -> tuple[str, Intrinsics]:
     model = fields[1] if len(fields) > 1 else ""
     if model not in _MODELS:
         raise InputError(
-            where,
-            "a camera model that no rig has",
-            expected=f"one of {', '.join(_MODELS)}",
-            found=model or "none",
+            where, "a camera model that no rig has", expected=f"one of {', '.join(_MODELS)}", found=model or "none",
             remedy="undistort the images with COLMAP, or convert the poses alone",
-        )
+        )  # fmt: skip
     names = _MODELS[model].split()
     numbers = _floats(fields[2:], where)
     if len(numbers) != 2 + len(names):

@@ -15,7 +15,6 @@ from typing import Any, Literal
 
 import numpy as np
 
-from viewcov.inspection.arrays import Floats
 from viewcov.inspection.errors import InputError
 from viewcov.inspection.files import write_text
 from viewcov.inspection.plan import InspectionPlan
@@ -128,33 +127,25 @@ def views_from_rows(where: object, rows: Iterable[tuple[str, Sequence[Any]]]) ->
     for column in NUMBERS:
         if header.count(column) != 1:
             raise InputError(
-                where,
-                f"no column {column}" if column not in header else f"column {column} twice",
+                where, f"no column {column}" if column not in header else f"column {column} twice",
                 expected=f"the header id,{','.join(NUMBERS)} (id is optional)",
                 found=",".join(header) or "an empty file",
                 remedy="name the columns so; lengths in mm, quaternion of world_from_camera",
-            )
+            )  # fmt: skip
     places = [header.index(column) for column in NUMBERS]
     id_place = header.index("id") if "id" in header else None
     names, poses = [], []
     for number, (line, row) in enumerate(lines, start=1):
         if len(row) != len(header):
             raise InputError(
-                line,
-                "a row of another length",
-                expected=f"{len(header)} fields as in the header",
-                found=f"{len(row)}",
-                remedy="write decimals with a point, and all fields",
-            )
+                line, "a row of another length", expected=f"{len(header)} fields as in the header",
+                found=f"{len(row)}", remedy="write decimals with a point, and all fields",
+            )  # fmt: skip
         numbers = [_number(row[place], f"{line} {column}") for place, column in zip(places, NUMBERS, strict=True)]
         given = "" if id_place is None or row[id_place] is None else str(row[id_place]).strip()
         names.append(given or f"pose-{number:03d}")
-        poses.append(_pose(np.array(numbers), line))
+        poses.append(pose(rotation_of(numbers[3:], where=line), numbers[:3]))
     return imported(where, names, poses)
-
-
-def _pose(numbers: Floats, where: str) -> Floats:
-    return pose(rotation_of(numbers[3:], where=where), numbers[:3])
 
 
 def _number(field: Any, where: str) -> float:
@@ -163,12 +154,10 @@ def _number(field: Any, where: str) -> float:
     except (TypeError, ValueError):
         comma = isinstance(field, str) and _DECIMAL_COMMA.fullmatch(field.strip())
         raise InputError(
-            where,
-            "a decimal comma" if comma else "not a number",
-            expected="a number with a decimal point" if comma else "a number",
-            found=repr(field),
+            where, "a decimal comma" if comma else "not a number",
+            expected="a number with a decimal point" if comma else "a number", found=repr(field),
             remedy="replace the commas in numbers by points" if comma else "mend it or export it again",
-        ) from None
+        ) from None  # fmt: skip
     if not np.isfinite(number):
         raise InputError(where, "not a finite number", expected="a number", found=repr(field), remedy="mend it")
     return number

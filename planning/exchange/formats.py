@@ -75,12 +75,9 @@ def _of_folder(folder: Path) -> Format:
             remedy="run: colmap model_converter --output_type TXT",
         )  # fmt: skip
     raise InputError(
-        folder,
-        "cannot tell the format of this folder",
-        expected=f"one of {', '.join(known)} in it",
-        found=" and ".join(present) or "none",
-        remedy="name the file, or say the format with --from",
-    )
+        folder, "cannot tell the format of this folder", expected=f"one of {', '.join(known)} in it",
+        found=" and ".join(present) or "none", remedy="name the file, or say the format with --from",
+    )  # fmt: skip
 
 
 def _of_file(file: Path) -> Format:
@@ -93,9 +90,6 @@ def _of_file(file: Path) -> Format:
         if each.recognises(table):
             return each.name
     raise InputError(
-        file,
-        "cannot tell the format",
-        expected=f"one of {', '.join(FORMATS)}",
-        found=f"a {suffix or 'nameless'} file of another kind",
-        remedy="say it with --from",
-    )
+        file, "cannot tell the format", expected=f"one of {', '.join(FORMATS)}",
+        found=f"a {suffix or 'nameless'} file of another kind", remedy="say it with --from",
+    )  # fmt: skip

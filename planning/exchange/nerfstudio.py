@@ -23,11 +23,11 @@ from viewcov.planning.exchange.views import (
     PoseFormat,
     imported,
     nearest_rotation,
-    one_camera,
     pose,
     validated,
 )
 
+_NUMBERS = ("fl_x", "fl_y", "cx", "cy", "k1", "k2", "p1", "p2", "k3")
 _MODELS = ("OPENCV", "PINHOLE", "SIMPLE_PINHOLE")
 _OPENGL_FROM_OPENCV = np.diag([1.0, -1.0, -1.0, 1.0])
 
@@ -67,16 +67,11 @@ def opengl_from_opencv(world_from_camera: Floats) -> Floats:
 def write_nerfstudio(path: Path, plan: InspectionPlan) -> None:
     """Write transforms.json; images are expected at images/<id>.png beside it."""
     camera = Intrinsics.of(plan.rig.camera)
-    k1, k2, p1, p2, k3 = camera.distortion
     value = {
         "camera_model": "OPENCV",
         "w": camera.width_px,
         "h": camera.height_px,
-        "fl_x": camera.focal_x_px,
-        "fl_y": camera.focal_y_px,
-        "cx": camera.center_x_px,
-        "cy": camera.center_y_px,
-        **{"k1": k1, "k2": k2, "k3": k3, "p1": p1, "p2": p2},
+        **dict(zip(_NUMBERS, camera.numbers, strict=True)),
         "frames": [
             {
                 "file_path": f"images/{view.id}.png",
@@ -112,8 +107,7 @@ def read_nerfstudio(path: Path) -> ImportedViews:
         poses.append(opengl_from_opencv(source_from_file @ file_from_camera))
         if camera is not None:
             cameras.append(camera)
-    shared = one_camera(path, cameras) if cameras else None
-    return imported(path, names, poses, camera=shared, images=True)
+    return imported(path, names, poses, cameras=cameras, images=True)
 
 
 def _source_from_file(transforms: _Transforms, path: Path) -> Floats:
@@ -143,12 +137,9 @@ def _rigid(rows: list[list[float]], where: str) -> Floats:
 def _intrinsics(camera: _Camera, where: str) -> Intrinsics | None:
     if camera.camera_model not in _MODELS or camera.k4 != 0.0:
         raise InputError(
-            where,
-            "a camera that no rig has",
-            expected=f"camera_model {' or '.join(_MODELS)} with k4 = 0",
-            found=f"{camera.camera_model} with k4 = {camera.k4:g}",
-            remedy="undistort the images",
-        )
+            where, "a camera that no rig has", expected=f"camera_model {' or '.join(_MODELS)} with k4 = 0",
+            found=f"{camera.camera_model} with k4 = {camera.k4:g}", remedy="undistort the images",
+        )  # fmt: skip
     if camera.fl_x is None or camera.cx is None or camera.cy is None:
         return None
     return Intrinsics(

@@ -113,21 +113,17 @@ def _compare_cameras(theirs: Intrinsics, rig: Rig, source: str | Path) -> None:
     remedy = "name the rig of these poses with --rig"
     if theirs.width_px is not None and (theirs.width_px, theirs.height_px) != (ours.width_px, ours.height_px):
         raise InputError(
-            source,
-            f"images of another size than those of rig {rig.name}",
-            expected=f"{ours.width_px} x {ours.height_px} px",
-            found=f"{theirs.width_px} x {theirs.height_px} px",
+            source, f"images of another size than those of rig {rig.name}",
+            expected=f"{ours.width_px} x {ours.height_px} px", found=f"{theirs.width_px} x {theirs.height_px} px",
             remedy=remedy,
-        )
+        )  # fmt: skip
     shift = theirs.largest_shift_px(ours)
     said = f"focal length {theirs.focal_x_px:.6g} px, points up to {shift:.3g} px off"
     if shift > TOLERATED_PX:
         raise InputError(
-            source,
-            f"another camera than that of rig {rig.name}",
-            expected=f"focal length {ours.focal_px:.6g} px and points within {TOLERATED_PX:g} px",
-            found=said,
+            source, f"another camera than that of rig {rig.name}",
+            expected=f"focal length {ours.focal_px:.6g} px and points within {TOLERATED_PX:g} px", found=said,
             remedy=remedy,
-        )
+        )  # fmt: skip
     if shift > ROUNDING_PX:
         log.warning("%s: not quite the camera of rig %s, whose own is used: %s", source, rig.name, said)

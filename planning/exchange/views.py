@@ -49,6 +49,11 @@ class Intrinsics:
     height_px: int | None = None
     """Image height, where the file says it."""
 
+    @property
+    def numbers(self) -> tuple[float, ...]:
+        """fx, fy, cx, cy, k1, k2, p1, p2 and k3."""
+        return self.focal_x_px, self.focal_y_px, self.center_x_px, self.center_y_px, *self.distortion
+
     @classmethod
     def of(cls, camera: Camera) -> Intrinsics:
         """What other programs get to know of a camera."""
@@ -155,7 +160,7 @@ def imported(
     names: Sequence[str],
     world_from_camera: Sequence[Floats],
     *,
-    camera: Intrinsics | None = None,
+    cameras: Sequence[Intrinsics] = (),
     images: bool = False,
 ) -> ImportedViews:
     """The views of a file; ``images`` says that the names are those of image files.
@@ -163,7 +168,7 @@ def imported(
     Raises
     ------
     InputError
-        If there is none, or one is no pose.
+        If there is none, one is no pose, or the images' cameras differ: a plan has one rig.
     """
     if not names:
         raise InputError(
@@ -179,19 +184,12 @@ def imported(
                 where, f"{name!r} has no valid pose", expected="a camera near the part", found=str(error),
                 remedy="correct it, or export it again",
             ) from None  # fmt: skip
+    camera = _shared(where, cameras[0], cameras[1:]) if cameras else None
     return ImportedViews(viewpoints=tuple(views), names=tuple(names), camera=camera)
 
 
-def one_camera(where: object, cameras: Sequence[Intrinsics]) -> Intrinsics:
-    """The camera that all images share.
-
-    Raises
-    ------
-    InputError
-        If they differ: a plan has one rig.
-    """
-    first = cameras[0]
-    for other in cameras[1:]:
+def _shared(where: object, first: Intrinsics, others: Sequence[Intrinsics]) -> Intrinsics:
+    for other in others:
         if not np.allclose(_vector(first), _vector(other), rtol=1e-9, atol=1e-9):
             raise InputError(
                 where,
@@ -206,10 +204,7 @@ def one_camera(where: object, cameras: Sequence[Intrinsics]) -> Intrinsics:
 
 
 def _vector(camera: Intrinsics) -> list[float]:
-    return [
-        *(camera.focal_x_px, camera.focal_y_px, camera.center_x_px, camera.center_y_px, *camera.distortion),
-        *(float(size or 0) for size in (camera.width_px, camera.height_px)),
-    ]
+    return [*camera.numbers, *(float(size or 0) for size in (camera.width_px, camera.height_px))]
 
 
 def pose(rotation: Floats, translation: ArrayLike) -> Floats:
@@ -242,12 +237,9 @@ def rotation_of(quaternion: ArrayLike, *, where: object) -> Floats:
     length = math.hypot(w, x, y, z)
     if not abs(length - 1.0) <= SLACK:
         raise InputError(
-            where,
-            "not a unit quaternion",
-            expected=f"length 1 within {SLACK:g}",
-            found=f"{length:.6g}",
+            where, "not a unit quaternion", expected=f"length 1 within {SLACK:g}", found=f"{length:.6g}",
             remedy="check the columns' order, or normalise it",
-        )
+        )  # fmt: skip
     rotation: Floats = Rotation.from_quat([x, y, z, w]).as_matrix()
     return rotation
 
@@ -265,12 +257,10 @@ def nearest_rotation(matrix: ArrayLike, *, where: object) -> Floats:
     if not np.abs(stretch - 1.0).max() <= SLACK or np.linalg.det(given) < 0:
         mirrored = np.linalg.det(given) < 0
         raise InputError(
-            where,
-            "not a rotation",
-            expected="orthonormal axes, right-handed",
+            where, "not a rotation", expected="orthonormal axes, right-handed",
             found="a mirror image" if mirrored else f"axes stretched by {stretch.min():.6g} to {stretch.max():.6g}",
             remedy="export the poses without scaling, in a right-handed frame",
-        )
+        )  # fmt: skip
     rotation: Floats = left @ right
     return rotation
 

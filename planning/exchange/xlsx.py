@@ -70,12 +70,9 @@ def read_xlsx(path: Path) -> ImportedViews:
     book = _opened(path)
     if VIEWPOINTS not in book.sheetnames and len(book.worksheets) != 1:
         raise InputError(
-            path,
-            f"no sheet {VIEWPOINTS}",
-            expected=f"a sheet {VIEWPOINTS}, or one sheet only",
-            found=", ".join(book.sheetnames),
-            remedy="name the sheet with the poses so",
-        )
+            path, f"no sheet {VIEWPOINTS}", expected=f"a sheet {VIEWPOINTS}, or one sheet only",
+            found=", ".join(book.sheetnames), remedy="name the sheet with the poses so",
+        )  # fmt: skip
     sheet = book[VIEWPOINTS] if VIEWPOINTS in book.sheetnames else book.worksheets[0]
     if sheet.max_row * sheet.max_column > _MOST_CELLS:
         raise InputError(

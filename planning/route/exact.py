@@ -121,16 +121,8 @@ def exact_tour(cost: Floats, tour: Ints, *, time_limit_s: float = 60.0) -> Exact
 
     Held and Karp's bound with a step forced in rules out most steps. The others are variables of a linear
     program to which the weakest cuts of its solution are added until none is violated, and of an integer
-    program to which each subtour of its solution adds one, until the solution is a tour.
-
-    Parameters
-    ----------
-    cost
-        Shape (N, N): cost from row to column; need not be symmetric. The diagonal is not used.
-    tour
-        Shape (N,): the shorter, the fewer steps are left.
-    time_limit_s
-        After which the tour given comes back with the bound so far.
+    program to which each subtour of its solution adds one, until the solution is a tour. ``cost`` is as in
+    `short_route`; after the time limit the tour given comes back with the bound so far.
     """
     stop = time.monotonic() + time_limit_s
     upper = tour_cost(cost, tour)

@@ -41,15 +41,8 @@ def one_tree_bound(cost: Floats, *, upper: float, rounds: int = ROUNDS) -> TreeB
 
     Subgradient ascent raises the right side towards its maximum, the linear relaxation of the (asymmetric)
     travelling salesman problem with all subtour constraints. Each step's bound holds up to rounding, for
-    which a margin is taken off.
-
-    Parameters
-    ----------
-    cost
-        Shape (N, N): cost from row to column; need not be symmetric, metric or positive. The diagonal is
-        not used.
-    upper
-        Cost of a known tour; it sets the length of the steps only.
+    which a margin is taken off. ``cost`` is as in `short_route`, and need not be metric or positive; ``upper``, the
+    cost of a known tour, sets the length of the steps only.
     """
     matrix = np.array(cost, dtype=np.float64)
     np.fill_diagonal(matrix, 0.0)

@@ -44,20 +44,8 @@ def iterated_tour(cost: Floats, tour: Ints, *, kicks: int, rng: np.random.Genera
     with lists of neighbours and a queue of places worth trying (Bentley 1992). A kick exchanges two random
     neighbouring stretches (a double bridge, which turns nothing round and so suits asymmetric costs), and the
     search goes on from what the local search makes of it unless that is too costly (iterated local search,
-    Johnson and McGeoch 1997). The best tour met is returned; the same seed gives the same.
-
-    Parameters
-    ----------
-    cost
-        Shape (N, N): cost from row to column; need not be symmetric. The diagonal is not used.
-    tour
-        Shape (N,): each place once.
-    kicks
-        How many kicks; with none the local search stands alone.
-    rng
-        Where and how long the kicks are.
-    slack
-        By how much a tour may be costlier than the one before the kick at first; sinks to zero evenly.
+    Johnson and McGeoch 1997). The best tour met is returned; the same seed gives the same. By ``slack`` a tour may be
+    costlier than the one before the kick at first, which sinks to zero evenly.
     """
     num = len(cost)
     tour = np.array(tour, dtype=np.int64)

@@ -15,9 +15,6 @@ from viewcov.inspection.viewpoint import Viewpoint
 from viewcov.planning.route.held_karp import one_tree_bound
 from viewcov.planning.route.local_search import iterated_tour, tour_cost
 
-DEFAULT_MOTION = MotionModel()
-"""How the camera moves where nothing else is said."""
-
 RUNS = 4
 """Searches from different first tours, of which the best result counts."""
 
@@ -45,10 +42,7 @@ class RouteBound:
 
 
 def motion_times_s(
-    viewpoints: Sequence[Viewpoint],
-    motion: MotionModel = DEFAULT_MOTION,
-    *,
-    dtype: type[np.float64] | type[np.float32] = np.float64,
+    viewpoints: Sequence[Viewpoint], motion: MotionModel, *, dtype: type[np.float64] | type[np.float32] = np.float64
 ) -> Floats:
     """Seconds from each viewpoint to each other, shape (V, V): the slower of moving and turning.
 
@@ -67,14 +61,6 @@ def motion_times_s(
         times[rows] = motion.move_s(cdist(centers[rows], centers), np.rad2deg(2.0 * np.arcsin(half_sine)))
     np.fill_diagonal(times, 0.0)
     return times  # type: ignore[return-value]
-
-
-def route_time_s(
-    viewpoints: Sequence[Viewpoint], motion: MotionModel = DEFAULT_MOTION, *, closed: bool = False
-) -> float:
-    """Seconds to take all views in the order given: motion, settling and exposure."""
-    times = motion_times_s(viewpoints, motion)
-    return route_cost(times, np.arange(len(viewpoints)), closed=closed) + len(viewpoints) * motion.stop_s
 
 
 def route_cost(cost: Floats, order: Ints, *, closed: bool = False) -> float:
@@ -132,16 +118,8 @@ def improve_route(cost: Floats, order: Ints, *, closed: bool = False, start: int
 def route_bound(cost: Floats, order: Ints, *, closed: bool = False, start: int | None = None) -> RouteBound:
     """A proven lower bound on the motion of every tour of the kind that `short_route` seeks.
 
-    It counts no stops, which are the same for every order of the same views.
-
-    Parameters
-    ----------
-    cost
-        Shape (N, N): cost from row to column; need not be symmetric. The diagonal is not used.
-    order
-        A short tour, shape (N,). It sets the pace of the ascent to the bound and proves nothing.
-    closed, start
-        As for `short_route`.
+    It counts no stops, which are the same for every order of the same views. ``order``, a short tour, sets the pace
+    of the ascent to the bound and proves nothing; the other parameters are those of `short_route`.
     """
     matrix = closed_costs(cost, closed=closed, start=start)
     if len(matrix) <= 3:

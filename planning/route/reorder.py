@@ -31,12 +31,9 @@ def reordered(plan: InspectionPlan, options: RouteOptions = DEFAULTS) -> tuple[I
     cost = motion_times_s(plan.viewpoints, motion) if options.times is None else read_times_csv(options.times, ids)
     if start is not None and start not in ids:
         raise InputError(
-            "start",
-            "no such viewpoint",
-            expected=f"one of the plan's {len(ids)} ids",
-            found=repr(start),
+            "start", "no such viewpoint", expected=f"one of the plan's {len(ids)} ids", found=repr(start),
             remedy="see the plan's viewpoints",
-        )
+        )  # fmt: skip
     first = None if start is None else ids.index(start)
     before = route_cost(cost, np.arange(len(ids)), closed=closed) if ids else 0.0
     order = short_route(cost, closed=closed, start=first, seed=options.seed)

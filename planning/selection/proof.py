@@ -71,18 +71,8 @@ def prove_cover(
     relaxation lets n views cover is split by cases until each falls short of the target, which proves that
     more views are needed, or a cover of n views turns up, which is then a smallest one. Cases are "at most m"
     and "more than m" views of a set of views that see much the same surface; single views would be no use to
-    split on, as there is always another one like it.
-
-    Parameters
-    ----------
-    relaxation
-        Of the problem, with equal rows merged and demand 1.
-    chosen
-        A cover of the weight ``target``.
-    num_views
-        A proven lower bound to begin with.
-    budget
-        For all numbers of views together.
+    split on, as there is always another one like it. The relaxation is that of a problem of demand 1, ``num_views`` is
+    proven to be a lower bound, and the budget is for all numbers of views together.
     """
     sets = view_sets(relaxation.problem)
     while num_views < len(chosen) and not budget.spent:

@@ -64,16 +64,7 @@ class CoverRelaxation:
     wholly. So the rows need not be in the linear program: rows are put into groups, the covered weight of
     each is a variable, and cuts of that form are added where the solution violates them (Benders
     decomposition; Cordeau, Furini and Ljubic, EJOR 275, 2019, with one cut for all rows). It is solved anew
-    from the last basis after each change.
-
-    Parameters
-    ----------
-    problem
-        With equal rows merged.
-    num_groups
-        Groups of rows.
-    seed
-        For the grouping.
+    from the last basis after each change. Equal rows of the problem are to be merged before.
 
     Raises
     ------
@@ -84,7 +75,7 @@ class CoverRelaxation:
     def __init__(self, problem: CoverProblem, *, num_groups: int = 80, seed: int = 0) -> None:
         import highspy
 
-        self.problem = problem
+        self.problem, self.num_views = problem, problem.num_views
         rows = np.flatnonzero(problem.coverable & (problem.weight > 0))
         if len(rows) == 0:
             raise ValueError("problem must have coverable rows, got none")
@@ -103,11 +94,6 @@ class CoverRelaxation:
         # Rows after the first two with their duals, as of the last optimum.
         self._priced: tuple[list[_Row], Floats] = ([], np.empty(0))
         self._build()
-
-    @property
-    def num_views(self) -> int:
-        """Number of views, V."""
-        return self.problem.num_views
 
     def _build(self) -> None:
         model, num_views, num_groups = self._model, self.num_views, len(self._group_share)
@@ -190,8 +176,7 @@ class CoverRelaxation:
         self._priced = list(self._extra), np.array(solution.row_dual)[2:]
         self._note_idle(self._priced[1])
         found = RelaxedCover(
-            value=float(model.getInfo().objective_function_value),
-            chosen=np.clip(values[: self.num_views], 0.0, 1.0),
+            value=float(model.getInfo().objective_function_value), chosen=np.clip(values[: self.num_views], 0.0, 1.0)
         )
         return found, values[self.num_views :] * self._group_share
 
