@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import AllowInfNan, BeforeValidator, ConfigDict, Field
 
-CHECKED = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+CHECKED = ConfigDict(extra="forbid", use_attribute_docstrings=True, defer_build=True)
 """For pydantic's dataclasses: unknown names are refused."""
 
 
