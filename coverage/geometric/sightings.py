@@ -90,7 +90,7 @@ def seen_by(
     with Watch(tested, jobs=jobs) as watch:
         seen = watch.seen_from(viewpoints, progress=progress)
     columns = seen.indices if among is None else among[seen.indices]
-    return csr_array((seen.data, columns, seen.indptr), shape=seen.shape)
+    return csr_array((seen.data, columns, seen.indptr), shape=(len(viewpoints), setup.surface.num_elements))
 
 
 def confirmed(
