@@ -128,7 +128,7 @@ def checked_jobs(jobs: int) -> int:
     try:
         return TypeAdapter(Jobs).validate_python(jobs)
     except ValidationError as error:
-        raise _refusal("jobs", error, name=lambda _: "the number", remedy="correct it") from None
+        raise _refusal("jobs", error, kind="number", remedy="correct it") from None
 
 
 R = TypeVar("R", bound=FileRecord)
@@ -165,13 +165,14 @@ def checked(value: Any, kind: type[M], *, where: object, remedy: str) -> M:
         raise _refusal(where, error, kind="field", remedy=remedy) from None
 
 
-def _refusal(where: object, error: ValidationError, *, kind: Literal["field", "option"], remedy: str) -> InputError:
+def _refusal(where: object, error: ValidationError, *, kind: str, remedy: str) -> InputError:
     """The first thing that does not fit, in one line."""
     first = error.errors(include_url=False)[0]
     missing = first["type"] == "missing"
     found = "nothing" if missing else repr(first["input"])
     place = ".".join(str(step) for step in first["loc"])
-    name = f"{kind} {place!r}" if place else {"field": "the content", "option": "the options"}[kind]
+    whole = {"field": "the content", "option": "the options"}.get(kind, f"the {kind}")
+    name = f"{kind} {place!r}" if place else whole
     more = error.error_count() - 1
     return InputError(
         where, f"{name} {'is missing' if missing else 'is not valid'}",
