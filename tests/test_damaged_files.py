@@ -43,6 +43,7 @@ from viewcov.inspection.predictions import PredictionsCard, write_predictions_ca
 from viewcov.inspection.records import FileRecord, read_record, write_record
 from viewcov.inspection.rig.rig import load_rig
 from viewcov.inspection.viewpoint import Viewpoint
+from viewcov.planning.candidates.pool import CandidatePool
 from viewcov.planning.kept_pool import KeptPool, keep_pool
 from viewcov.segmentation.checkpoints import Checkpoint, Progress
 from viewcov.viewer import window
@@ -200,11 +201,13 @@ def make_pool(path: Path, plan: InspectionPlan) -> PoolSource:
     """A pool of the plan's viewpoints, the first of which sees half of the part."""
     surface = cut_surface(plan.load_part(), plan.requirements.element_edge_mm)
     half = np.arange(surface.num_elements) < surface.num_elements // 2
+    visible = csr_array(np.stack([half, ~half]).astype(np.float64))
+    gathered = CandidatePool(viewpoints=plan.viewpoints, visible=visible, given_up_mm2={})
     pool = KeptPool(
-        viewpoints=plan.viewpoints, visible=csr_array(np.stack([half, ~half]).astype(np.float64)),
-        complete=np.ones_like(half), coverable=half,
+        viewpoints=plan.viewpoints, visible=visible, complete=np.ones_like(half), coverable=half, gathered=gathered,
+        measured=np.zeros(len(plan.viewpoints), dtype=bool),
     )  # fmt: skip
-    return keep_pool(path, pool, plan, surface)
+    return keep_pool(path.with_name("plan.json"), pool, plan, surface)
 
 
 def write_results(folder: Path, part: Part) -> None:

@@ -163,7 +163,7 @@ def test_killed_in_every_stage_it_ends_alike(
     _, undisturbed = demo
     out = tmp_path / "out"
     first_files = [
-        "plan-figures.json",
+        "plan.json",
         "dataset/defective-001/images/*.png",
         "dataset/defective-001/predictions/plain/*.png",
         "dataset/defective-001/predictions/stack/*.png",

@@ -90,7 +90,7 @@ def find_defects(
     >>> from viewcov import cut_surface, load_part
     >>> surface = cut_surface(load_part("ring.stl"), max_edge_mm=4.0)
     >>> probability = np.where(surface.centroid_mm[:, 2] > 3.9, 0.9, 0.1)
-    >>> found = find_defects(surface, probability, high=0.7, low=0.4, adjacency=adjacency_of(surface))
+    >>> found = find_defects(surface, probability, high=0.7, low=0.4)
     >>> [(round(defect.area_mm2), round(defect.mean_probability, 3)) for defect in found]
     [(451, 0.9)]
     """
