@@ -128,7 +128,7 @@ KINDS = {
         (*WITH_TRUTH[:2], "cover set/one --model tiny --calibration set/calibrations/tiny.json"),
     ),
     "pool": Kind(
-        "set/one/plan.pool.npz", "indices",
+        "set/one/plan.pool.npz", "steps",
         ("evaluate set/one/plan.json --out new", "convert set/one/plan.json --to xlsx --out new.xlsx"),
     ),
     "geometric": Kind("set/one/results/geometric.json", "waterfall", WITH_RESULTS),
