@@ -91,7 +91,7 @@ def refined(
     max_tests: int = 300,
     rig: Rig = RIG,
 ) -> RefinedViews:
-    tester = CountingTester(surface, rig, replace(rig.requirements, views_per_element=demand))
+    tester = CountingTester(Setup(surface, rig, replace(rig.requirements, views_per_element=demand)))
     after = refine_views(pool, np.array(chosen), tester, target=target, seed=seed, max_tests=max_tests)
     assert after.num_tests == tester.num_views <= max_tests
     return after
