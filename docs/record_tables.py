@@ -104,6 +104,7 @@ def _records_of(annotation: Any) -> Iterator[type[Record]]:
 
 
 def _table(record: type[Record], *, defaults: bool) -> str:
+    record.model_rebuild()  # Types are built when they are first used, and what is computed has its type then.
     rows = []
     for key, field in record.model_fields.items():
         kind, default = _limited(words(field.annotation), field.metadata), [_default(field)] if defaults else []

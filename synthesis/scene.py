@@ -117,7 +117,10 @@ class InspectionScene:
     path_depth
         Longest path of light, in edges: 2 for light that the surface reflects once, on its way to the camera.
 
-    Raises InputError if the rig is one that cannot be rendered.
+    Raises
+    ------
+    InputError
+        If the rig is one that cannot be rendered.
     """
 
     def __init__(
