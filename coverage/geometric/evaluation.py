@@ -58,14 +58,15 @@ class GeometricCoverage:
     """Shape (E,): why each element is not covered, as an index into ``REASONS``; without meaning where it is."""
 
     best_mm_per_px: Floats
-    """Shape (E,): finest sampling over the views that inspect the element; NaN = unseen."""
+    """Shape (E,): finest sampling over the views that inspect the element; NaN = no view inspects the element."""
 
     best_incidence_deg: Floats
     """Shape (E,): smallest incidence angle over the views that inspect the element; NaN = unseen."""
 
     best_grey: Floats
-    """Shape (E,): the level nearest to half of full scale, in stops, over the views that inspect the element and
-    the exposures of the stack; beyond 1 it is saturated; NaN = unseen."""
+    """Shape (E,): the level nearest to half of full scale, in stops, over the exposures of the stack, by all light
+    where that is gathered, in the view whose level by light straight from ring and room is nearest; beyond 1 it is
+    saturated; NaN = no view inspects the element."""
 
     coverable: Bools
     """Shape (E,): which elements count as coverable by this rig; those that are covered always do."""
