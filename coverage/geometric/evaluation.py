@@ -61,7 +61,7 @@ class GeometricCoverage:
     """Shape (E,): finest sampling over the views that inspect the element; NaN = no view inspects the element."""
 
     best_incidence_deg: Floats
-    """Shape (E,): smallest incidence angle over the views that inspect the element; NaN = unseen."""
+    """Shape (E,): smallest incidence angle over the views that inspect the element; NaN = no view inspects it."""
 
     best_grey: Floats
     """Shape (E,): the level nearest to half of full scale, in stops, over the exposures of the stack, by all light
