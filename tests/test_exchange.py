@@ -134,7 +134,7 @@ def test_a_plan_comes_back(
 ) -> None:
     if fmt == "bop":
         camera = replace(camera, distortion=(0.0,) * 5)
-    path = tmp_path_factory.getbasetemp() / FILES[fmt]
+    path = tmp_path_factory.mktemp("again") / FILES[fmt]
     views = views_of(poses)
     export_plan(plan_of(*views, camera=camera), path, to=fmt)
     assert locate(path)[0] == fmt

@@ -104,7 +104,7 @@ def test_json_holds_arrays_and_paths(tmp_path: Path) -> None:
 @given(value=st.recursive(st.none() | st.booleans() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
                           lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)))  # fmt: skip
 def test_json_comes_back_exactly(tmp_path_factory: pytest.TempPathFactory, value: object) -> None:
-    path = tmp_path_factory.getbasetemp() / "value.json"
+    path = tmp_path_factory.mktemp("again") / "value.json"
     write_json(path, value)
     assert read_json(path) == value
 
@@ -143,7 +143,7 @@ def test_missing_files_are_one_line(tmp_path: Path, read: object) -> None:
 @settings(max_examples=40)
 @given(levels=arrays(np.uint8, shapes) | arrays(np.uint16, shapes))
 def test_png_levels_come_back_exactly(tmp_path_factory: pytest.TempPathFactory, levels: np.ndarray) -> None:
-    path = tmp_path_factory.getbasetemp() / "levels.png"
+    path = tmp_path_factory.mktemp("again") / "levels.png"
     write_levels(path, levels)
     back = read_levels(path)
     assert back.dtype == levels.dtype

@@ -59,7 +59,7 @@ def test_a_plan_comes_back_to_the_last_bit(
         views.append(Viewpoint(id=f"v{number}", world_from_camera=pose))
     source = PartSource(path=DEFAULT_PART, sha256="ab" * 32, units=None, scale_mm=79.5)
     plan = _plan(source, *views, made={"seed": 3, "figures": {"coverage": 0.98, "bound": [1, None]}})
-    path = tmp_path_factory.getbasetemp() / "plan.json"
+    path = tmp_path_factory.mktemp("again") / "plan.json"
     write_plan(path, plan)
     back = read_plan(path)
     assert (back.part, back.rig, back.requirements, back.made) == (plan.part, plan.rig, plan.requirements, plan.made)

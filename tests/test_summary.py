@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +17,13 @@ from viewcov.coverage.ladder import Areas
 from viewcov.inspection.errors import InputError
 from viewcov.inspection.loading.part_files import load_part
 from viewcov.inspection.mesh.surface import Surface, cut_surface
-from viewcov.inspection.plan import InspectionPlan, write_plan
+from viewcov.inspection.plan import InspectionPlan, read_plan, write_plan
 from viewcov.inspection.records import write_record
 from viewcov.inspection.rig.rig import load_rig
 from viewcov.inspection.viewpoint import Viewpoint
 from viewcov.viewer.vtp import write_vtp
 from viewcov.workflows.gallery import report_on
-from viewcov.workflows.summary import headline, read_summary, summarise
+from viewcov.workflows.summary import headline, plan_under, read_summary, summarise
 
 
 @pytest.fixture(scope="module")
@@ -88,6 +89,17 @@ def test_a_folder_that_only_evaluate_wrote_has_a_report_of_geometry(surface: Sur
         "coverable           83.3 % of the inspected surface",
         "covered             16.7 % of the inspected surface in 1 view",
     ]
+
+
+def test_a_plan_of_another_part_above_the_results_is_not_theirs(surface: Surface, tmp_path: Path) -> None:
+    results = tmp_path / "geometry"
+    write_geometric(surface, results)
+    write_plan_of(surface, tmp_path)
+    assert plan_under(results) is not None
+    plan = read_plan(tmp_path / "plan.json")
+    write_plan(tmp_path / "plan.json", replace(plan, part=load_part("builtin:clutch-half").source))
+    assert plan_under(results) is None
+    assert summarise(results).part is None
 
 
 def test_real_images_that_were_only_fused_are_reported_without_any_truth(surface: Surface, tmp_path: Path) -> None:

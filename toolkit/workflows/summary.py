@@ -19,6 +19,7 @@ from viewcov.inspection.records import FileRecord, read_record, write_record
 from viewcov.planning.figures import PlanFigures
 from viewcov.viewer.report.content import Content, FusionFigures, PartFigures, RuleFigures, SingleViews
 from viewcov.viewer.result_files import ResultFile, find_results
+from viewcov.viewer.vtp import read_vtp
 from viewcov.viewer.words import counted, interval, mm2, percent, points
 
 F = TypeVar("F", GeometricFigures, EffectiveFigures)
@@ -55,19 +56,30 @@ def write_summary(path: str | Path, summary: Summary) -> None:
 
 def inspections_under(root: Path) -> list[InspectionFolder]:
     """The inspections of a demo folder, a data set or an inspection; none in a mere folder of results."""
-    root = root if (root / "plan.json").is_file() or not (root.parent / "plan.json").is_file() else root.parent
-    dataset = root / "dataset" if (root / "dataset" / "dataset.json").is_file() else root
+    dataset = root / "dataset" if (root / "dataset" / "dataset.json").is_file() else _owner(root)
     known = (dataset / "dataset.json").is_file() or (dataset / "plan.json").is_file()
     return open_inspections(dataset) if known else []
 
 
 def plan_under(root: Path) -> InspectionPlan | None:
     """The plan of a demo folder, an inspection or its results, or the first one of a data set; None without any."""
-    for folder in (root, root.parent):
-        if (folder / "plan.json").is_file():
-            return read_plan(folder / "plan.json")
+    folder = _owner(root)
+    if (folder / "plan.json").is_file():
+        return read_plan(folder / "plan.json")
     inspections = inspections_under(root)
     return inspections[0].plan() if inspections else None
+
+
+def _owner(root: Path) -> Path:
+    """The folder above if results lie beside the plan that they were made for, else the folder itself.
+
+    Results may lie beside any plan: it is theirs only if it is of their part.
+    """
+    above = root.parent / "plan.json"
+    if (root / "plan.json").is_file() or not above.is_file():
+        return root
+    of_part = read_vtp(find_results(root)[0].vtp).metadata["part_sha256"]
+    return root.parent if of_part == read_plan(above).part.sha256 else root
 
 
 def summarise(root: Path) -> Summary:
