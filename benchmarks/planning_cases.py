@@ -21,10 +21,10 @@ from viewcov.coverage.geometric.visibility import Setup
 from viewcov.inspection.loading.part_files import load_part
 from viewcov.inspection.mesh.part import Part, snapped
 from viewcov.inspection.mesh.surface import Surface
+from viewcov.inspection.priority import surface_to_inspect
 from viewcov.inspection.rig.rig import PRESETS, Rig, load_rig
 from viewcov.inspection.viewpoint import Viewpoint
 from viewcov.planning.candidates.pool import CandidateSearch, gather_candidates
-from viewcov.planning.planner import planning_surface
 from viewcov.planning.selection.problem import CoverProblem
 
 RIGS = Path(__file__).resolve().parent / "rigs"
@@ -156,7 +156,7 @@ def pool_of(
 ) -> Pool:
     """The case's candidates: those kept in ``cache`` if nothing that decides them has changed, else new ones."""
     part, rig = case.load(data)
-    surface = planning_surface(part, rig, rig.requirements, edge_mm=edge_mm)
+    surface = surface_to_inspect(part, rig, rig.requirements, edge_mm=edge_mm)
     key = _key(part, rig, surface, seed=seed, num_candidates=num_candidates)
     kept = None if cache is None else cache / f"{case.name}-{key}.npz"
     if kept is None or not kept.is_file():

@@ -1,72 +1,82 @@
-"""The views of a plan, chosen from a pool of candidates and moved to where they see more."""
+"""The views of a plan, chosen by rows of the surface, looked at on the whole of it, and proven to be few."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import logging
+from dataclasses import dataclass, replace
+
+import numpy as np
 
 from viewcov.coverage.geometric.visibility import Setup, VisibilityTester
 from viewcov.inspection.arrays import Ints
-from viewcov.inspection.mesh.surface import Surface
 from viewcov.inspection.priority import weighted_areas_mm2
-from viewcov.inspection.rig.requirements import Requirements
-from viewcov.inspection.rig.rig import Rig
 from viewcov.planning.candidates.pool import CandidatePool
 from viewcov.planning.options import PlanningOptions
-from viewcov.planning.selection.problem import CoverProblem
+from viewcov.planning.rows import Rows
+from viewcov.planning.selection.problem import TOLERANCE, CoverProblem, greedy_cover, prune_cover
 from viewcov.planning.selection.proof import Budget
-from viewcov.planning.selection.smallest_cover import Cover, fullest_cover, smallest_cover
+from viewcov.planning.selection.smallest_cover import (
+    Cover,
+    fullest_cover,
+    most_covered,
+    proven_bound,
+    smallest_cover,
+)
 from viewcov.planning.view_moves import refine_views
+from viewcov.planning.whole_surface import WholeSurface
+
+log = logging.getLogger(__name__)
 
 _TESTS_PER_VIEW, _MOST_TESTS = 60, 8000
 """Visibility tests for moving the views of a first choice: on the machined block 150 views become 126 with 20 each,
 and 116 with 44, after which nothing helps any more."""
+
+_NEW_ROWS = 2000
+"""Elements that become rows at once, of those that the views of a cover of all rows miss."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ChosenViews:
     """A cover by views of a pool."""
 
-    pool: CandidatePool
-    """The candidates, and after them the poses that views were moved to."""
-
-    problem: CoverProblem
-    """Of all of them: the weight is the area to be inspected, times the weight of its CAD face."""
-
     cover: Cover
-    """The views, and the proof of how few could do, which speaks of the moved poses too."""
+    """The views, and how few could do."""
+
+    rows: CoverProblem
+    """What they were chosen by."""
+
+    target: float
+    """Weight of the rows that they were to cover."""
 
     most_coverage: float
     """Share of the coverable weight that no choice of so many views exceeds."""
 
 
-def choose_views(
-    pool: CandidatePool, surface: Surface, rig: Rig, requirements: Requirements, options: PlanningOptions
-) -> ChosenViews | None:
-    """The views that the options ask for, of those in the pool and poses near them; None if nothing is coverable.
+def first_choice(pool: CandidatePool, setup: Setup, options: PlanningOptions) -> tuple[CandidatePool, Ints] | None:
+    """A quick choice from a pool, moved to where it sees more: the pool with these poses, and the views.
 
-    A first choice is moved to where it sees more, and the final one made among the candidates and these poses, so
-    that its proof speaks of both.
+    None if nothing is coverable.
     """
-    weight = weighted_areas_mm2(surface, requirements)
-    demand = requirements.views_per_element
+    weight, demand = weighted_areas_mm2(setup.surface, setup.requirements), setup.requirements.views_per_element
     problem = CoverProblem(visible=pool.visible, weight=weight, demand=demand)
     if not problem.coverable_weight > 0:
         return None
-    start = None
-    if options.refine != 0:
-        first, _ = _chosen(problem, None, options.model_copy(update={"max_nodes": 0}), effort=0.2)
-        refined = refine_views(
-            pool,
-            first.views,
-            VisibilityTester(Setup(surface, rig, requirements)),
-            target=None if options.num_views is not None else options.coverage * problem.coverable_weight,
-            seed=options.seed,
-            max_tests=_tests(len(first.views)) if options.refine is None else options.refine,
-        )
-        pool, start = refined.pool, refined.views
-        problem = CoverProblem(visible=pool.visible, weight=weight, demand=demand)
-    cover, most = _chosen(problem, start, options)
-    return ChosenViews(pool=pool, problem=problem, cover=cover, most_coverage=most / problem.coverable_weight)
+    target = options.coverage * problem.coverable_weight
+    if options.num_views is not None:
+        first, _ = fullest_cover(problem, num_views=options.num_views, effort=0.2, seed=options.seed)
+    else:
+        first = smallest_cover(problem, target=target, budget=Budget(max_nodes=0), effort=0.2, seed=options.seed)
+    if options.refine == 0:
+        return pool, first.views
+    refined = refine_views(
+        pool,
+        first.views,
+        VisibilityTester(setup),
+        target=None if options.num_views is not None else target,
+        seed=options.seed,
+        max_tests=_tests(len(first.views)) if options.refine is None else options.refine,
+    )
+    return refined.pool, refined.views
 
 
 def _tests(num_views: int) -> int:
@@ -74,13 +84,116 @@ def _tests(num_views: int) -> int:
     return min(max(1000, _TESTS_PER_VIEW * num_views), _MOST_TESTS)
 
 
-def _chosen(
-    problem: CoverProblem, start: Ints | None, options: PlanningOptions, *, effort: float = 1.0
-) -> tuple[Cover, float]:
-    """The views, and the weight that no choice of so many views exceeds."""
-    if options.num_views is not None:
-        return fullest_cover(problem, num_views=options.num_views, start=start, effort=effort, seed=options.seed)
-    target = options.coverage * problem.coverable_weight
+def choose_views(whole: WholeSurface, first: Ints, rows: Rows, checked: Rows, options: PlanningOptions) -> ChosenViews:
+    """The views that the options ask for, of all candidates of the surface.
+
+    Parameters
+    ----------
+    whole
+        The surface, all candidates of which are tested on the rows.
+    first
+        A choice to begin with.
+    rows
+        What views are chosen by.
+    checked
+        Rows that the candidates do not depend on: what the bound is about.
+    """
+    if options.num_views is None and options.coverage == 1.0:
+        return _full(whole, first, rows.element_idx, options)
+    return _partial(whole, first, rows, checked, options)
+
+
+def _full(whole: WholeSurface, first: Ints, elements: Ints, options: PlanningOptions) -> ChosenViews:
+    """Row generation: a smallest cover of some rows that covers everything is a smallest cover of everything.
+
+    Whatever it misses becomes rows, and it is chosen anew.
+    """
+    budget, start = Budget(max_nodes=options.max_nodes, time_limit_s=options.time_limit_s), first
+    while True:
+        problem = whole.rows(elements, whole.weight[elements])
+        target = problem.coverable_weight
+        if len(start):
+            start = greedy_cover(problem, target=target, start=start)
+        cover = smallest_cover(problem, target=target, start=start, budget=budget, seed=options.seed)
+        whole.look(cover.views)
+        missed = whole.coverable(cover.views) & (whole.counts(cover.views) < whole.demand) & (whole.weight > 0)
+        if not missed.any() or budget.spent:
+            return ChosenViews(cover=cover, rows=problem, target=target, most_coverage=1.0)
+        start = cover.views
+        new = np.setdiff1d(np.flatnonzero(missed), elements, assume_unique=True)
+        log.info("%d views miss %d of %d elements", len(start), missed.sum(), len(missed))
+        new = np.random.default_rng(options.seed).permutation(new)[:_NEW_ROWS]
+        elements = np.sort(np.concatenate([elements, new]))
+
+
+def _partial(whole: WholeSurface, first: Ints, rows: Rows, checked: Rows, options: PlanningOptions) -> ChosenViews:
+    """Views chosen by the rows, to cover so much of them that they cover the share asked for of the whole."""
+    problem = whole.rows(rows.element_idx, rows.weight)
+    whole.look(first)
+    sampled = rows.num_draws is not None
     budget = Budget(max_nodes=options.max_nodes, time_limit_s=options.time_limit_s)
-    cover = smallest_cover(problem, target=target, start=start, budget=budget, effort=effort, seed=options.seed)
-    return cover, problem.coverable_weight
+    if options.num_views is not None:
+        cover, most = fullest_cover(problem, num_views=options.num_views, start=first, seed=options.seed)
+        target, share = problem.covered_weight(cover.views), most / problem.coverable_weight
+    else:
+        # What covers a share of the rows that it was chosen by covers a little less of the others.
+        ahead = _share(problem, first) - _share(_whole(whole, first), first)
+        target = min(options.coverage + ahead, 1.0) * problem.coverable_weight
+        start = prune_cover(problem, greedy_cover(problem, target=target, start=first), target=target)
+        quick = Budget(max_nodes=0) if sampled else budget
+        cover = smallest_cover(problem, target=target, start=start, budget=quick, seed=options.seed)
+        share = 1.0
+    if sampled:
+        whole.look(cover.views)
+        cover, share = _bounded(whole, cover, checked, options, budget)
+    return ChosenViews(cover=cover, rows=problem, target=target, most_coverage=share)
+
+
+def _bounded(
+    whole: WholeSurface, cover: Cover, checked: Rows, options: PlanningOptions, budget: Budget
+) -> tuple[Cover, float]:
+    """The cover with a bound about the whole surface, and the share that no choice of so many views exceeds.
+
+    The smallest of all choices that cover the share of the whole does not depend on the draws: how much of them it
+    leaves out is known with confidence, and so how few views leave out no more.
+    """
+    everything = _whole(whole, cover.views)
+    problem = whole.rows(checked.element_idx, checked.weight)
+    weight = float(whole.weight.sum())
+    asked = options.coverage if options.num_views is None else _share(everything, cover.views)
+    missed = checked.most_missed((1.0 - asked) * everything.coverable_weight / weight) * weight
+    bound = proven_bound(
+        problem, cover.views, target=max(problem.coverable_weight - missed, 0.0), budget=budget, seed=options.seed
+    )
+    most = 1.0
+    if options.num_views is not None:
+        least = problem.coverable_weight - most_covered(problem, options.num_views, seed=options.seed)
+        most = 1.0 - checked.least_missed(least / weight) * weight / everything.coverable_weight
+    return replace(cover, bound=bound), max(most, _share(everything, cover.views))
+
+
+def _whole(whole: WholeSurface, views: Ints) -> CoverProblem:
+    """Covering the whole, as far as that is known once some views were looked from."""
+    whole.coverable(views)
+    return whole.problem()
+
+
+def _share(problem: CoverProblem, views: Ints) -> float:
+    return problem.covered_weight(views) / problem.coverable_weight
+
+
+def completed(whole: WholeSurface, views: Ints, *, share: float) -> Ints:
+    """The views with as many others as it takes to cover the ``share`` of what is coverable.
+
+    Others are added greedily by what they newly cover; views that are no longer needed are left out again.
+    """
+    grown = views
+    while True:
+        whole.look(grown)
+        problem = _whole(whole, grown)
+        target = share * problem.coverable_weight
+        if problem.covered_weight(grown) >= target * (1.0 - TOLERANCE):
+            break
+        # Once looked from, what was added may cover less than it seemed to.
+        grown = greedy_cover(problem, target=target, start=grown)
+    return views if grown is views else prune_cover(problem, grown, target=target)

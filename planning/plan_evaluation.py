@@ -14,15 +14,16 @@ from viewcov.coverage.geometric.figures import CoverableFrom, GeometricFigures
 from viewcov.coverage.geometric.robustness import PoseNoise, Robustness, robustness
 from viewcov.coverage.geometric.sightings import confirmed, seen_by
 from viewcov.coverage.geometric.visibility import Setup
-from viewcov.inspection.mesh.surface import Surface, cut_surface
+from viewcov.inspection.mesh.surface import Surface
 from viewcov.inspection.plan import InspectionPlan
+from viewcov.inspection.priority import surface_to_inspect, weighted_areas_mm2
 from viewcov.inspection.records import AtLeastOne, Positive, Record, Seed, Transform, checked, checked_jobs
 from viewcov.inspection.viewpoint import Viewpoint
 from viewcov.planning.candidates.pool import CandidateSearch, gather_candidates
 from viewcov.planning.kept_pool import KeptPool, kept_pool
 from viewcov.planning.options import EvaluationOptions
-from viewcov.planning.planner import planning_surface
 from viewcov.planning.repairs import Repairs, find_repairs
+from viewcov.planning.rows import Rows
 
 DEFAULTS = EvaluationOptions()
 """Without pose noise."""
@@ -97,7 +98,7 @@ def evaluate_plan(
     checked_jobs(jobs)
     rig, limits = plan.rig, plan.requirements
     made = checked(plan.made, _Made, where="the plan's 'made'", remedy="correct it, or plan again")
-    surface = cut_surface(plan.load_part(), made.measured_edge_mm or limits.element_edge_mm)
+    surface = surface_to_inspect(plan.load_part(), rig, limits, edge_mm=made.measured_edge_mm)
     kept = kept_pool(plan, surface)
     pool = kept or _searched(plan, made, surface, jobs=jobs, progress=progress)
     known = None if kept is None else kept.rows_of(plan.viewpoints)
@@ -149,10 +150,11 @@ class _Made(_Known):
 
 def _searched(plan: InspectionPlan, made: _Made, surface: Surface, *, jobs: int, progress: bool) -> KeptPool:
     """Candidates as planning finds them; what they see of the surface is not known yet."""
-    coarse = planning_surface(surface.part, plan.rig, plan.requirements, edge_mm=made.options.edge_mm)
+    weight = weighted_areas_mm2(surface, plan.requirements)
+    searched = Rows.searched(weight, seed=made.seed).surface(surface, weight)
     extra = tuple(Viewpoint(id=v.id, world_from_camera=np.array(v.world_from_camera)) for v in made.given_candidates)
     search = CandidateSearch(num_candidates=made.options.num_candidates, extra=extra, seed=made.seed)
-    pool = gather_candidates(coarse, plan.rig, plan.requirements, search, jobs=jobs, progress=progress)
+    pool = gather_candidates(searched, plan.rig, plan.requirements, search, jobs=jobs, progress=progress)
     nothing = np.zeros(surface.num_elements, dtype=bool)
     visible = csr_array((len(pool.viewpoints), surface.num_elements))
     return KeptPool(

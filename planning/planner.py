@@ -11,30 +11,30 @@ from pathlib import Path
 
 import numpy as np
 
+from viewcov.coverage.geometric.visibility import Setup
 from viewcov.coverage.ladder import Areas
 from viewcov.inspection.arrays import Bools, Ints, Ints32
 from viewcov.inspection.check import size_findings
 from viewcov.inspection.errors import InputError
 from viewcov.inspection.mesh.part import Part, snapped, triangle_areas
-from viewcov.inspection.mesh.surface import Surface, cut_surface
+from viewcov.inspection.mesh.surface import Surface
 from viewcov.inspection.plan import InspectionPlan, write_plan
-from viewcov.inspection.priority import left_out
+from viewcov.inspection.priority import left_out, surface_to_inspect, weighted_areas_mm2
 from viewcov.inspection.records import checked_jobs
 from viewcov.inspection.rig.motion import MotionModel
 from viewcov.inspection.rig.requirements import Requirements
 from viewcov.inspection.rig.rig import Rig
 from viewcov.inspection.viewpoint import Viewpoint
 from viewcov.planning.candidates.pool import CandidateSearch, gather_candidates, images_filled
-from viewcov.planning.choice import ChosenViews, choose_views
-from viewcov.planning.completion import MeasuredViews, completed, measured_on
+from viewcov.planning.choice import ChosenViews, choose_views, completed, first_choice
 from viewcov.planning.figures import PlanFigures, RouteFigures
 from viewcov.planning.kept_pool import KeptPool, KnownCandidates, gathered_before, keep_pool, search_key
 from viewcov.planning.options import PlanningOptions
 from viewcov.planning.route.cycle import Cycle, shorten_cycle
 from viewcov.planning.route.order import motion_times_s, route_bound, route_cost, short_route
-from viewcov.planning.selection.problem import CoverProblem
+from viewcov.planning.rows import CHECKED, Rows
 from viewcov.planning.selection.reduction import merge_rows
-from viewcov.planning.selection.smallest_cover import Cover
+from viewcov.planning.whole_surface import WholeSurface
 
 log = logging.getLogger(__name__)
 
@@ -44,15 +44,8 @@ DEFAULTS = PlanningOptions()
 NOTHING_KNOWN = KnownCandidates()
 """All candidates are the planner's own."""
 
-PLANNING_ELEMENTS = 100_000
-"""Elements that planning aims at where the requirements' edge makes more, unless the edge is given, or the part's
-triangles or its size ask for more."""
-
 MAX_IMAGES = 1000
 """A surface that fills more images than this is refused unless the number of candidates is given."""
-
-MIN_EDGES_PER_IMAGE = 16
-"""Elements get no longer than this part of the shorter side of an image in focus."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -143,31 +136,49 @@ def plan_views(
     if options.overlap is not None:
         limits = replace(limits, views_per_element=options.overlap)
     surface = _surface_asked_for(part, rig, limits, options)
+    weight = weighted_areas_mm2(surface, limits)
+    rows = Rows.searched(weight, seed=options.seed)
+    searched = rows.surface(surface, weight)
     search = CandidateSearch(num_candidates=options.num_candidates, extra=known.views, seed=options.seed)
-    key = search_key(surface, rig, limits, search)
+    key = search_key(searched, rig, limits, search)
     candidates = gathered_before(known.plan, key)
     if candidates is None:
-        candidates = gather_candidates(surface, rig, limits, search, jobs=jobs, progress=progress)
-    chosen = choose_views(candidates, surface, rig, limits, options)
-    if chosen is None:
+        candidates = gather_candidates(searched, rig, limits, search, jobs=jobs, progress=progress)
+    first = first_choice(candidates, Setup(searched, rig, limits), options)
+    if first is None:
         raise _nothing_coverable(part, rig)
-    pool, problem = chosen.pool, chosen.problem
-    ordered = _ordered(problem, pool.viewpoints, chosen.cover, rig.motion, options)
-    everything = np.ones(surface.num_elements, dtype=bool)
-    planned = MeasuredViews(
-        surface=surface, candidates=pool.viewpoints, problem=problem, views=ordered, complete=everything
+    pool, views = first
+    whole = WholeSurface(Setup(surface, rig, limits), pool.viewpoints, jobs=jobs, progress=progress)
+    if rows.num_draws is None:
+        whole.know(np.arange(surface.num_elements), pool.visible)
+        checked = rows
+    else:
+        whole.know(rows.element_idx, pool.visible)
+        # Drawn anew: the candidates were made to see the others.
+        checked = Rows.drawn(weight, CHECKED, seed=options.seed + 1)
+        whole.test(checked.element_idx)
+        rows = rows.joined(checked)
+    chosen = choose_views(whole, views, rows, checked, options)
+    ordered = _ordered(chosen, pool.viewpoints, rig.motion, options)
+    if options.num_views is None:
+        grown = completed(whole, ordered, share=options.coverage)
+        if grown is not ordered:
+            log.info("%d views instead of %d", len(grown), len(ordered))
+            ordered = _short_way(pool.viewpoints, grown, rig.motion, options)
+    whole.look(ordered)
+    coverable = whole.coverable(ordered) & surface.inspected
+    problem = whole.problem()
+    views_in_order = tuple(
+        replace(pool.viewpoints[view], id=f"v{place:03d}") for place, view in enumerate(ordered, start=1)
     )
-    measured = _as_evaluated(planned, rig, limits, options, jobs=jobs, progress=progress)
-    ordered = measured.views
-    views = tuple(replace(pool.viewpoints[view], id=f"v{place:03d}") for place, view in enumerate(ordered, start=1))
-    figures = _figures(measured, chosen, views, _route(views, rig.motion, options))
+    figures = _figures(whole, ordered, chosen, _route(views_in_order, rig.motion, options))
     made = {
         "by": "viewcov.planning.plan_views",
         "version": importlib.metadata.version("viewcov"),
         "seed": options.seed,
         "options": options.model_dump(mode="json")
         | {"overlap": limits.views_per_element, "edge_mm": surface.max_edge_mm},
-        "measured_edge_mm": measured.surface.max_edge_mm,
+        "measured_edge_mm": surface.max_edge_mm,
         "given_candidates": [{"id": v.id, "world_from_camera": v.world_from_camera.tolist()} for v in known.views],
         "candidates": len(candidates.viewpoints),
         "given_up_mm2": pool.given_up_mm2,
@@ -175,46 +186,22 @@ def plan_views(
         # Without the time taken, so that the same seed writes the same file.
         "figures": figures.model_dump(mode="json", exclude={"seconds"}),
     }
-    coverable = measured.problem.coverable & measured.surface.inspected
     return PlanningResult(
-        plan=InspectionPlan(part=part.source, rig=rig, requirements=limits, viewpoints=views, made=made),
-        surface=measured.surface,
+        plan=InspectionPlan(part=part.source, rig=rig, requirements=limits, viewpoints=views_in_order, made=made),
+        surface=surface,
         coverable=coverable,
-        num_views=measured.problem.counts(ordered).astype(np.int32),
+        num_views=whole.counts(ordered).astype(np.int32),
         figures=figures.model_copy(update={"seconds": round(time.monotonic() - start, 3)}),
         pool=KeptPool(
             viewpoints=pool.viewpoints,
-            visible=measured.problem.visible,
-            complete=measured.complete,
+            visible=problem.visible,
+            complete=whole.tested,
             coverable=coverable,
-            measured=np.isin(np.arange(len(pool.viewpoints)), ordered),
+            measured=np.isin(np.arange(len(pool.viewpoints)), whole.looked),
             gathered=candidates,
             search=key,
         ),
     )
-
-
-def planning_surface(part: Part, rig: Rig, requirements: Requirements, *, edge_mm: float | None = None) -> Surface:
-    """The surface to plan on: elements with edges up to ``edge_mm``.
-
-    If that is not given, the edge is the requirements' own, lengthened until there are at most
-    ``PLANNING_ELEMENTS`` elements, the part's own triangles are no longer cut, or the edge is a
-    ``MIN_EDGES_PER_IMAGE``-th of the image's shorter side: on large parts more elements are needed, because
-    each view would see too few to tell what it covers.
-    """
-    if edge_mm is not None:
-        return cut_surface(part, edge_mm)
-    camera = rig.camera
-    side_mm = min(camera.width_px, camera.height_px) * camera.mm_per_px_at_focus
-    longest_mm = max(requirements.element_edge_mm, side_mm / MIN_EDGES_PER_IMAGE)
-    # No triangle is larger than an equilateral one, so that any shorter edge makes too many elements.
-    wanted = max(PLANNING_ELEMENTS, len(part.faces))
-    shortest_mm = float(np.sqrt(part.area_mm2 / (np.sqrt(3.0) / 4.0 * wanted)))
-    surface = cut_surface(part, min(max(requirements.element_edge_mm, shortest_mm), longest_mm))
-    while surface.num_elements > wanted and surface.max_edge_mm < longest_mm:
-        factor = max(1.1, np.sqrt(surface.num_elements / wanted))
-        surface = cut_surface(part, min(float(factor * surface.max_edge_mm), longest_mm))
-    return surface
 
 
 def _surface_asked_for(part: Part, rig: Rig, limits: Requirements, options: PlanningOptions) -> Surface:
@@ -224,7 +211,7 @@ def _surface_asked_for(part: Part, rig: Rig, limits: Requirements, options: Plan
     wanted = left_out(snapped(part), limits)
     if options.num_candidates is None:
         _refuse_far_too_large(wanted, rig)
-    return planning_surface(wanted, rig, limits, edge_mm=options.edge_mm)
+    return surface_to_inspect(wanted, rig, limits, edge_mm=options.edge_mm)
 
 
 def _refuse_far_too_large(part: Part, rig: Rig) -> None:
@@ -257,18 +244,16 @@ def _nothing_coverable(part: Part, rig: Rig) -> InputError:
 
 
 def _ordered(
-    problem: CoverProblem, viewpoints: Sequence[Viewpoint], cover: Cover, motion: MotionModel, options: PlanningOptions
+    chosen: ChosenViews, viewpoints: Sequence[Viewpoint], motion: MotionModel, options: PlanningOptions
 ) -> Ints:
     """The views in the order of the route; exchanged for others where the cycle is to be short."""
     if options.objective == "views":
-        return _short_way(viewpoints, cover.views, motion, options)
-    merged, _ = merge_rows(problem)
-    target = problem.covered_weight(cover.views)
-    if options.num_views is None:
-        target = options.coverage * problem.coverable_weight
+        return _short_way(viewpoints, chosen.cover.views, motion, options)
+    merged, _ = merge_rows(chosen.rows)
+    target = chosen.rows.covered_weight(chosen.cover.views) if options.num_views is not None else chosen.target
     times = motion_times_s(viewpoints, motion, dtype=np.float32)
     cycle = Cycle(problem=merged, times_s=times, stop_s=motion.stop_s, closed=options.closed, target=target)
-    return shorten_cycle(cycle, cover.views, seed=options.seed)
+    return shorten_cycle(cycle, chosen.cover.views, seed=options.seed)
 
 
 def _short_way(viewpoints: Sequence[Viewpoint], views: Ints, motion: MotionModel, options: PlanningOptions) -> Ints:
@@ -280,44 +265,19 @@ def _short_way(viewpoints: Sequence[Viewpoint], views: Ints, motion: MotionModel
     return views[order if options.closed or order[0] <= order[-1] else order[::-1]]
 
 
-def _as_evaluated(
-    planned: MeasuredViews, rig: Rig, limits: Requirements, options: PlanningOptions, *, jobs: int, progress: bool
-) -> MeasuredViews:
-    """The views in their order, measured as evaluation does, and as many more as that shows to be needed.
-
-    They stay as they are if nothing about that is closer than what they were planned with.
-    """
-    surface = planned.surface
-    if options.edge_mm is None and surface.max_edge_mm > limits.element_edge_mm:
-        surface = cut_surface(surface.part, limits.element_edge_mm)
-    elif not limits.limits_grey:
-        return planned
-    measured = measured_on(surface, planned, rig, limits, jobs=jobs, progress=progress)
-    if options.num_views is not None:
-        return measured
-    whole = completed(measured, rig, limits, share=options.coverage)
-    if whole is measured:
-        return measured
-    log.info("%d views instead of %d on %d elements", len(whole.views), len(planned.views), surface.num_elements)
-    return replace(whole, views=_short_way(whole.candidates, whole.views, rig.motion, options))
-
-
-def _figures(
-    measured: MeasuredViews, chosen: ChosenViews, views: Sequence[Viewpoint], route: RouteFigures
-) -> PlanFigures:
-    surface, problem = measured.surface, measured.problem
+def _figures(whole: WholeSurface, views: Ints, chosen: ChosenViews, route: RouteFigures) -> PlanFigures:
+    surface, problem = whole.setup.surface, whole.problem()
     area = np.where(surface.inspected, surface.area_mm2, 0.0)
-    covered = problem.counts(measured.views) >= problem.demand
+    covered = whole.counts(views) >= whole.demand
     coverable_mm2, covered_mm2 = float(area[problem.coverable].sum()), float(area[covered].sum())
-    # Completed on finer elements or by all light, there may be fewer than the bound, which speaks of what was
-    # planned with.
+    coverage = problem.covered_weight(views) / problem.coverable_weight
     bound = min(chosen.cover.bound.num_views, len(views))
     return PlanFigures(
-        **dict(Areas.of(float(area.sum()), coverable_mm2, covered_mm2, measured.coverage)),
+        **dict(Areas.of(float(area.sum()), coverable_mm2, covered_mm2, coverage)),
         **dict(route),
         part=surface.part.name,
         elements=surface.num_elements,
-        most_coverage=min(max(chosen.most_coverage, measured.coverage), 1.0),
+        most_coverage=min(max(chosen.most_coverage, coverage), 1.0),
         viewpoints=len(views),
         lower_bound=bound,
         bound=chosen.cover.bound.name,

@@ -18,8 +18,9 @@ from viewcov.coverage.rays.screening import Lens
 from viewcov.inspection.arrays import Bools, Floats, Floats32, Ints32
 from viewcov.inspection.errors import InputError
 from viewcov.inspection.files import read_grey, write_table
-from viewcov.inspection.mesh.surface import Surface, cut_surface
+from viewcov.inspection.mesh.surface import Surface
 from viewcov.inspection.predictions import model_folder, shipped_models
+from viewcov.inspection.priority import surface_to_inspect
 from viewcov.inspection.rig.fixture import obstacles_of
 
 if TYPE_CHECKING:
@@ -174,7 +175,7 @@ def view_weight(cos_incidence: NDArray[np.floating], *, max_incidence_deg: float
 def inspection_surface(folder: InspectionFolder) -> Surface:
     """The surface of an inspection's part, cut as its requirements ask for."""
     plan = folder.plan()
-    return cut_surface(plan.load_part(), plan.requirements.element_edge_mm)
+    return surface_to_inspect(plan.load_part(), plan.rig, plan.requirements)
 
 
 def gather_evidence(surface: Surface, folder: InspectionFolder, model: str, *, progress: bool = False) -> Gathered:

@@ -109,16 +109,21 @@ def flipped_to_delaunay(vertices: Floats, faces: Ints, group_idx: Ints) -> Ints:
     triangle are. Row i stays in the group ``group_idx[i]``, and the area of a group does not change.
     """
     faces = faces.copy()
+    # Groups do not touch each other: one in which nothing was flipped stays as it is.
+    left = np.arange(len(faces))
     for _ in range(_MAX_ROUNDS):
-        half = _flippable(faces, group_idx)
-        bad = half[_opposite_angles_sine(vertices, faces, half) < _FLIP]
-        chosen = _disjoint(bad, len(faces))
+        half = _flippable(faces[left], group_idx[left])
+        bad = half[_opposite_angles_sine(vertices, faces[left], half) < _FLIP]
+        chosen = _disjoint(bad, len(left))
         if not len(chosen):
             break
-        (first, second), (i, j) = (chosen // 3).T, (chosen % 3).T
+        (first, second), (i, j) = left[chosen // 3].T, (chosen % 3).T
         a, b, c = faces[first, i], faces[first, (i + 1) % 3], faces[first, (i + 2) % 3]
         d = faces[second, (j + 2) % 3]
         faces[first], faces[second] = np.column_stack([a, d, c]), np.column_stack([d, b, c])
+        flipped = np.zeros(int(group_idx.max()) + 1, dtype=bool)
+        flipped[group_idx[first]] = True
+        left = left[flipped[group_idx[left]]]
     return faces
 
 

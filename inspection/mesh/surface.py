@@ -109,19 +109,28 @@ def cut_surface(part: Part, max_edge_mm: float) -> Surface:
     vertices, faces = np.asarray(part.vertices_mm), np.asarray(part.faces)
     source = np.arange(len(faces))
     while True:
-        edges, face_edges = unique_edges(faces)
-        length = np.linalg.norm(vertices[edges[:, 0]] - vertices[edges[:, 1]], axis=1)
-        if length.max() <= max_edge_mm:
+        # Faces without a long edge have none to be split, not by their neighbours either.
+        sides = vertices[faces] - vertices[np.roll(faces, -1, axis=1)]
+        is_long = (np.linalg.norm(sides, axis=2) > max_edge_mm).any(axis=1)
+        long = np.flatnonzero(is_long)
+        if not len(long):
             break
+        edges, face_edges = unique_edges(faces[long])
+        length = np.linalg.norm(vertices[edges[:, 0]] - vertices[edges[:, 1]], axis=1)
         # Only an edge that is the longest of one of its faces: slivers are halved across, never along.
-        face_longest = face_edges[np.arange(len(faces)), np.argmax(length[face_edges], axis=1)]
+        face_longest = face_edges[np.arange(len(long)), np.argmax(length[face_edges], axis=1)]
         marked = np.zeros(len(edges), dtype=bool)
         marked[face_longest] = True
         marked &= length > max_edge_mm
-        split = split_marked(vertices, faces, edges, face_edges, marked)
-        vertices, source = split.vertices, source[split.parent_idx]
+        split = split_marked(vertices, faces[long], edges, face_edges, marked)
+        pieces = np.ones(len(faces), dtype=np.int64)
+        pieces[long] = np.bincount(split.parent_idx)
+        parent_idx = np.repeat(np.arange(len(faces)), pieces)
+        cut = np.bincount(source, weights=pieces > 1) > 0
+        vertices, faces, source = split.vertices, faces[parent_idx], source[parent_idx]
+        faces[is_long[parent_idx]] = split.faces
         # Flips within each triangle keep the tips of slivers from being cut into ever smaller copies.
-        faces = flipped_to_delaunay(vertices, split.faces, source)
+        faces[cut[source]] = flipped_to_delaunay(vertices, faces[cut[source]], source[cut[source]])
         _refuse_too_many(part, max_edge_mm, len(faces))
     corners = vertices[faces]
     return Surface(

@@ -115,6 +115,27 @@ def fullest_cover(
     return Cover(views=np.sort(views), bound=bound), max(min(relaxed.value, 1.0) * everything, covered)
 
 
+def proven_bound(problem: CoverProblem, chosen: Ints, *, target: float, budget: Budget, seed: int = 0) -> LowerBound:
+    """How many views cover the weight ``target`` at least, by branch and bound up to the number of ``chosen``."""
+    if target <= 0:
+        return LowerBound(num_views=0, name="largest views")
+    merged, _ = merge_rows(problem, seed=seed)
+    relaxation = CoverRelaxation(merged, seed=seed)
+    bound = relaxed_bound(merged, target=target, relaxation=relaxation, until=budget.until)
+    if problem.demand > 1 or len(chosen) <= bound.num_views:
+        return bound
+    _, num_views = prove_cover(relaxation, chosen, target=target, num_views=bound.num_views, budget=budget, seed=seed)
+    return LowerBound(num_views=num_views, name="branch and bound") if num_views > bound.num_views else bound
+
+
+def most_covered(problem: CoverProblem, num_views: int, *, seed: int = 0) -> float:
+    """Weight that no choice of so many views exceeds, by the linear relaxation."""
+    merged, _ = merge_rows(problem, seed=seed)
+    relaxed = CoverRelaxation(merged, seed=seed).most(num_views)
+    assert relaxed is not None
+    return min(relaxed.value, 1.0) * merged.coverable_weight
+
+
 def _partial_cover(
     problem: CoverProblem, start: Ints, *, target: float, budget: Budget, effort: float, seed: int
 ) -> Cover:

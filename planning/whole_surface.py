@@ -1,0 +1,127 @@
+"""The whole surface at its finest, of which candidates are tested on some elements and the plan's views on all."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from scipy.sparse import csr_array, vstack
+
+from viewcov.coverage.geometric.sightings import Watch, confirmed, sparse_rows
+from viewcov.coverage.geometric.visibility import Setup
+from viewcov.inspection.arrays import Bools, Floats, Ints, Ints32
+from viewcov.inspection.priority import weighted_areas_mm2
+from viewcov.inspection.viewpoint import Viewpoint
+from viewcov.planning.selection.problem import CoverProblem
+
+
+class WholeSurface:
+    """What is known of the E elements of a surface, seen from V candidates.
+
+    A choice of views needs all of them only where it is wrong: every candidate is tested on some elements, which are
+    the rows that views are chosen by, and the views at hand on all. What those leave becomes known from every
+    candidate too, so that it can become a row. Each view is looked from once, each element tested once.
+
+    Where the requirements limit grey, views at hand are measured by all light, and candidates by light straight from
+    the ring; what only that light seems to show is not taken for coverable.
+
+    Parameters
+    ----------
+    setup
+        The surface, and what it is looked at with.
+    candidates
+        The V viewpoints.
+    jobs, progress
+        As in `Watch`.
+    """
+
+    def __init__(self, setup: Setup, candidates: Sequence[Viewpoint], *, jobs: int = 1, progress: bool = False) -> None:
+        num = setup.surface.num_elements
+        self.setup, self.candidates = setup, tuple(candidates)
+        self.weight: Floats = weighted_areas_mm2(setup.surface, setup.requirements)
+        self.tested: Bools = np.zeros(num, dtype=bool)
+        """Shape (E,): elements that every candidate was tested on."""
+        self._seen = csr_array((len(self.candidates), num))
+        self._own: dict[int, Ints32] = {}
+        self._jobs, self._progress = jobs, progress
+
+    @property
+    def demand(self) -> int:
+        """Views that must see each element."""
+        return self.setup.requirements.views_per_element
+
+    @property
+    def looked(self) -> Ints:
+        """The views of which all that they see is known, ascending."""
+        return np.array(sorted(self._own), dtype=np.int64)
+
+    def know(self, elements: Ints, visible: csr_array) -> None:
+        """Take what all candidates see of some elements as known, shape (V, N)."""
+        self._add(elements, visible)
+        if len(elements) == self.setup.surface.num_elements and not self.setup.requirements.limits_grey:
+            rows = self._seen.indices.astype(np.int32)
+            self._own = dict(enumerate(np.split(rows, self._seen.indptr[1:-1])))
+
+    def test(self, elements: Ints) -> None:
+        """Test every candidate on those of the elements where that was not done."""
+        elements = elements[~self.tested[elements]]
+        if len(elements):
+            part = Setup(self.setup.surface.only(elements), self.setup.rig, self.setup.requirements)
+            with Watch(part, jobs=self._jobs) as watch:
+                self._add(elements, watch.seen_from(self.candidates, progress=self._progress))
+
+    def look(self, views: Ints) -> None:
+        """Look from some of the candidates at everything, and from all of them at what those leave."""
+        new = [int(view) for view in views if int(view) not in self._own]
+        if new:
+            with Watch(self.setup, jobs=self._jobs, gather=True) as watch:
+                rows = watch.seen_from([self.candidates[view] for view in new], progress=self._progress)
+            self._own |= dict(zip(new, np.split(rows.indices.astype(np.int32), rows.indptr[1:-1]), strict=True))
+        self.test(np.flatnonzero(self.setup.surface.inspected & (self.counts(views) < self.demand)))
+
+    def counts(self, views: Ints) -> Ints:
+        """How many of some views that were looked from see each element, shape (E,)."""
+        num = self.setup.surface.num_elements
+        joined = [self._own[int(view)] for view in views]
+        return np.bincount(np.concatenate([np.empty(0, dtype=np.int32), *joined]), minlength=num)
+
+    def coverable(self, views: Ints) -> Bools:
+        """Shape (E,): what some views that were looked from cover, or enough candidates would."""
+        counts, setup = self.counts(views), self.setup
+        covered = counts >= self.demand
+        if not setup.requirements.limits_grey:
+            return covered | (np.asarray(self._seen.sum(axis=0)) >= self.demand)
+        left = np.flatnonzero(self.tested & ~covered)
+        known = np.zeros(len(covered), dtype=bool)
+        known[left] = True
+        rest = self._seen.multiply(known[None, :]).tocsr()
+        enough = confirmed(self.candidates, csr_array(rest), setup, counts=counts, jobs=self._jobs)
+        # What only light straight from the ring shows is seen by nobody.
+        false = known & ~enough
+        self._seen.data *= ~false[self._seen.indices]
+        self._seen.eliminate_zeros()
+        return covered | enough
+
+    def problem(self) -> CoverProblem:
+        """Covering all elements: rows of views that were looked from are complete, those of others as far as tested."""
+        return CoverProblem(visible=self._known(), weight=self.weight, demand=self.demand)
+
+    def rows(self, elements: Ints, weight: Floats) -> CoverProblem:
+        """Covering some tested elements, shape (R,), by their weights."""
+        return CoverProblem(visible=csr_array(self._known()[:, elements]), weight=weight, demand=self.demand)
+
+    def _known(self) -> csr_array:
+        if not self._own or len(self._own) == len(self.candidates):
+            return self._seen
+        looked = self.looked
+        own = sparse_rows([self._own[int(view)] for view in looked], self.setup.surface.num_elements)
+        order = np.arange(len(self.candidates))
+        order[looked] = len(order) + np.arange(len(looked))
+        return csr_array(csr_array(vstack([self._seen, own], format="csr"))[order])
+
+    def _add(self, elements: Ints, visible: csr_array) -> None:
+        columns = elements[visible.indices]
+        added = csr_array((visible.data, columns, visible.indptr), shape=self._seen.shape)
+        self._seen = added if self._seen.nnz == 0 else csr_array(self._seen + added)
+        self._seen.sort_indices()
+        self.tested[elements] = True
