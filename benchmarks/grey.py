@@ -18,8 +18,7 @@ import numpy as np
 from scipy.stats import spearmanr
 
 from viewcov.coverage.geometric.visibility import Setup, VisibilityTester
-from viewcov.coverage.light.grey import GreyPredictor
-from viewcov.coverage.light.grey_range import Exposed, exposure_states
+from viewcov.coverage.light.grey import GreyPredictor, well_exposed
 from viewcov.coverage.rays.raster import id_buffer
 from viewcov.inspection.arrays import Floats, Ints
 from viewcov.inspection.lay import face_lays, lay_coordinates
@@ -160,10 +159,13 @@ def print_exposures(args: argparse.Namespace) -> None:
         views = study_views(part, rig)
         pairs = list(zip(views, seen_pairs(surface, rig, views), strict=True))
         for label, levels in (("direct", predictor.direct), ("all", predictor.grey)):
-            states = exposure_states(np.concatenate([levels(view, seen) for view, seen in pairs]), limits)
-            shares = [[float((column == kind).mean()) for kind in Exposed] for column in states.T]
+            grey = np.concatenate([levels(view, seen) for view, seen in pairs])
+            exposed = [grey * 2.0**stops for stops in limits.exposures]
+            dark, saturated = ([limits.min_grey > one for one in exposed], [limits.max_grey < one for one in exposed])
+            kinds = zip(dark, saturated, strict=True)
+            shares = [[low.mean(), 1.0 - low.mean() - high.mean(), high.mean()] for low, high in kinds]
             said = " ".join(f"{' / '.join(f'{share:.1%}' for share in row):>20}" for row in shares)
-            print(f"{name:>15} {label:>8} {said}  {(states == Exposed.USABLE).any(axis=1).mean():.1%}")
+            print(f"{name:>15} {label:>8} {said}  {well_exposed(grey, limits).mean():.1%}")
 
 
 def main() -> None:

@@ -55,7 +55,7 @@ class Made(Record):
 def synthesize(
     plan: InspectionPlan, out: str | Path, options: SynthesisOptions | None = None, *, progress: bool = False
 ) -> Dataset:
-    """Render inspections of instances of the plan's part and write them as a data set.
+    """Render inspections of instances of the plan's part and write them as a data set into the folder ``out``.
 
     An instance is the part with its own defects and its own surface finish, seen from all viewpoints. Run
     again with the same arguments, only what is missing is made, and the result is the same to the last bit as
@@ -63,15 +63,9 @@ def synthesize(
 
     Parameters
     ----------
-    plan
-        Part, rig and viewpoints.
-    out
-        Folder of the data set.
     options
         How many instances, with what defects, finish, poses and sensor; the defaults if not given. The renderer
         uses all cores by itself.
-    progress
-        Whether to show a progress bar over all images.
 
     Raises
     ------

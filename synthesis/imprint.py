@@ -89,18 +89,17 @@ def refined_for(
     return refine(mesh, lambda corners, face: _defect_edge_limit(defects, corners, facing[face], mm_per_px))
 
 
-def imprint(part: Part, defects: Sequence[Defect], mesh: RefinedMesh, *, scale: float = 1.0) -> Imprint:
+def imprint(part: Part, defects: Sequence[Defect], mesh: RefinedMesh) -> Imprint:
     """The part with the defects pressed into a mesh that is `refined_for` them.
 
-    All heights are multiplied by ``scale``. 0 gives the clean twin: the same triangles, undisplaced, with the CAD
-    normals to the last bit, so that a difference of two renderings shows the defects and nothing else.
+    With no defects it is the clean twin: the same triangles, undisplaced, with the CAD normals to the last bit, so
+    that a difference of two renderings shows the defects and nothing else.
     """
     cad_normals = unit(mesh.at_corners(cad_corner_normals(part)))
     vertex_normals = unit(sum_by_group(mesh.faces, triangle_areas(mesh.corners_mm)[:, None, None] * cad_normals))
     height, owner = _heights(defects, mesh.vertices_mm, vertex_normals)
     height = _unfolded(mesh, height, vertex_normals)
     defect_id = _labels(defects, mesh, height, owner)
-    height = scale * height
     raised = height != 0
     vertices = np.array(mesh.vertices_mm)
     vertices[raised] += height[raised, None] * vertex_normals[raised]

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from viewcov.inspection.arrays import Bools, Floats, Ints
-from viewcov.inspection.mesh.part import Part
+from viewcov.inspection.mesh.part import Part, edge_lengths
 from viewcov.inspection.mesh.split import split_marked, unique_edges
 
 EdgeLimit = Callable[[Floats, Ints], Floats]
@@ -60,7 +60,7 @@ def refine(mesh: RefinedMesh, limit_of: EdgeLimit) -> RefinedMesh:
     longest edge is always split too (Rivara), so that triangles stay as well shaped as they were.
     """
     limit = limit_of(mesh.corners_mm, mesh.part_face)
-    active = np.flatnonzero(_edge_lengths(mesh.corners_mm).max(axis=1) > limit)
+    active = np.flatnonzero(edge_lengths(mesh.corners_mm).max(axis=1) > limit)
     if not active.size:
         return mesh
     border = _Border(mesh, active)
@@ -157,7 +157,3 @@ def _split(piece: _Piece, vertices: Floats, edges: Ints, face_edges: Ints, marke
 
 def _concatenated(one: _Piece, two: _Piece) -> _Piece:
     return _Piece(*(np.concatenate(columns) for columns in zip(one, two, strict=True)))
-
-
-def _edge_lengths(corners: Floats) -> Floats:
-    return np.linalg.norm(np.roll(corners, -1, axis=1) - corners, axis=2)

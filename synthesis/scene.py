@@ -132,8 +132,6 @@ class InspectionScene:
         num_samples: int,
         path_depth: int = PATH_DEPTH,
     ) -> None:
-        if num_samples < 1:
-            raise ValueError(f"num_samples must be at least 1, got {num_samples}")
         mi = _mitsuba()
         self._camera, self._num_samples = camera, num_samples
         self._lens = _central_lens(camera)
@@ -238,13 +236,9 @@ def _central_lens(camera: Camera) -> tuple[int, int, float]:
     """Width, height and focal length, all in pixels, of the undistorted central camera to render with."""
     if _is_central(camera):
         return camera.width_px, camera.height_px, camera.focal_px
-    side = np.linspace(0.0, 1.0, 33)
-    across, down = side * camera.width_px, side * camera.height_px
-    border = np.concatenate(
-        [np.column_stack([across, np.full(33, y)]) for y in (0.0, camera.height_px)]
-        + [np.column_stack([np.full(33, x), down]) for x in (0.0, camera.width_px)]
-    )
-    half = np.abs(camera.rays(border)[:, :2]).max(axis=0) * camera.focal_px
+    from viewcov.coverage.rays.screening import border_rays
+
+    half = np.abs(border_rays(camera, num=33)).max(axis=0) * camera.focal_px
     width, height = (2 * int(np.ceil(h)) + 2 for h in half)
     if width * height > _MAX_OVERSCAN * camera.width_px * camera.height_px:
         raise InputError(

@@ -16,7 +16,6 @@ from viewcov.coverage.effective.calibration import (
     calibrate_inspections,
     own_calibration_path,
     read_calibration,
-    write_calibration,
 )
 from viewcov.coverage.effective.cover import cover_inspections
 from viewcov.coverage.effective.evidence import gather_evidence
@@ -161,7 +160,7 @@ def test_a_model_folder_has_its_own_calibration_and_a_file_comes_first(bare: Dat
     assert calibration.inspections == ("one-2", "one-3")
     assert fuse_inspection(folder, "stack").calibration == calibration
     assert not own_calibration_path(folder, "stack").exists()
-    write_calibration(tmp_path / "mine.json", calibration.model_copy(update={"thresholds": {"max": 0.25}}))
+    write_record(tmp_path / "mine.json", calibration.model_copy(update={"thresholds": {"max": 0.25}}))
     given = FuseOptions(calibration=(tmp_path / "mine.json",), rule="max")
     assert fuse_inspection(folder, "stack", given).calibration.thresholds == {"max": 0.25}
     with pytest.raises(InputError, match="no calibration for model 'plain': expected one for 'plain', found 'stack'"):
@@ -266,7 +265,7 @@ def test_a_rule_from_outside_is_calibrated_covered_and_fused(
     calibrated: Dataset, tmp_path: Path, rule_from_outside: str
 ) -> None:
     calibration = calibrate_inspections(calibrated, "plain")
-    write_calibration(tmp_path / "plain.json", calibration)
+    write_record(tmp_path / "plain.json", calibration)
     options = CoverOptions(rule=rule_from_outside, calibration=(tmp_path / "plain.json",))
     result = cover_inspections(calibrated, ["plain"], options)
     # Its largest w sqrt(p), squared, is the largest p where all weights are 1.
@@ -282,7 +281,7 @@ def test_a_rule_from_outside_is_calibrated_covered_and_fused(
 def test_a_calibration_of_other_rules_is_no_hindrance(calibrated: Dataset, tmp_path: Path) -> None:
     known = read_calibration(own_calibration_path(calibrated.inspections()[0], "plain"))
     more = known.model_copy(update={"thresholds": {**known.thresholds, "of_another_program": 0.5}})
-    write_calibration(tmp_path / "plain.json", more)
+    write_record(tmp_path / "plain.json", more)
     fused = fuse_inspection(
         read_dataset(calibrated.root).inspections()[0], "plain", FuseOptions(calibration=(tmp_path / "plain.json",))
     )

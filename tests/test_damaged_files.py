@@ -26,7 +26,7 @@ from scipy.sparse import csr_array
 
 from viewcov.cli import run
 from viewcov.commands import ALL
-from viewcov.coverage.effective.calibration import Calibration, write_calibration
+from viewcov.coverage.effective.calibration import Calibration
 from viewcov.coverage.effective.figures import EffectiveFigures, FusedFigures, MatchFigures
 from viewcov.coverage.effective.rules import RULES
 from viewcov.coverage.geometric.figures import CoverageByViews, GeometricFigures
@@ -181,7 +181,7 @@ def make_cell(root: Path) -> None:
     card = PredictionsCard(model="tiny", weights_sha256="1" * 64, threshold=0.5)
     write_predictions_card(folder, card)
     calibration = Calibration(model="tiny", base_rate=0.01, thresholds=dict.fromkeys(RULES, 0.9), inspections=("one",))
-    write_calibration(root / "set" / "calibrations" / "tiny.json", calibration)
+    write_record(root / "set" / "calibrations" / "tiny.json", calibration)
     shipped = resources.files("viewcov.segmentation") / "shipped" / "plain" / "model.json"
     write_text(root / "model" / "model.json", shipped.read_text("utf-8"))
     write_results(folder.root / "results", part)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from unittest import mock
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import optimize, stats
 
+from viewcov.coverage.effective import pod
 from viewcov.coverage.effective.effective import (
     DetectionTrials,
     detection_trials,
@@ -55,7 +58,7 @@ def trials_of(
 def match_of(planted_found: list[bool], detection_true: list[bool] = []) -> DefectMatch:  # noqa: B006
     num = len(planted_found)
     planted, true = np.array(planted_found, dtype=bool), np.array(detection_true, dtype=bool)
-    return DefectMatch.of(np.arange(1, num + 1), planted.astype(float), planted, true)
+    return DefectMatch.of(np.arange(1, num + 1), planted, true)
 
 
 def truth_of(centers: list[int], num_elements: int = 10) -> SurfaceTruth:
@@ -331,17 +334,18 @@ def test_the_map_has_three_states_that_sum_to_the_inspected_area() -> None:
     trials = trials_of({"a": found}, seen=how.seen[element], element_idx=element)
     area = np.where(inspected, area, 0.0)
     fitted = fit_pod(trials, "a", how.at(element))
-    result = pod_map(fitted, [how], area, size_mm=1.0, threshold=0.6)
+    result = pod_map(fitted, [how], area, size_mm=1.0)
     figures = result.figures
     np.testing.assert_array_equal(result.state == UNSEEN, ~how.seen)
-    np.testing.assert_array_equal(result.state == REACHED, np.nan_to_num(result.pod) >= 0.6)
+    np.testing.assert_array_equal(result.state == REACHED, np.nan_to_num(result.pod) >= 0.5)
     assert (result.state == BELOW).any()
     assert sum(dict(figures.pod_area_mm2).values()) == pytest.approx(area.sum())
     shares = [share for _, share in figures.curve]
     assert shares == sorted(shares, reverse=True)
-    assert dict(figures.curve)[0.6] == pytest.approx(figures.pod_area_mm2.reached / area.sum())
+    assert dict(figures.curve)[0.5] == pytest.approx(figures.pod_area_mm2.reached / area.sum())
     # The area under the curve C(p) over all p is the mean probability.
-    dense = pod_map(fitted, [how], area, size_mm=1.0, curve_at=tuple(np.arange(0.0005, 1, 0.001))).figures
+    with mock.patch.object(pod, "CURVE_AT", tuple(np.arange(0.0005, 1, 0.001))):
+        dense = pod_map(fitted, [how], area, size_mm=1.0).figures
     assert np.mean([share for _, share in dense.curve]) == pytest.approx(dense.mean_pod, abs=1e-3)
 
 

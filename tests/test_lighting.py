@@ -103,7 +103,7 @@ def test_half_a_ring_in_shadow_is_half_the_light() -> None:
     # Rays to x < -0.075 at height 250 meet the wall below its top at height 100. Those emitters give nothing,
     # the others an equal share, more by (250^2 + 60^2)^2 / (250^2 + 40^2)^2 = 1.065 on the inner circle.
     terms = light_terms(caster, ring, points, normals)[:, 0]
-    np.testing.assert_array_equal(terms == 0.0, ring.emitters_mm[:, 0] < -0.075)
+    np.testing.assert_array_equal(terms == 0.0, ring[:, 0] < -0.075)
     np.testing.assert_allclose(terms[terms > 0], 1 / 400, rtol=0.04)
 
 
@@ -156,7 +156,7 @@ def test_the_floor_of_a_blind_hole_sees_its_part_of_a_thin_ring(depth_mm: float)
     assert (terms[:, share == 0.0] == 0.0).all()
     assert (share[0] > 0.99) == (depth_mm < a * h / big_r)
     # What is seen adds cos cos / r^2 = h^2 / r^4, by the middle's (h^2 + R^2)^-2 h^2.
-    angle = np.arctan2(*ring.emitters_mm[:, 1::-1].T) - turned
+    angle = np.arctan2(*ring[:, 1::-1].T) - turned
     square = h**2 + big_r**2 + p**2 - 2 * p * big_r * np.cos(angle)[:, None]
     seen = np.cos(angle)[:, None] <= limit
     expected = ((h**2 + big_r**2) ** 2 / square**2 * seen).mean(axis=0)

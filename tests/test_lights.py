@@ -11,7 +11,7 @@ import pytest
 import trimesh
 from pydantic.dataclasses import dataclass
 
-from viewcov.coverage.light.grey_range import in_highlight
+from viewcov.coverage.light.grey import in_highlight
 from viewcov.coverage.light.lighting import irradiance_of, posed_light
 from viewcov.coverage.light.reflectance import MetalPoints, albedo, light_samples, predicted_grey, reflectance
 from viewcov.coverage.rays.raycasting import RayCaster

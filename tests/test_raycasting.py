@@ -42,13 +42,6 @@ def test_first_hits_are_those_of_brute_force(shift_mm: float, scale: float) -> N
         hits.distance_mm[clear], distance[clear], atol=1e-9 * scale + 1e-13 * shift_mm, rtol=1e-9
     )
     assert (face_idx >= 0).sum() > 300
-    a, b, c = (vertices[faces[hits.face_idx, corner]] for corner in range(3))
-    u, v = hits.uv.T[..., None]
-    unit = directions / np.linalg.norm(directions, axis=1, keepdims=True)
-    hit = hits.face_idx >= 0
-    met = ((1 - u - v) * a + u * b + v * c)[hit]
-    along = origins[hit] + hits.distance_mm[hit, None] * unit[hit]
-    np.testing.assert_allclose(met, along, rtol=0, atol=1e-9 * scale + 1e-13 * shift_mm)
 
 
 def test_a_miss_is_minus_one_at_infinity() -> None:
@@ -58,7 +51,6 @@ def test_a_miss_is_minus_one_at_infinity() -> None:
     )
     assert hits.face_idx[0] == -1
     assert hits.distance_mm[0] == np.inf
-    assert np.isnan(hits.uv[0]).all()
     # The ray (0.1, 0, -3) meets the side z = 1 after 3 of its own lengths.
     assert hits.distance_mm[1] == pytest.approx(3 * np.hypot(0.1, 3.0), rel=1e-12)
 

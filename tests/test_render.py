@@ -147,7 +147,7 @@ def test_images_do_not_depend_on_what_was_rendered_before() -> None:
     assert (one[0] != one[1]).any()
 
 
-def test_twin_without_displacement_is_the_same_image_and_dents_change_it_where_they_are() -> None:
+def test_dents_change_the_image_of_the_clean_twin_where_they_are() -> None:
     part, camera = box_part(), small_camera()
     lays, finish = face_lays(part), sample_finish(np.random.default_rng(1), METAL, mm_per_px=0.5)
     defects = (dent(1, (8.0, -5.0, 5.0), (0, 0, 1)),)
@@ -159,7 +159,6 @@ def test_twin_without_displacement_is_the_same_image_and_dents_change_it_where_t
         return scene.render(view.world_from_camera, seed=3)
 
     clean = light(imprint(part, (), mesh))
-    np.testing.assert_array_equal(clean, light(imprint(part, defects, mesh, scale=0.0)))
     pressed = imprint(part, defects, mesh)
     difference = np.abs(light(pressed) - clean)
     labelled = label_image(pressed, camera, view) == 1

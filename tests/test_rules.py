@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from unittest import mock
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from viewcov.coverage.effective import rules
 from viewcov.coverage.effective.evidence import Evidence
 from viewcov.coverage.effective.rules import (
     CLAMP,
@@ -61,24 +64,27 @@ def test_log_odds_of_one_view_give_back_its_probability(p: float) -> None:
     assert evidence_of([(p, 1.0)]).fused("log_odds")[1] == pytest.approx(p, abs=1e-6)
 
 
-@given(st.lists(st.floats(0.05, 0.95), min_size=1, max_size=6), st.floats(0.02, 0.98), st.floats(0.1, 0.9))
-def test_log_odds_of_independent_views_are_bayes_rule(ps: list[float], prior: float, train_prior: float) -> None:
+@given(st.lists(st.floats(0.05, 0.95), min_size=1, max_size=6), st.floats(0.02, 0.98))
+def test_log_odds_of_independent_views_are_bayes_rule(ps: list[float], prior: float) -> None:
     sums = evidence_of([(p, 1.0) for p in ps]).sums
-    fused = fuse_log_odds(sums, train_prior, prior=prior, dependence=0.0)
+    with mock.patch.object(rules, "DEPENDENCE", 0.0):
+        fused = fuse_log_odds(sums, prior)
     defect, clean = prior, 1 - prior
-    for p in ps:  # A calibrated p stands for likelihoods p / train_prior and (1 - p) / (1 - train_prior).
-        defect *= p / train_prior
-        clean *= (1 - p) / (1 - train_prior)
+    for p in ps:  # A calibrated p stands for likelihoods p / prior and (1 - p) / (1 - prior).
+        defect *= p / prior
+        clean *= (1 - p) / (1 - prior)
     expected = np.clip(defect / (defect + clean), CLAMP, 1 - CLAMP)
     assert fused[1] == pytest.approx(expected, abs=1e-6)
 
 
 def test_fully_dependent_views_count_as_one() -> None:
     sums = evidence_of([(0.8, 1.0)] * 20).sums
-    assert fuse_log_odds(sums, dependence=1.0)[1] == pytest.approx(0.8, abs=1e-6)
+    with mock.patch.object(rules, "DEPENDENCE", 1.0):
+        assert fuse_log_odds(sums)[1] == pytest.approx(0.8, abs=1e-6)
     # At 0.3, 20 alike views count as 20 / (1 + 19 * 0.3) = 2.985.
     expected = 1 / (1 + np.exp(-20 / 6.7 * logit(0.8)))
-    assert fuse_log_odds(sums, 0.5, dependence=0.3)[1] == pytest.approx(expected, abs=1e-6)
+    with mock.patch.object(rules, "DEPENDENCE", 0.3):
+        assert fuse_log_odds(sums, 0.5)[1] == pytest.approx(expected, abs=1e-6)
 
 
 def test_a_defect_hidden_from_most_views_survives_in_max_but_not_in_mean() -> None:
@@ -128,10 +134,8 @@ def test_wrong_arguments_are_refused() -> None:
     evidence = evidence_of([(0.5, 1.0)])
     with pytest.raises(ValueError, match="rule must be one of max, mean"):
         evidence.fused("median")
-    with pytest.raises(ValueError, match="prior must lie in"):
-        fuse_log_odds(evidence.sums, prior=0.0)
-    with pytest.raises(ValueError, match="dependence must lie in"):
-        fuse_log_odds(evidence.sums, dependence=1.5)
+    with pytest.raises(ValueError, match="base_rate must lie in"):
+        fuse_log_odds(evidence.sums, 0.0)
 
 
 @pytest.mark.parametrize("base_rate", [0.005, 0.02, 0.3])

@@ -22,7 +22,7 @@ from viewcov.inspection.files import inside
 from viewcov.inspection.folder import InspectionFolder
 from viewcov.inspection.mesh.surface import Surface
 from viewcov.inspection.predictions import calibration_path, model_folder
-from viewcov.inspection.records import FileRecord, PositiveShare, read_record, write_record
+from viewcov.inspection.records import FileRecord, PositiveShare, read_record
 
 log = logging.getLogger(__name__)
 
@@ -98,11 +98,6 @@ def calibrate_inspections(
         single_view=best_threshold([part.single_view_f1() for part in parts]),
         inspections=used,
     )
-
-
-def write_calibration(path: str | Path, calibration: Calibration) -> None:
-    """Write a calibration."""
-    write_record(path, calibration)
 
 
 def read_calibration(path: str | Path) -> Calibration:

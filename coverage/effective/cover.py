@@ -171,8 +171,7 @@ class _Ground:
         return Showing.joined([one.at(site[inspection == j]) for j, one in enumerate(self.showings)])
 
     def pod_map(self, fitted: PodModel) -> PodMap:
-        size_mm = float(np.median(self.trials.size_mm))
-        return pod_map(fitted, self.showings, self.area_mm2, size_mm=size_mm)
+        return pod_map(fitted, self.showings, self.area_mm2, size_mm=float(np.median(self.trials.size_mm)))
 
     def figures(self, fused: Sequence[FusedInspection], fitted: PodModel, mapped: PodMap) -> ModelFigures:
         calibration, rule = fused[0].calibration, fused[0].rule

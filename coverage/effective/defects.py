@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
+from scipy.sparse.csgraph import connected_components
 
 from viewcov.coverage.effective.evidence import EvidenceTable
 from viewcov.coverage.effective.figures import DefectFigures
 from viewcov.inspection.arrays import Bools, Ints
 from viewcov.inspection.mesh.surface import Surface
 from viewcov.inspection.records import Beside
-
-if TYPE_CHECKING:
-    from scipy.sparse import csr_matrix
 
 MAX_SUPPORTING_VIEWS = 10
 """How many supporting views a defect names."""
@@ -31,8 +29,6 @@ class SurfaceDefect(DefectFigures):
 @lru_cache(maxsize=1)  # Every threshold that is tried asks for that of the same surface.
 def adjacency_of(surface: Surface) -> csr_matrix:
     """Symmetric matrix, shape (E, E), with an entry where two elements share an edge."""
-    from scipy.sparse import csr_matrix
-
     first, second = surface.neighbours().T
     rows, columns = np.concatenate([first, second]), np.concatenate([second, first])
     num = surface.num_elements
@@ -58,8 +54,6 @@ def label_components(surface: Surface, probability: NDArray[np.floating], *, hig
         raise ValueError(f"low must be at most high, got low = {low} and high = {high}")
     if probability.shape != (surface.num_elements,):
         raise ValueError(f"probability must have shape ({surface.num_elements},), got {probability.shape}")
-    from scipy.sparse.csgraph import connected_components
-
     label = np.full(surface.num_elements, -1, dtype=np.int64)
     above = np.flatnonzero(probability >= low)  # NaN is not.
     if not (probability[above] >= high).any():

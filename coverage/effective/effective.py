@@ -54,16 +54,9 @@ class DetectionTrials:
 def detection_trials(
     truths: Sequence[SurfaceTruth], matches: Mapping[str, Sequence[DefectMatch]], seen: Sequence[Bools]
 ) -> DetectionTrials:
-    """The trials of several inspections of one part.
+    """The trials of several inspections of one part: a truth, and elements that are seen, shape (E,), for each.
 
-    Parameters
-    ----------
-    truths
-        One per inspection.
-    matches
-        Model to one match of all planted defects per inspection, in the order of ``truths``.
-    seen
-        One per inspection, shape (E,): elements that its views show.
+    ``matches`` has by model one match of all planted defects per inspection, in the order of ``truths``.
     """
     found: dict[str, Bools] = {}
     planted = [np.array([defect.id for defect in truth.defects], dtype=np.int64) for truth in truths]
@@ -71,7 +64,7 @@ def detection_trials(
         for ids, match in zip(planted, of_inspection, strict=True):
             if not np.array_equal(ids, match.planted_id):
                 raise ValueError(f"matches[{model!r}] must match all planted defects in order, got others")
-        found[model] = np.concatenate([_NO_BOOLS, *(match.planted_found for match in of_inspection)])
+        found[model] = np.concatenate([match.planted_found for match in of_inspection])
     defects = [defect for truth in truths for defect in truth.defects]
     sites = [truth.center_element_idx for truth in truths]
     return DetectionTrials(
@@ -79,8 +72,8 @@ def detection_trials(
         defect_id=np.array([defect.id for defect in defects], dtype=np.int64),
         kind=tuple(defect.kind for defect in defects),
         size_mm=np.array([defect.size_mm for defect in defects], dtype=np.float64),
-        element_idx=np.concatenate([_NO_INTS, *sites]),
-        seen=np.concatenate([_NO_BOOLS, *(own[site] for own, site in zip(seen, sites, strict=True))]),
+        element_idx=np.concatenate(sites),
+        seen=np.concatenate([own[site] for own, site in zip(seen, sites, strict=True)]),
         found=found,
     )
 
@@ -172,12 +165,11 @@ def paired_difference(
     )
 
 
-def false_alarms(matches: Sequence[DefectMatch], *, inspected_area_mm2: float, confidence: float = 0.95) -> FalseAlarms:
+def false_alarms(matches: Sequence[DefectMatch], *, inspected_area_mm2: float) -> FalseAlarms:
     """Detections on no planted defect, per part and per square metre of inspected area."""
     from scipy.stats import chi2
 
-    if not matches:
-        raise ValueError("matches must not be empty, got none")
+    confidence = 0.95
     total = sum(matches, DefectCounts())
     num, parts, tail = total.num_detections - total.num_true, len(matches), (1.0 - confidence) / 2
     # Garwood (1936): exact limits of a Poisson mean.
@@ -191,10 +183,6 @@ def false_alarms(matches: Sequence[DefectMatch], *, inspected_area_mm2: float, c
         per_part_interval=Interval(low=low / parts, high=high / parts, confidence=confidence, method="exact Poisson"),
         per_m2=float(num / (parts * inspected_area_mm2 * 1e-6)),
     )
-
-
-_NO_BOOLS = np.zeros(0, dtype=bool)
-_NO_INTS = np.zeros(0, dtype=np.int64)
 
 
 def _seen_rows(trials: DetectionTrials) -> NDArray[np.int64]:

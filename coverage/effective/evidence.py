@@ -6,11 +6,11 @@ import shlex
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from tqdm import tqdm
 
 from viewcov.coverage.effective.rules import BASE_RATE, CLAMP, RULES, all_sums, checked_rule
 from viewcov.coverage.rays.projection import ViewElements, correspond, pool
@@ -18,17 +18,17 @@ from viewcov.coverage.rays.screening import Lens
 from viewcov.inspection.arrays import Bools, Floats, Floats32, Ints32
 from viewcov.inspection.errors import InputError
 from viewcov.inspection.files import read_grey, write_table
+from viewcov.inspection.folder import InspectionFolder
 from viewcov.inspection.mesh.surface import Surface
+from viewcov.inspection.plan import InspectionPlan
 from viewcov.inspection.predictions import model_folder, shipped_models
 from viewcov.inspection.priority import surface_to_inspect
 from viewcov.inspection.rig.fixture import obstacles_of
-
-if TYPE_CHECKING:
-    from viewcov.inspection.folder import InspectionFolder
-    from viewcov.inspection.plan import InspectionPlan
-    from viewcov.inspection.viewpoint import Viewpoint
+from viewcov.inspection.viewpoint import Viewpoint
 
 _PAIRS_AT_ONCE = 32
+_SCHEMA = "viewcov-evidence/1"
+_COLUMNS = ("view_idx", "element_idx", "num_px", "weight", "mean", "max", "top")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -106,8 +106,7 @@ class EvidenceTable:
         return self.view_idx == self.view_ids.index(view_id)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Showing:
+class Showing(NamedTuple):
     """How well the views of an inspection show each element, shapes (E,)."""
 
     num_views: NDArray[np.integer]
@@ -129,7 +128,7 @@ class Showing:
     @classmethod
     def joined(cls, several: Sequence[Showing]) -> Showing:
         """One after the other."""
-        return cls(**{name: np.concatenate([getattr(one, name) for one in several]) for name in _SHOWN})
+        return cls(*map(np.concatenate, zip(*several, strict=True)))
 
     @property
     def seen(self) -> Bools:
@@ -138,7 +137,7 @@ class Showing:
 
     def at(self, element_idx: NDArray[np.integer]) -> Showing:
         """Of some elements."""
-        return Showing(**{name: getattr(self, name)[element_idx] for name in _SHOWN})
+        return Showing(*(values[element_idx] for values in self))
 
     def add_in_place(self, surface: Surface, lens: Lens, viewpoint: Viewpoint, view: ViewElements) -> None:
         """Add one view."""
@@ -148,9 +147,6 @@ class Showing:
         idx = elements[found.rows]
         self.mm_per_px[idx] = np.minimum(self.mm_per_px[idx], found.mm_per_px)
         self.cos_incidence[idx] = np.maximum(self.cos_incidence[idx], found.cos_incidence)
-
-
-_SHOWN = ("num_views", "mm_per_px", "cos_incidence")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -226,7 +222,9 @@ def gather_evidence_many(
             showing = _gather(surface, plans[batch[0][0]], gatherings, jobs=jobs, progress=progress)
             for (n, model), one in zip(batch, gatherings, strict=True):
                 table = one.table()
-                _write_table(folders[n].results_of(model) / "evidence.parquet", table)
+                columns = {name: getattr(table, name) for name in _COLUMNS}
+                metadata = {"schema_version": _SCHEMA, "view_ids": " ".join(table.view_ids)}
+                write_table(folders[n].results_of(model) / "evidence.parquet", columns, metadata=metadata)
                 yield Gathered(inspection=n, model=model, evidence=one.evidence, table=table, showing=showing)
 
     # What is missing is told at once, not when the first is asked for.
@@ -246,16 +244,6 @@ def require_predictions(folder: InspectionFolder, model: str, view_ids: Sequence
             expected="a 16-bit PNG for each view of the plan", found=f"only those of {others}" if others else "none",
             remedy=f"run: {shlex.join(['viewcov', 'predict', known, str(folder.root)])}",
         )  # fmt: skip
-
-
-def _write_table(path: Path, table: EvidenceTable) -> None:
-    """Write the table as Parquet; the view ids are its metadata."""
-    columns = {name: getattr(table, name) for name in _COLUMNS}
-    write_table(path, columns, metadata={"schema_version": _SCHEMA, "view_ids": " ".join(table.view_ids)})
-
-
-_SCHEMA = "viewcov-evidence/1"
-_COLUMNS = ("view_idx", "element_idx", "num_px", "weight", "mean", "max", "top")
 
 
 class _Gathering:
@@ -297,8 +285,6 @@ def _gather(
     surface: Surface, plan: InspectionPlan, gatherings: Sequence[_Gathering], *, jobs: int, progress: bool
 ) -> Showing:
     """Add all views of a plan to all gatherings; how well these views show the surface."""
-    from tqdm import tqdm
-
     lens, obstacles = Lens.of(plan.rig.camera), obstacles_of(plan.rig.fixture)
     showing = Showing.empty(surface.num_elements)
     with ThreadPoolExecutor(max_workers=jobs) as pool_of_threads:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -11,7 +10,7 @@ from pydantic import computed_field, model_validator
 
 from viewcov.coverage.effective.intervals import Interval
 from viewcov.inspection.folder import Split
-from viewcov.inspection.records import Count, FileRecord, Known, Name, Record, Share, write_record
+from viewcov.inspection.records import Count, FileRecord, Known, Name, Record, Share
 
 
 class EffectiveCoverage(Record):
@@ -348,8 +347,3 @@ class FusedFigures(FileRecord):
 
     defects: tuple[DefectFigures, ...]
     """Strongest first."""
-
-
-def write_figures(path: str | Path, figures: EffectiveFigures | FusedFigures) -> None:
-    """Write ``effective.json`` or ``fused.json``."""
-    write_record(path, figures)

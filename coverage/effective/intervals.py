@@ -41,18 +41,13 @@ class Resampling:
 
 
 def bootstrap_interval(values: Floats, cluster: Ints, how: Resampling, *, low: float) -> Interval:
-    """Percentile interval of a mean by two-stage bootstrap, clipped to [low, 1].
+    """Percentile interval of the mean of values (N,) in clusters (N,) by two-stage bootstrap, clipped to [low, 1].
 
     Clusters (inspections) are drawn with replacement, then values within each. Drawing both plainly would
     count the spread within clusters twice; so cluster means are shrunken towards the mean and residuals
     stretched such that both spreads come out unbiased (Davison and Hinkley 1997, section 3.8; Ng, Grieve and
     Carpenter 2013, Stata Journal 13, 141-164). Where all values are alike, no other outcome is known, and the
     interval is a point: not one to report.
-
-    Parameters
-    ----------
-    values, cluster
-        Shape (N,).
     """
     rng = np.random.default_rng(how.seed)
     means, residuals, inside = _two_stages(values, cluster)

@@ -3,8 +3,8 @@
 The rules, the same everywhere. *Dilated* means: with the elements that share an edge with it, which is the
 tolerance in place.
 
-* A found defect is **true** if at least ``min_overlap`` of its area lies on the dilated planted defects.
-* A planted defect is **found** if the dilated true found defects cover at least ``min_overlap`` of its area.
+* A found defect is **true** if at least ``MIN_OVERLAP`` of its area lies on the dilated planted defects.
+* A planted defect is **found** if the dilated true found defects cover at least ``MIN_OVERLAP`` of its area.
   False ones do not count: painting the whole part finds nothing.
 * One found defect may find several planted ones and several may find one. Each counts once: precision is the
   share of found defects that are true, recall the share of planted defects that are found.
@@ -13,7 +13,6 @@ tolerance in place.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +20,7 @@ from numpy.typing import NDArray
 from viewcov.coverage.effective.defects import SurfaceDefect, dilated, label_components
 from viewcov.coverage.effective.evidence import EvidenceTable
 from viewcov.coverage.effective.figures import DefectCounts, MatchFigures
-from viewcov.coverage.effective.truth import SurfaceTruth
+from viewcov.coverage.effective.truth import SurfaceTruth, ratio
 from viewcov.inspection.arrays import Bools, Floats, Floats32, Ints
 from viewcov.inspection.mesh.surface import Surface
 from viewcov.inspection.records import Beside
@@ -42,9 +41,6 @@ class DefectMatch(MatchFigures):
     planted_id: Beside
     """Shape (P,)."""
 
-    planted_overlap: Beside
-    """Shape (P,): share of each planted defect's area that dilated true detections cover."""
-
     planted_found: Beside
     """Shape (P,)."""
 
@@ -52,24 +48,22 @@ class DefectMatch(MatchFigures):
     """Shape (D,)."""
 
     @classmethod
-    def of(cls, planted_id: Ints, planted_overlap: Floats, planted_found: Bools, detection_true: Bools) -> DefectMatch:
+    def of(cls, planted_id: Ints, planted_found: Bools, detection_true: Bools) -> DefectMatch:
         """With the counts that follow from the arrays."""
         return cls(
-            planted_id=planted_id, planted_overlap=planted_overlap, planted_found=planted_found,
-            detection_true=detection_true, num_planted=len(planted_id), num_found=int(planted_found.sum()),
+            planted_id=planted_id, planted_found=planted_found, detection_true=detection_true,
+            num_planted=len(planted_id), num_found=int(planted_found.sum()),
             num_detections=len(detection_true), num_true=int(detection_true.sum()),
             found_ids=tuple(planted_id[planted_found].tolist()), missed_ids=tuple(planted_id[~planted_found].tolist()),
         )  # fmt: skip
 
 
-def match_defects(
-    found: Sequence[SurfaceDefect], truth: SurfaceTruth, surface: Surface, *, min_overlap: float = MIN_OVERLAP
-) -> DefectMatch:
+def match_defects(found: Sequence[SurfaceDefect], truth: SurfaceTruth, surface: Surface) -> DefectMatch:
     """Found against planted defects of one inspection, in the order of ``found`` and of the truth."""
     label = np.full(surface.num_elements, -1, dtype=np.int64)
     for number, defect in enumerate(found):
         label[defect.element_idx] = number
-    return _Target(truth, surface).match(label, min_overlap=min_overlap, num_detections=len(found))
+    return _Target(truth, surface).match(label)
 
 
 def match_single_views(
@@ -145,16 +139,14 @@ class _Target:
         self.planted = rank[np.searchsorted(self.planted_id[rank], truth.defect_id)]
         self.near_planted = dilated(truth.defective(), surface)
 
-    def match(
-        self, label: Ints, *, min_overlap: float = MIN_OVERLAP, seen: Bools | None = None, num_detections: int = 0
-    ) -> DefectMatch:
+    def match(self, label: Ints, *, seen: Bools | None = None) -> DefectMatch:
         """Components against the planted defects, or against what is ``seen`` of them, shape (E,)."""
         found = np.flatnonzero(label >= 0)
-        num = max(int(label.max(initial=-1)) + 1, num_detections)
+        num = int(label.max(initial=-1)) + 1
         area = self.surface.area_mm2[found]
         total = np.bincount(label[found], weights=area, minlength=num)
         near = np.bincount(label[found], weights=area * self.near_planted[found], minlength=num)
-        is_true = _reaches(_ratio(near, total), min_overlap)
+        is_true = _reaches(ratio(near, total))
 
         true_elements = np.zeros(len(label), dtype=bool)
         true_elements[found] = is_true[label[found]]
@@ -164,16 +156,10 @@ class _Target:
             np.bincount(self.planted, weights=self.area_mm2 * rows, minlength=len(self.planted_id))
             for rows in (np.ones(len(covered)), visible, visible & covered)
         )
-        counted = np.ones(len(whole), dtype=bool) if seen is None else _reaches(_ratio(shown, whole), min_overlap)
-        overlap = _ratio(hit, shown)[counted]
-        return DefectMatch.of(self.planted_id[counted], overlap, _reaches(overlap, min_overlap), is_true)
+        counted = np.ones(len(whole), dtype=bool) if seen is None else _reaches(ratio(shown, whole))
+        return DefectMatch.of(self.planted_id[counted], _reaches(ratio(hit, shown)[counted]), is_true)
 
 
-def _ratio(part: NDArray[Any], whole: NDArray[Any]) -> Floats:
-    """Part by whole; 0 where there is no whole."""
-    return np.divide(part, whole, out=np.zeros(len(whole)), where=whole > 0)
-
-
-def _reaches(share: Floats, least: float) -> Bools:
-    """Whether a share reaches the least one, but for rounding; nothing is never enough."""
-    return (share >= least - 1e-9) & (share > 0)
+def _reaches(share: Floats) -> Bools:
+    """Whether a share reaches ``MIN_OVERLAP``, but for rounding."""
+    return share >= MIN_OVERLAP - 1e-9

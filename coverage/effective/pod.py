@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import expit
 
 from viewcov.coverage.effective.effective import DetectionTrials
 from viewcov.coverage.effective.evidence import Showing
@@ -28,6 +29,9 @@ RIDGE = 1.0
 
 POD_THRESHOLD = 0.5
 """Probability of detection from which the map counts an element as reached."""
+
+CURVE_AT = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
+"""Probabilities of detection for which the map gives the share of area that reaches them."""
 
 _INTERCEPT_RIDGE = 0.01
 _MAX_STEPS = 100
@@ -79,7 +83,7 @@ def predicted(model: PodModel, showing: Showing, size_mm: float | Floats) -> Flo
     """Probability of detection of a defect of ``size_mm`` at each element, shape (E,); NaN = unseen."""
     mean, scale, slope = np.array([(one.mean, one.scale, one.value) for one in model.slopes.values()]).T
     score = model.intercept.value + (_features(showing, size_mm) - mean) / scale @ slope
-    return _logistic(score).astype(np.float32)
+    return expit(score).astype(np.float32)
 
 
 def fit_logistic(design: Floats, hit: Bools, penalty: Floats) -> tuple[Floats, Floats]:
@@ -88,8 +92,6 @@ def fit_logistic(design: Floats, hit: Bools, penalty: Floats) -> tuple[Floats, F
     Newton's method with halved steps: the objective is strictly concave for positive penalties, so it ends at
     the one maximum. The objective is sum [y s - log(1 + exp s)] - sum penalty b^2 / 2 with s = design b.
     """
-    if not (penalty > 0).all():
-        raise ValueError(f"penalty must be positive, got {penalty.tolist()}")
     y = hit.astype(np.float64)
 
     def objective(b: Floats) -> float:
@@ -99,7 +101,7 @@ def fit_logistic(design: Floats, hit: Bools, penalty: Floats) -> tuple[Floats, F
     b = np.zeros(design.shape[1])
     value = objective(b)
     for _ in range(_MAX_STEPS):
-        p = _logistic(design @ b)
+        p = expit(design @ b)
         gradient = design.T @ (y - p) - penalty * b
         information = (design * (p * (1.0 - p))[:, None]).T @ design + np.diag(penalty)
         step = np.linalg.solve(information, gradient)
@@ -113,28 +115,14 @@ def fit_logistic(design: Floats, hit: Bools, penalty: Floats) -> tuple[Floats, F
     raise ArithmeticError(f"logistic regression did not settle in {_MAX_STEPS} steps")
 
 
-def pod_map(
-    model: PodModel,
-    showings: Sequence[Showing],
-    area_mm2: Floats,
-    *,
-    size_mm: float,
-    threshold: float = POD_THRESHOLD,
-    curve_at: Sequence[float] = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95),
-) -> PodMap:
+def pod_map(model: PodModel, showings: Sequence[Showing], area_mm2: Floats, *, size_mm: float) -> PodMap:
     """Probability of detection of a defect of ``size_mm`` over the surface, and its three states.
 
-    Parameters
-    ----------
-    model, showings
-        The fitted model, and how well each inspection shows the elements.
-    area_mm2
-        Shape (E,): 0 for elements that are not to be inspected. All shares are of this area, unseen area included.
-    size_mm, threshold, curve_at
-        Defect size; least probability for REACHED; probabilities at which to give the curve.
+    The elements' area, shape (E,), is 0 where nothing is to be inspected. All shares are of this area, unseen area
+    included.
     """
     known, seen = _mean_pod(model, showings, size_mm)
-    state = np.where(seen, np.where(known >= threshold, REACHED, BELOW), UNSEEN).astype(np.uint8)
+    state = np.where(seen, np.where(known >= POD_THRESHOLD, REACHED, BELOW), UNSEEN).astype(np.uint8)
     total = float(area_mm2.sum())
     unseen, below, reached = (float(area_mm2[state == value].sum()) for value in (UNSEEN, BELOW, REACHED))
     return PodMap(
@@ -142,9 +130,9 @@ def pod_map(
         state=state,
         figures=PodMapFigures(
             size_mm=size_mm,
-            pod_threshold=threshold,
+            pod_threshold=POD_THRESHOLD,
             pod_area_mm2=PodAreas(unseen=unseen, below=below, reached=reached),
-            curve=tuple((float(p), float(area_mm2[seen & (known >= p)].sum()) / total) for p in curve_at),
+            curve=tuple((float(p), float(area_mm2[seen & (known >= p)].sum()) / total) for p in CURVE_AT),
             mean_pod=min(float(area_mm2 @ known) / total, 1.0),
         ),
     )
@@ -179,9 +167,3 @@ def _mean_pod(model: PodModel, showings: Sequence[Showing], size_mm: float) -> t
     seen = np.logical_or.reduce([~np.isnan(pod) for pod in pods.values()])
     total = sum(number[key] * np.nan_to_num(pod).astype(np.float64) for key, pod in pods.items())
     return np.asarray(total / len(showings), dtype=np.float32), seen
-
-
-def _logistic(score: Floats) -> Floats:
-    from scipy.special import expit
-
-    return np.asarray(expit(score), dtype=np.float64)

@@ -28,7 +28,7 @@ RELIABILITY = 0.9
 """Mass that Dempster-Shafer gives to what a view says (Shafer's discount); the rest is left open."""
 
 DEPENDENCE = 0.1
-"""Default correlation between what two views say about one element, for ``fuse_log_odds``.
+"""Correlation between what two views say about one element, for ``fuse_log_odds``.
 
 Views share the light, the network and the defect's look. At 0.1, ten views count as 5.3 independent ones, and
 no number of views counts as more than ten.
@@ -156,37 +156,21 @@ def fuse_noisy_or(sums: Sums, base_rate: float = BASE_RATE) -> Floats:
 
 
 @fusion_rule("log_odds", WEIGHT, LOG_ODDS)
-def fuse_log_odds(
-    sums: Sums, base_rate: float = BASE_RATE, *, prior: float | None = None, dependence: float = DEPENDENCE
-) -> Floats:
+def fuse_log_odds(sums: Sums, base_rate: float = BASE_RATE) -> Floats:
     """Posterior by Bayes' rule with calibrated probabilities, corrected for dependence between views.
 
-    L = logit(prior) + (n_eff / n) sum w (logit p - logit base_rate), clamped to +-MAX_LOG_ODDS, with
-    n = sum w and the design effect of cluster sampling, n_eff = n / (1 + (n - 1) dependence) (Kish 1965).
+    L = logit(base_rate) + (n_eff / n) sum w (logit p - logit base_rate), clamped to +-MAX_LOG_ODDS, with
+    n = sum w and the design effect of cluster sampling, n_eff = n / (1 + (n - 1) DEPENDENCE) (Kish 1965).
     Independent views have dependence 0; at 1 all views together count as one, the weighted mean of log-odds.
     The form with clamping is OctoMap's (Hornung et al. 2013); the weights are those of a logarithmic opinion
-    pool.
-
-    Parameters
-    ----------
-    base_rate
-        Share of defects that the network's probabilities already contain.
-    prior
-        Share of defective elements expected on the part; the base rate if not given.
-    dependence
-        Correlation in [0, 1] between what two views say.
+    pool. The base rate is the share of defects that the network's probabilities already contain.
     """
-    prior = base_rate if prior is None else prior
-    for name, value in (("prior", prior), ("base_rate", base_rate)):
-        if not 0.0 < value < 1.0:
-            raise ValueError(f"{name} must lie in (0, 1), got {value}")
-    if not 0.0 <= dependence <= 1.0:
-        raise ValueError(f"dependence must lie in [0, 1], got {dependence}")
-    n = sums["sum_weight"]
+    if not 0.0 < base_rate < 1.0:
+        raise ValueError(f"base_rate must lie in (0, 1), got {base_rate}")
+    n, prior = sums["sum_weight"], np.log(base_rate / (1.0 - base_rate))
     # Below one full view there is nothing to correct.
-    effective_share = 1.0 / (1.0 + np.maximum(n - 1.0, 0.0) * dependence)
-    says = sums["sum_log_odds"] - n * np.log(base_rate / (1.0 - base_rate))
-    log_odds = np.log(prior / (1.0 - prior)) + effective_share * says
+    effective_share = 1.0 / (1.0 + np.maximum(n - 1.0, 0.0) * DEPENDENCE)
+    log_odds = prior + effective_share * (sums["sum_log_odds"] - n * prior)
     log_odds = np.clip(log_odds, -MAX_LOG_ODDS, MAX_LOG_ODDS)
     return np.asarray(1.0 / (1.0 + np.exp(-log_odds)), dtype=np.float64)
 

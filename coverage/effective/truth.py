@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial import cKDTree
 
 from viewcov.inspection.arrays import Bools, Floats, Ints, Ints32
 from viewcov.inspection.errors import InputError
 from viewcov.inspection.files import read_table
+from viewcov.inspection.folder import InspectionFolder
 from viewcov.inspection.mesh.surface import Surface
 from viewcov.inspection.planted import PlantedDefect, Truth
 from viewcov.inspection.records import read_record
-
-if TYPE_CHECKING:
-    from viewcov.inspection.folder import InspectionFolder
 
 MIN_SHARE = 0.1
 """Share of an element's area from which on it counts as defective.
@@ -56,9 +55,7 @@ class SurfaceTruth:
     def share(self) -> Floats:
         """Share of each element's area that any defect covers, shape (E,), at most 1."""
         covered = np.bincount(self.element_idx, weights=self.area_mm2, minlength=len(self.element_area_mm2))
-        positive = self.element_area_mm2 > 0
-        share = np.divide(covered, self.element_area_mm2, out=np.zeros(len(positive)), where=positive)
-        return np.minimum(share, 1.0)
+        return np.minimum(ratio(covered, self.element_area_mm2), 1.0)
 
     def on_defect(self) -> Bools:
         """Rows whose element counts as defective, shape (K,).
@@ -66,8 +63,6 @@ class SurfaceTruth:
         An element does if the defect covers at least ``MIN_SHARE`` of it, or no element more: the latter
         keeps defects far smaller than an element in the truth.
         """
-        if not len(self.defect_id):
-            return np.zeros(0, dtype=bool)
         share = self.area_mm2 / np.maximum(self.element_area_mm2[self.element_idx], 1e-300)
         first = np.flatnonzero(np.diff(self.defect_id, prepend=-1))
         counts = np.diff(np.append(first, len(share)))
@@ -79,6 +74,11 @@ class SurfaceTruth:
         mask = np.zeros(len(self.element_area_mm2), dtype=bool)
         mask[self.element_idx[self.on_defect()]] = True
         return mask
+
+
+def ratio(part: NDArray[Any], whole: NDArray[Any]) -> Floats:
+    """Part by whole, elementwise; 0 where there is no whole."""
+    return np.divide(part, whole, out=np.zeros(len(whole)), where=whole > 0)
 
 
 def truth_on_elements(surface: Surface, folder: InspectionFolder) -> SurfaceTruth:
@@ -140,10 +140,6 @@ def locate(surface: Surface, part_face: Ints, points_mm: Floats) -> Ints:
     which it is not are tested against all elements of their triangle. Points just outside, by rounding, get
     the element that they miss by least.
     """
-    from scipy.spatial import cKDTree
-
-    if not len(points_mm):
-        return np.zeros(0, dtype=np.int64)
     # The triangle's number as a fourth coordinate, spaced wider than the part, keeps triangles apart.
     spacing = 2.0 * float(np.linalg.norm(np.ptp(surface.vertices_mm, axis=0))) + 1.0
     tree = cKDTree(np.column_stack([surface.centroid_mm, surface.source_face_idx * spacing]))

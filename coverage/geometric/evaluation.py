@@ -145,8 +145,6 @@ def evaluate_viewpoints(
 
     Parameters
     ----------
-    setup
-        What is inspected, with what, and what a view must offer.
     viewpoints
         Their order makes no difference to any area.
     coverable
@@ -157,8 +155,6 @@ def evaluate_viewpoints(
         elements are exposed well, which takes most of the time, and so not what passes all tests.
     gather
         Whether grey has the light that comes by way of other surfaces; see ``VisibilityTester``.
-    progress
-        Whether to show a progress bar.
     jobs
         Processes; the result does not depend on it. One process already traces rays on every core.
     """
@@ -191,7 +187,7 @@ def evaluate_viewpoints(
         surface=surface,
         requirements=requirements,
         viewpoints=tuple(viewpoints),
-        seen=sparse_rows([total.seen[place] for place in range(len(viewpoints))], surface.num_elements),
+        seen=sparse_rows([total.seen[place] for place in range(num)], surface.num_elements),
         num_views=total.num_views,
         furthest=total.furthest,
         best_mm_per_px=np.where(seen, total.best_mm_per_px, np.nan),
@@ -265,10 +261,8 @@ class _Tally:
         seen = view.seen[view.element_idx]
         elements = view.element_idx[seen]
         tally.seen[place] = elements.astype(np.int32)
-        tally.best_mm_per_px[elements], tally.best_incidence_deg[elements] = (
-            view.mm_per_px[seen],
-            view.incidence_deg[seen],
-        )
+        tally.best_mm_per_px[elements] = view.mm_per_px[seen]
+        tally.best_incidence_deg[elements] = view.incidence_deg[seen]
         grey = view.grey[seen] if known is not None else tester.grey(viewpoint, elements, gather=False)
         tally.best_grey[elements] = _best_level(grey, tester.requirements)
         tally.best_view[elements] = place

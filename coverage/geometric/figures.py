@@ -99,8 +99,12 @@ class RobustnessFigures(Record):
     """One for each draw."""
 
 
-class GeometricAreas(Areas):
-    """The areas that a plan covers, and the reasons for the rest."""
+class GeometricFigures(Areas, FileRecord):
+    """All that geometry says of a plan."""
+
+    REMEDY: ClassVar[str] = "make it with 'viewcov evaluate PLAN --out FOLDER'"
+
+    schema_version: Literal["viewcov-geometric/1"] = "viewcov-geometric/1"
 
     elements: Count
     """Of the surface."""
@@ -122,14 +126,6 @@ class GeometricAreas(Areas):
 
     k_coverage: tuple[float, ...]
     """Area that at least 0, 1, 2, ... views inspect."""
-
-
-class GeometricFigures(GeometricAreas, FileRecord):
-    """All that geometry says of a plan."""
-
-    REMEDY: ClassVar[str] = "make it with 'viewcov evaluate PLAN --out FOLDER'"
-
-    schema_version: Literal["viewcov-geometric/1"] = "viewcov-geometric/1"
 
     views: tuple[ViewFigures, ...]
     """What each view adds, in the plan's order."""

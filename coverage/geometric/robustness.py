@@ -79,8 +79,6 @@ def robustness(
     ----------
     coverage
         Without noise: surface, requirements, viewpoints and the coverable area are taken from it.
-    rig
-        What the views are taken with.
     jobs
         Processes; the result does not depend on it.
     """

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from functools import partial
-from types import TracebackType
 from typing import TypeVar
 
 import numpy as np
@@ -46,9 +45,7 @@ class Watch:
     def __enter__(self) -> Watch:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         if self._pool is not None:
             self._pool.shutdown(cancel_futures=True)
 
@@ -80,17 +77,12 @@ def sparse_rows(columns: Sequence[Ints32], num_columns: int) -> csr_array:
 
 
 def seen_by(
-    viewpoints: Sequence[Viewpoint], setup: Setup, *, among: Ints | None = None, jobs: int = 1, progress: bool = False
+    viewpoints: Sequence[Viewpoint], setup: Setup, *, among: Ints, jobs: int = 1, progress: bool = False
 ) -> csr_array:
-    """Which elements each view sees, shape (V, E), sparse.
-
-    If some elements are given, only those are tested, which takes as long as what there is to see of them.
-    """
-    tested = setup if among is None else replace(setup, surface=setup.surface.only(among))
-    with Watch(tested, jobs=jobs) as watch:
+    """Which of some elements each view sees, shape (V, E), sparse; takes as long as what there is to see of them."""
+    with Watch(replace(setup, surface=setup.surface.only(among)), jobs=jobs) as watch:
         seen = watch.seen_from(viewpoints, progress=progress)
-    columns = seen.indices if among is None else among[seen.indices]
-    return csr_array((seen.data, columns, seen.indptr), shape=(len(viewpoints), setup.surface.num_elements))
+    return csr_array((seen.data, among[seen.indices], seen.indptr), shape=(len(viewpoints), setup.surface.num_elements))
 
 
 def confirmed(
@@ -102,7 +94,7 @@ def confirmed(
     jobs: int = 1,
     progress: bool = False,
 ) -> Bools:
-    """Elements that enough views see by all light, out of those that they see by light straight from the ring.
+    """Elements, shape (E,), that enough views see by all light, out of those they see by light straight from the ring.
 
     Where the requirements limit grey, an element is tested by as many views as it takes, those that see most
     first, so that nearly every one is tested once.
@@ -111,16 +103,8 @@ def confirmed(
     ----------
     viewpoints, seen
         V views and what they see by light straight from the ring, shape (V, E).
-    setup
-        What is looked at with what.
     counts
         Shape (E,): how many other views see each element; none if not given.
-    jobs, progress
-        As in `Watch`.
-
-    Returns
-    -------
-    Shape (E,).
     """
     counts = np.zeros(seen.shape[1], dtype=np.int64) if counts is None else counts.astype(np.int64)
     demand = setup.requirements.views_per_element

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from viewcov.coverage.ladder import Loss
 from viewcov.coverage.light.grey import GreyPredictor
 from viewcov.coverage.light.lighting import irradiance_of, light_terms, posed_light
-from viewcov.coverage.rays.quarters import longest_edge, quarter_centroids
 from viewcov.coverage.rays.raycasting import RayCaster
 from viewcov.coverage.rays.screening import InFrame, Screen
 from viewcov.inspection.arrays import Bools, Floats, Ints, Ints32
+from viewcov.inspection.mesh.part import edge_lengths
 from viewcov.inspection.mesh.surface import Surface
 from viewcov.inspection.rig.requirements import Requirements
 from viewcov.inspection.rig.rig import Rig
@@ -48,9 +48,6 @@ class ViewVisibility:
 
     incidence_deg: Floats
     """Shape (M,): angle between the normal and the direction to the camera centre."""
-
-    blur_px: Floats
-    """Shape (M,): diameter of the blur, by defocus and diffraction."""
 
     mm_per_px: Floats
     """Shape (M,): millimetres on the surface to one pixel, in the worst direction."""
@@ -86,8 +83,6 @@ class VisibilityTester:
 
     Parameters
     ----------
-    num_emitters
-        Samples of a diffuse ring light; an LED ring has its own number.
     num_threads
         Threads for the rays; 0 for one per core.
     gather
@@ -97,19 +92,11 @@ class VisibilityTester:
         Whether ``test`` gives grey where the requirements ask for none, too.
     """
 
-    def __init__(
-        self,
-        setup: Setup,
-        *,
-        num_emitters: int = 12,
-        num_threads: int = 0,
-        gather: bool = False,
-        measure_grey: bool = False,
-    ) -> None:
+    def __init__(self, setup: Setup, *, num_threads: int = 0, gather: bool = False, measure_grey: bool = False) -> None:
         surface, rig, requirements = setup.surface, setup.rig, setup.requirements
         self.surface, self.rig, self.requirements = surface, rig, requirements
         self.caster = RayCaster.of_part(surface.part, rig.fixture, num_threads=num_threads)
-        self._num_emitters, self._num_threads = num_emitters, num_threads
+        self._num_threads = num_threads
         self._exposure_counts = requirements.limits_grey or requirements.view_mode != "any"
         self._measures_grey, self._gathers = measure_grey, gather
         self._predictor: GreyPredictor | None = None
@@ -120,7 +107,9 @@ class VisibilityTester:
             surface.centroid_mm[self._inspected], surface.normal[self._inspected], rig.camera, requirements
         )
         corners = surface.corners_mm
-        large = (longest_edge(corners) > requirements.element_edge_mm * (1 + 1e-9)) & surface.inspected
+        large = (
+            edge_lengths(corners).max(axis=1, initial=0.0) > requirements.element_edge_mm * (1 + 1e-9)
+        ) & surface.inspected
         self._quarters_mm = quarter_centroids(corners[large])
         self._quarters_row = np.where(large, np.cumsum(large) - 1, -1)
 
@@ -145,7 +134,6 @@ class VisibilityTester:
         return ViewVisibility(
             element_idx=element_idx,
             incidence_deg=_incidence_deg(found),
-            blur_px=self.rig.camera.blur_px(found.depth_mm),
             mm_per_px=found.mm_per_px,
             light=light,
             grey=grey,
@@ -298,7 +286,7 @@ class VisibilityTester:
         self, viewpoint: Viewpoint, points_mm: Floats, normals: Floats, *, trace_all: bool, enough: float = np.inf
     ) -> tuple[Floats, Bools]:
         """Irradiance, shape (N,), and which of the M emitters reach each point: (N, M) if ``trace_all``, or (N, 0)."""
-        ring = posed_light(self.rig, viewpoint.world_from_camera, num_emitters=self._num_emitters)
+        ring = posed_light(self.rig, viewpoint.world_from_camera)
         if not trace_all:
             light = irradiance_of(self.caster, ring, points_mm, normals, enough=enough)
             return light, np.zeros((len(light), 0), dtype=bool)
@@ -307,5 +295,18 @@ class VisibilityTester:
 
 
 def _incidence_deg(found: InFrame) -> Floats:
-    incidence_deg: Floats = np.degrees(np.arccos(found.cos_incidence))
-    return incidence_deg
+    return np.degrees(np.arccos(found.cos_incidence))
+
+
+def quarter_centroids(corners_mm: Floats) -> Floats:
+    """Centroids of four pieces of equal area of each triangle, shape (N, 4, 3), for corners of shape (N, 3, 3).
+
+    The longest edge is halved from the opposite corner, then each half by the middle of its other long side,
+    so that slivers are cut across. The first two pieces lie in one half, the last two in the other.
+    """
+    first = np.argmax(edge_lengths(corners_mm), axis=1)
+    a, b, tip = (corners_mm[np.arange(len(first)), (first + step) % 3] for step in range(3))
+    middle = (a + b) / 2
+    sides = [(end, (end + tip) / 2) for end in (a, b)]
+    pieces = [piece for end, side in sides for piece in ((end + middle + side) / 3, (middle + side + tip) / 3)]
+    return np.stack(pieces, axis=1)

@@ -1,4 +1,4 @@
-"""The grey value that a view gives each element of the surface."""
+"""The grey value that a view gives each element of the surface, and whether an exposure brings it out."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import functools
 
 import numpy as np
 
-from viewcov.coverage.light.grey_range import fits_view_mode, in_highlight, well_exposed
+from viewcov.coverage.light.lighting import NUM_EMITTERS
 from viewcov.coverage.light.reflectance import (
     MetalPoints,
     albedo,
@@ -22,10 +22,13 @@ from viewcov.inspection.mesh.normals import shading_normals
 from viewcov.inspection.mesh.surface import Surface
 from viewcov.inspection.poses import transform_points
 from viewcov.inspection.rig.fixture import obstacles_of
-from viewcov.inspection.rig.light import AMBIENT_SHARE, MAX_REFLECTIONS
+from viewcov.inspection.rig.light import AMBIENT_SHARE, MAX_REFLECTIONS, Light
 from viewcov.inspection.rig.requirements import Requirements
 from viewcov.inspection.rig.rig import Rig
 from viewcov.inspection.viewpoint import Viewpoint
+
+HALF_HEIGHT_SLOPE = float(np.sqrt(np.sqrt(2.0) - 1.0))
+"""Slope, in units of alpha, of the microfacets of which GGX has half as many as of level ones."""
 
 _NOTHING, _BACK = -1, -2
 _PATHS_AT_ONCE = 1 << 18
@@ -38,12 +41,8 @@ class GreyPredictor:
 
     Parameters
     ----------
-    surface
-        The part.
     rig
         Camera, ring light, material and fixture, which throws shadows and reflects nothing.
-    num_emitters
-        Shadow rays to a diffuse ring, where the caller brings no shadows; an LED ring has its own number.
     num_threads
         Threads for the rays; 0 for one per core.
     shadow_caster
@@ -51,20 +50,14 @@ class GreyPredictor:
     """
 
     def __init__(
-        self,
-        surface: Surface,
-        rig: Rig,
-        *,
-        num_emitters: int = 12,
-        num_threads: int = 0,
-        shadow_caster: RayCaster | None = None,
+        self, surface: Surface, rig: Rig, *, num_threads: int = 0, shadow_caster: RayCaster | None = None
     ) -> None:
         part = surface.part
         normals = shading_normals(part, surface.source_face_idx, surface.centroid_mm)
         tangents = lay_directions(face_lays(part), surface.cad_face_idx, surface.centroid_mm, normals)
         self._surface, self._rig = surface, rig
         self._metal = MetalPoints.on(surface.centroid_mm, normals, tangents, rig.material)
-        self.num_elements, self.num_emitters = surface.num_elements, len(rig.ring_light.emitters_mm(num_emitters))
+        self.num_elements, self.num_emitters = surface.num_elements, len(rig.ring_light.emitters_mm(NUM_EMITTERS))
         self._num_threads, self._given_caster = num_threads, shadow_caster
         self._offset_mm = RELATIVE_OFFSET * part.largest_extent_mm
         # Every element draws its own paths, or errors would come in patterns.
@@ -80,17 +73,8 @@ class GreyPredictor:
         """Grey of the elements (N,), shape (N,), by light straight from the ring and the room.
 
         In units of full scale at exposure 1, not clipped. Light by way of other surfaces is left out, and so
-        is what of the room the part hides.
-
-        Parameters
-        ----------
-        viewpoint
-            The camera and its ring.
-        element_idx
-            Shape (N,).
-        visible
-            Shape (N, M): which of the ring's emitters each element sees, of ``Light.emitters(M)``;
-            shadow rays are traced if it is not given.
+        is what of the room the part hides. ``visible``, shape (N, M), says which of the ring's emitters each
+        element sees, of ``Light.emitters(M)``; shadow rays are traced if it is not given.
         """
         metal = self._metal.rows(element_idx)
         outgoing = metal.local(viewpoint.center_mm - metal.points_mm)
@@ -129,7 +113,7 @@ class GreyPredictor:
         return grey
 
     def highlight(self, viewpoint: Viewpoint, element_idx: Ints, *, visible: Bools | None = None) -> Bools:
-        """Whether elements (N,) lie in the ring's highlight, shape (N,); see ``exposure.in_highlight``."""
+        """Whether elements (N,) lie in the ring's highlight, shape (N,); see ``in_highlight``."""
         if visible is None:
             visible = self.visible(viewpoint, element_idx)
         metal = self._metal.rows(element_idx)
@@ -140,20 +124,15 @@ class GreyPredictor:
     ) -> Bools:
         """Whether elements (N,) are well exposed and in the view mode's light, shape (N,).
 
-        Parameters
-        ----------
-        viewpoint, element_idx, requirements
-            The camera and its ring, elements, shape (N,), and the limits.
-        grey
-            Shape (N,): of ``direct`` or ``grey``; without a meaning where the requirements do not limit it.
-        visible
-            As in ``direct``.
+        Their grey (N,), of ``direct`` or ``grey``, has no meaning where the requirements do not limit it; ``visible``
+        is as in ``direct``.
         """
         passed = np.ones(len(element_idx), dtype=bool)
         if requirements.limits_grey:
             passed &= well_exposed(grey, requirements)
         if requirements.view_mode != "any":
-            passed &= fits_view_mode(self.highlight(viewpoint, element_idx, visible=visible), requirements)
+            highlight = self.highlight(viewpoint, element_idx, visible=visible)
+            passed &= highlight if requirements.view_mode == "bright-field" else ~highlight
         return passed
 
     def _gathered(self, shadows: _Shadows, element_idx: Ints, chance: Floats) -> Floats:
@@ -235,3 +214,48 @@ class _Shadows:
         self._row[new] = len(self._visible) + np.arange(len(new))
         self._visible = np.concatenate([self._visible, self._predictor.visible(self.viewpoint, new)])
         return self._visible[self._row[element_idx]]
+
+
+def well_exposed(grey: Floats, requirements: Requirements) -> Bools:
+    """Whether at least one exposure makes elements with grey values (N,) usable, shape (N,).
+
+    Grey is in units of full scale at exposure 0, not clipped; exposure a multiplies it by 2^a.
+    """
+    levels = grey[:, None] * 2.0 ** np.array(requirements.exposures)
+    highest = np.inf if requirements.max_grey is None else requirements.max_grey
+    dark, saturated = levels < requirements.min_grey, levels > highest
+    return np.asarray((~(dark | saturated)).any(axis=1))
+
+
+def in_highlight(metal: MetalPoints, world_from_camera: Floats, light: Light, visible: Bools) -> Bools:
+    """Whether the camera looks into the specular lobe of an unshadowed emitter, shape (N,).
+
+    Where the half-vector of camera and emitter leans from the normal by no more than the lobe's half-width
+    plus the emitter's. The lobe's is the lean of microfacets of half the peak's density, atan(0.644 alpha),
+    with the alpha of the direction in which it leans; the emitter's is half the angle that its radius spans,
+    because a half-vector turns by half as much as the light.
+
+    ``world_from_camera`` has shape (4, 4); ``visible``, shape (N, M), says which of ``light.emitters(M)`` no shadow
+    covers.
+    """
+    emitters = light.emitters(visible.shape[1])
+    expected = (len(metal.points_mm), len(emitters.points_mm))
+    if visible.shape != expected:
+        raise ValueError(f"visible must have shape {expected}, got {visible.shape}")
+    center, rotation = world_from_camera[:3, 3], world_from_camera[:3, :3]
+    to_camera = metal.local(center - metal.points_mm)
+    found = np.zeros(len(metal.points_mm), dtype=bool)
+    forward = emitters.normals @ rotation.T
+    for number, place in enumerate(emitters.points_mm @ rotation.T + center):
+        arm = place - metal.points_mm
+        distance = np.linalg.norm(arm, axis=1)
+        to_light = metal.local(arm)
+        x, y, z = (to_camera + to_light).T
+        sideways = np.hypot(x, y)
+        # An ellipse's radius in the direction (x, y); alpha itself where the half-vector does not lean.
+        stretched = np.hypot(x / metal.roughness[:, 0], y / metal.roughness[:, 1])
+        alpha = np.divide(sideways, stretched, out=metal.roughness[:, 0].copy(), where=stretched > 0)
+        width = np.arctan(HALF_HEIGHT_SLOPE * alpha) + 0.5 * np.arctan(emitters.radius_mm[number] / distance)
+        lit = visible[:, number] & (arm @ forward[number] < 0) & (to_light[:, 2] > 0) & (to_camera[:, 2] > 0)
+        found |= lit & (np.arctan2(sideways, z) <= width)
+    return found

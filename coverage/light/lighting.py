@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from numba import njit
 
@@ -12,32 +10,15 @@ from viewcov.inspection.arrays import Floats
 from viewcov.inspection.poses import transform_points
 from viewcov.inspection.rig.rig import Rig
 
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class PosedLight:
-    """The M emitters of a light where a view has them."""
-
-    rows: Floats
-    """Shape (M, 8): place and direction of each, world frame, exponent of its lobe, and what its cos^m cos / r^2
-    is divided by. The sum is 1 for a frontal element on the optical axis at the focus distance."""
-
-    @property
-    def emitters_mm(self) -> Floats:
-        """Shape (M, 3), world frame."""
-        return self.rows[:, :3]
+NUM_EMITTERS = 12
+"""Samples of a light that is not made of single emitters."""
 
 
-def posed_light(rig: Rig, world_from_camera: Floats, *, num_emitters: int = 16) -> PosedLight:
-    """The rig's light at a camera pose.
+def posed_light(rig: Rig, world_from_camera: Floats, *, num_emitters: int = NUM_EMITTERS) -> Floats:
+    """The M emitters of the rig's light, shape (M, 8), where a camera with a pose (4, 4) carries them.
 
-    Parameters
-    ----------
-    rig
-        For its light and focus distance.
-    world_from_camera
-        Shape (4, 4), of the camera that carries the light.
-    num_emitters
-        Samples of a light that is not made of single emitters.
+    Place and direction of each, world frame, the exponent of its lobe, and what its cos^m cos / r^2 is divided by.
+    The sum is 1 for a frontal element on the optical axis at the focus distance.
 
     Raises
     ------
@@ -60,37 +41,23 @@ def posed_light(rig: Rig, world_from_camera: Floats, *, num_emitters: int = 16) 
     rows[:, :3] = transform_points(world_from_camera, emitters.points_mm)
     rows[:, 3:6] = emitters.normals @ world_from_camera[:3, :3].T
     rows[:, 7] = total[0] / power
-    return PosedLight(rows=rows)
+    return rows
 
 
-def light_terms(caster: RayCaster, light: PosedLight, points_mm: Floats, normals: Floats) -> Floats:
-    """What each emitter adds to each point's irradiance, shape (M, N); 0 where it is in shadow.
+def light_terms(caster: RayCaster, light: Floats, points_mm: Floats, normals: Floats) -> Floats:
+    """What each emitter of a `posed_light` adds to each point's irradiance, shape (M, N); 0 where it is in shadow.
 
     The sum over the emitters, ``light_terms(...).sum(axis=0)``, is `irradiance_of`. A term times a
-    reflectance for the directions of its emitter and of the camera adds up to the reflected radiance.
-
-    Parameters
-    ----------
-    caster
-        What throws shadows.
-    light
-        The light.
-    points_mm, normals
-        Shapes (N, 3): points on the surface and the surface's unit normals there, world frame. Memory is
-        8 M N bytes: chunk the points where they are many.
+    reflectance for the directions of its emitter and of the camera adds up to the reflected radiance. Memory is
+    8 M N bytes: chunk the points, shape (N, 3), where they are many.
     """
-    terms = np.zeros((len(light.rows), len(points_mm)))
-    for emitter, row in zip(light.rows, terms, strict=True):
-        _add_unshadowed(emitter, points_mm, normals, row)
-        facing = np.flatnonzero(row)
-        row[facing[caster.blocked(points_mm[facing], emitter[:3], normals=normals[facing])]] = 0.0
-    return terms
+    return np.stack([_term(caster, emitter, points_mm, normals) for emitter in light])
 
 
 def irradiance_of(
-    caster: RayCaster, light: PosedLight, points_mm: Floats, normals: Floats, *, enough: float = np.inf
+    caster: RayCaster, light: Floats, points_mm: Floats, normals: Floats, *, enough: float = np.inf
 ) -> Floats:
-    """Irradiance from a light, shape (N,), shadows of the part included.
+    """Irradiance from a `posed_light`, shape (N,), shadows of the part included.
 
     1.0 is what a frontal element on the optical axis at the focus distance gets with nothing in the way. The
     light is near: E = sum over emitters of cos(angle at emitter)^m cos(angle at element) / r^2, with a shadow
@@ -98,10 +65,6 @@ def irradiance_of(
 
     Parameters
     ----------
-    caster
-        What throws shadows.
-    light
-        The light.
     points_mm, normals
         Shapes (N, 3): points on the surface and the surface's unit normals there, world frame.
     enough
@@ -111,17 +74,20 @@ def irradiance_of(
     irradiance = np.zeros(len(points_mm))
     # Shares of the points that still want light; all of them at first.
     wanting, points, facing_to = np.arange(len(points_mm)), points_mm, normals
-    for emitter in light.rows:
-        term = np.zeros(len(wanting))
-        _add_unshadowed(emitter, points, facing_to, term)
-        facing = np.flatnonzero(term)
-        blocked = caster.blocked(points[facing], emitter[:3], normals=facing_to[facing])
-        term[facing[blocked]] = 0.0
-        irradiance[wanting] += term
+    for emitter in light:
+        irradiance[wanting] += _term(caster, emitter, points, facing_to)
         left = np.flatnonzero(irradiance[wanting] < enough)
         if len(left) < len(wanting):
             wanting, points, facing_to = wanting[left], points[left], facing_to[left]
     return irradiance
+
+
+def _term(caster: RayCaster, emitter: Floats, points_mm: Floats, normals: Floats) -> Floats:
+    term = np.zeros(len(points_mm))
+    _add_unshadowed(emitter, points_mm, normals, term)
+    facing = np.flatnonzero(term)
+    term[facing[caster.blocked(points_mm[facing], emitter[:3], normals=normals[facing])]] = 0.0
+    return term
 
 
 @njit(cache=True, nogil=True)

@@ -133,20 +133,16 @@ def predicted_grey(
     samples: LightSamples,
     visible: Bools,
 ) -> Floats:
-    """Radiance that the light alone causes, shape (N,), in units of the camera's full scale at exposure 1.
+    """Radiance that the light alone causes at N points, shape (N,), in units of the camera's full scale at exposure 1.
 
     L = sum over samples of f(l, v) cos(at surface) cos(at emitter)^m radiance dA / r^2.
 
     Parameters
     ----------
-    metal
-        N points.
     to_viewer
         Shape (N, 3), of any length: directions to where they are looked at from, world frame.
     world_from_camera
         Shape (4, 4): the camera that carries the light.
-    light, samples
-        The light.
     visible
         Shape (N, M): which emitters no shadow covers.
     """

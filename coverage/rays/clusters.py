@@ -90,20 +90,11 @@ def cluster_points(points_mm: Floats, normals: Floats, *, size: int = CLUSTER_SI
     ----------
     points_mm, normals
         Shapes (N, 3), world frame; the normals have unit length.
-    size
-        Largest number of points in a group.
     """
-    if len(points_mm) == 0:
-        empty = np.zeros((0, 3))
-        return Clusters(
-            order=np.zeros(0, dtype=np.int64), starts=np.zeros(1, dtype=np.int64),
-            center_mm=empty, radius_mm=np.zeros(0), axis=empty, spread_rad=np.zeros(0),
-        )  # fmt: skip
     side = _dominant_side(normals)
     order = np.lexsort((_z_curve(points_mm), side))
-    borders = np.flatnonzero(np.diff(side[order])) + 1
-    pieces = [np.arange(low, high, size) for low, high in zip([0, *borders], [*borders, len(order)], strict=True)]
-    starts = np.concatenate([*pieces, [len(order)]]).astype(np.int64)
+    place_in_side = np.arange(len(order)) - np.searchsorted(side[order], side[order])
+    starts = np.append(np.flatnonzero(place_in_side % size == 0), len(order))
     group = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
     points, directions = points_mm[order], normals[order]
     center = (np.minimum.reduceat(points, starts[:-1]) + np.maximum.reduceat(points, starts[:-1])) / 2
@@ -117,7 +108,7 @@ def cluster_points(points_mm: Floats, normals: Floats, *, size: int = CLUSTER_SI
         order=order,
         starts=starts,
         center_mm=center,
-        radius_mm=np.maximum.reduceat(distance, starts[:-1]) + _SLACK * np.abs(points_mm).max(),
+        radius_mm=np.maximum.reduceat(distance, starts[:-1]) + _SLACK * np.abs(points_mm).max(initial=0.0),
         axis=axis,
         spread_rad=spread + 1e-6,  # The arc cosine of a cosine near 1 is good to 1e-8 only.
     )
@@ -131,9 +122,8 @@ def _dominant_side(normals: Floats) -> Ints:
 
 def _z_curve(points_mm: Floats) -> Ints:
     """Place of each point on a Z-curve (Morton order) through their bounding cube, shape (N,)."""
-    low = points_mm.min(axis=0)
-    size = max(float(np.ptp(points_mm, axis=0).max()), np.finfo(np.float64).tiny)
-    cells = np.minimum((points_mm - low) / size * 2**20, 2**20 - 1).astype(np.int64)
+    arm = points_mm - points_mm.min(axis=0, initial=np.inf)
+    cells = np.minimum(arm / arm.max(initial=np.finfo(np.float64).tiny) * 2**20, 2**20 - 1).astype(np.int64)
     # Twenty bits of each coordinate, spread so that two zeros follow each.
     for shift, mask in (
         (32, 0x1F00000000FFFF),

@@ -116,11 +116,7 @@ def elements_of_buffer(
     surface: Surface, camera: Camera, viewpoint: Viewpoint, ids: Ints32, depth_mm: Floats32
 ) -> ViewElements:
     """The elements that one view shows, from its id and depth buffers, both of shape (height, width)."""
-    if ids.shape != (camera.height_px, camera.width_px) or depth_mm.shape != ids.shape:
-        raise ValueError(
-            f"ids and depth_mm must have shape {(camera.height_px, camera.width_px)}, "
-            f"got {ids.shape} and {depth_mm.shape}"
-        )
+    assert ids.shape == depth_mm.shape == (camera.height_px, camera.width_px)
     # Background pixels (-1) are dropped here, before anything is indexed with their number.
     pixel = np.flatnonzero(ids.ravel() >= 0)
     owner = ids.ravel()[pixel]

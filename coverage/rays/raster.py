@@ -6,13 +6,10 @@ from functools import lru_cache
 
 import numpy as np
 from numba import njit
-from numpy.typing import NDArray
 
 from viewcov.inspection.arrays import Floats, Floats32, Ints, Ints32
 from viewcov.inspection.poses import transform_points
 from viewcov.inspection.rig.camera import Camera
-
-Boxes = NDArray[np.int32]
 
 
 def id_buffer(vertices_mm: Floats, faces: Ints, camera: Camera, camera_from_world: Floats) -> tuple[Ints32, Floats32]:
@@ -27,12 +24,8 @@ def id_buffer(vertices_mm: Floats, faces: Ints, camera: Camera, camera_from_worl
 
     Parameters
     ----------
-    vertices_mm, faces
-        Shapes (N, 3), (F, 3). The ids are rows of ``faces``.
-    camera
-        Image size, focal length, principal point and distortion.
-    camera_from_world
-        Shape (4, 4).
+    vertices_mm, faces, camera_from_world
+        Shapes (N, 3), (F, 3) and (4, 4). The ids are rows of ``faces``.
 
     Returns
     -------
@@ -105,7 +98,7 @@ def _pinhole_boxes(vertices, faces, intrinsics, rays, boxes):  # type: ignore[no
             boxes[face, 3] = min(height - 1.0, np.floor(y_high * focal_px + cy - 0.5 + 1e-6))
 
 
-def _distorted_boxes(corners: Floats, camera: Camera, ray_x: Floats, ray_y: Floats) -> Boxes:
+def _distorted_boxes(corners: Floats, camera: Camera, ray_x: Floats, ray_y: Floats) -> Ints32:
     """The same boxes, shape (F, 4), for a lens with distortion.
 
     The rectangle around a triangle's undistorted image is cut to the part of the plane that the frame shows,

@@ -32,7 +32,7 @@ _BESIDE = 1e-5
 _LEAK_DEPTH = 1e-4
 """How much nearer those must hit; a share too. A surface may lean: beside a ray, it may be somewhat nearer."""
 
-_ANSWERS = ("t_hit", "geometry_ids", "primitive_ids", "primitive_uvs", "primitive_normals")
+_ANSWERS = ("t_hit", "geometry_ids", "primitive_ids", "primitive_normals")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -45,9 +45,6 @@ class Hits:
     distance_mm: Floats
     """Shape (N,): Euclidean distance from the ray's origin, infinite where it meets nothing."""
 
-    uv: Floats
-    """Shape (N, 2): the hit is (1 - u - v) a + u b + v c for the part's triangle a, b, c; NaN where it is not met."""
-
 
 class RayCaster:
     """Triangles in a bounding volume hierarchy.
@@ -57,10 +54,8 @@ class RayCaster:
 
     Parameters
     ----------
-    vertices_mm
-        Shape (N, 3).
-    faces
-        Shape (F, 3).
+    vertices_mm, faces
+        Shapes (N, 3) and (F, 3).
     obstacles
         What holds the part. It blocks rays like the part, which alone sets the scale: a large fixture costs the
         part no accuracy. The table is no triangle but a half-space, so that a part that stands right on it
@@ -132,16 +127,13 @@ class RayCaster:
         on_part = np.isfinite(distance) & (answer["geometry_ids"] == self._part_id)
         face_idx = np.where(on_part, answer["primitive_ids"].astype(np.int64), -1)
         face_idx[np.isfinite(distance) & ~on_part] = OBSTACLE
-        uv = np.full((len(distance), 2), np.nan)
-        uv[on_part] = answer["primitive_uvs"][on_part]
-        self._refine(np.flatnonzero(on_part), origins, directions, face_idx, uv, distance)
+        self._refine(np.flatnonzero(on_part), origins, directions, face_idx, distance)
         obstacle_mm = np.minimum(
             self._size_mm * self._skipped_obstacles(origins, directions, skipped),
             self._to_table_mm(origins_mm, directions),
         )
         face_idx[obstacle_mm < distance * self._size_mm] = OBSTACLE
-        uv[face_idx == OBSTACLE] = np.nan
-        return Hits(face_idx=face_idx, distance_mm=np.minimum(distance * self._size_mm, obstacle_mm), uv=uv)
+        return Hits(face_idx=face_idx, distance_mm=np.minimum(distance * self._size_mm, obstacle_mm))
 
     def _cast(self, origins: Floats, directions: Floats) -> dict[str, NDArray[Any]]:
         rays = self._from_numpy(_rays(origins, directions))
@@ -158,8 +150,9 @@ class RayCaster:
         answer = self._cast(origins, directions)
         inner = np.einsum("ij,ij->i", answer["primitive_normals"], directions) > 0
         leaking = np.flatnonzero(inner | (np.isinf(answer["t_hit"]) & self._through_box(origins, directions)))
-        for turn in range(4):
-            beside = self._cast(origins[leaking] + _BESIDE * _across(directions[leaking], turn), directions[leaking])
+        for axis, step in ((0, _BESIDE), (1, _BESIDE), (0, -_BESIDE), (1, -_BESIDE)):
+            across = tangents(directions[leaking])[axis]
+            beside = self._cast(origins[leaking] + step * across, directions[leaking])
             nearer = beside["t_hit"] < answer["t_hit"][leaking] - _LEAK_DEPTH
             leaking = leaking[nearer]
         for name in _ANSWERS:
@@ -173,8 +166,7 @@ class RayCaster:
             at_low, at_high = (-half - origins) / directions, (half - origins) / directions
         enter = np.fmax.reduce(np.fmin(at_low, at_high), axis=1)
         leave = np.fmin.reduce(np.fmax(at_low, at_high), axis=1)
-        through: Bools = enter <= leave
-        return through
+        return np.less_equal(enter, leave)
 
     def _skipped_obstacles(self, origins: Floats, directions: Floats, skipped: Floats) -> Floats:
         """Distance to the fixture on the first stretch of each ray, where no part can be, shape (N,)."""
@@ -196,9 +188,7 @@ class RayCaster:
             table_mm[self._obstacles.below_table(np.broadcast_to(origins_mm, directions.shape))] = 0.0
         return table_mm
 
-    def _refine(
-        self, rows: Ints, origins: Floats, directions: Floats, face_idx: Ints, uv: Floats, distance: Floats
-    ) -> None:
+    def _refine(self, rows: Ints, origins: Floats, directions: Floats, face_idx: Ints, distance: Floats) -> None:
         """Meet the triangles that were hit once more in float64 (Moeller and Trumbore), in place."""
         a, b, c = (self._vertices[self._faces[face_idx[rows], corner]] for corner in range(3))
         along, to_b, to_c = directions[rows], b - a, c - a
@@ -207,18 +197,8 @@ class RayCaster:
         # A triangle seen so nearly edge-on that its volume is noise keeps the float32 answer.
         size = np.linalg.norm(to_b, axis=1) * np.linalg.norm(to_c, axis=1)
         sound = np.abs(volume) > 1e-9 * size
-        from_a = origins[rows] - a
-        other = np.cross(from_a, to_b)
-        terms = np.stack(
-            [
-                np.einsum("ij,ij->i", from_a, normal),
-                np.einsum("ij,ij->i", along, other),
-                np.einsum("ij,ij->i", to_c, other),
-            ]
-        )
-        u, v, t = terms[:, sound] / volume[sound]
-        uv[rows[sound]] = np.column_stack([u, v])
-        distance[rows[sound]] = t
+        reach = np.einsum("ij,ij->i", to_c, np.cross(origins[rows] - a, to_b))
+        distance[rows[sound]] = reach[sound] / volume[sound]
 
     def blocked(self, points_mm: Floats, targets_mm: Floats, *, normals: Floats | None = None) -> Bools:
         """Whether any triangle or the table lies between each point and its target, shape (N,).
@@ -266,13 +246,4 @@ def _caster_of(part: Part, fixture: Fixture | None, num_threads: int) -> RayCast
 
 
 def _rays(origins: Floats, directions: Floats) -> Floats32:
-    rays: NDArray[np.float32] = np.empty((len(origins), 6), dtype=np.float32)
-    rays[:, :3] = origins
-    rays[:, 3:] = directions
-    return rays
-
-
-def _across(directions: Floats, turn: int) -> Floats:
-    """Unit vectors at right angles to directions, shape (N, 3), turned about them by a number of quarters."""
-    vector = tangents(directions)[turn % 2]
-    return vector if turn < 2 else -vector
+    return np.ascontiguousarray(np.hstack([origins, directions], dtype=np.float32))

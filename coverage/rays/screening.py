@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numba import njit
@@ -20,8 +21,7 @@ _SLACK = 1e-9
 """Relative width by which limits are loosened where they only spare work: rounding must not decide there."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class InFrame:
+class InFrame(NamedTuple):
     """Numbers of the N points of a view that lie in its frame."""
 
     rows: Ints
@@ -41,12 +41,7 @@ class InFrame:
 
     def of(self, chosen: Ints) -> InFrame:
         """The same for some of them, by place."""
-        return InFrame(
-            rows=self.rows[chosen],
-            cos_incidence=self.cos_incidence[chosen],
-            depth_mm=self.depth_mm[chosen],
-            mm_per_px=self.mm_per_px[chosen],
-        )
+        return InFrame._make(numbers[chosen] for numbers in self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -68,11 +63,11 @@ class Lens:
     def of(cls, camera: Camera, *, border_px: float = 0.0) -> Lens:
         """The camera with a margin of ``border_px`` that does not count as frame."""
         frame = (border_px, camera.width_px - border_px, border_px, camera.height_px - border_px)
-        border = _border_rays(camera, *frame)
+        border = border_rays(camera, border_px=border_px)
         radius = camera.turning_radius
         if np.isfinite(border).all():
             # Tangential distortion may fold points in that are farther out than all of the frame's border.
-            radius = min(radius, float(np.linalg.norm(_border_rays(camera), axis=1).max()) * (1 + 1e-6))
+            radius = min(radius, float(np.linalg.norm(border_rays(camera), axis=1).max()) * (1 + 1e-6))
             # Between the samples the border bulges by far less than a hundredth of the frame.
             margin = (0.01 if camera.has_distortion else _SLACK) * np.ptp(border, axis=0)
             low, high = border.min(axis=0) - margin, border.max(axis=0) + margin
@@ -99,8 +94,6 @@ class Screen:
     ----------
     points_mm, normals
         Shapes (N, 3), world frame; the normals have unit length.
-    camera, requirements
-        Lens and limits.
     """
 
     def __init__(self, points_mm: Floats, normals: Floats, camera: Camera, requirements: Requirements) -> None:
@@ -127,7 +120,7 @@ class Screen:
         groups = self._clusters.meeting(region, viewpoint), self._clusters.starts
         limits = region.near_mm, region.far_mm, float(np.cos(region.max_incidence_rad) - _SLACK)
         found = _found(self._points, groups, viewpoint, self.lens, limits)
-        return replace(found, rows=self._clusters.order[found.rows])
+        return found._replace(rows=self._clusters.order[found.rows])
 
 
 def _found(
@@ -142,7 +135,7 @@ def _found(
     if lens.camera.lens != _KERNEL_LENS:
         some = np.concatenate([[], *(np.arange(starts[c], starts[c + 1]) for c in clusters)]).astype(np.int64)
         found = _measured(points[0][some], points[1][some], viewpoint, lens)
-        return replace(found, rows=some[found.rows])
+        return found._replace(rows=some[found.rows])
     size = int((starts[clusters + 1] - starts[clusters]).sum())
     places, numbers = np.empty(size, dtype=np.int64), np.empty((3, size))
     num = _measure(points, groups, _pose(viewpoint), lens.numbers, limits, (places, numbers))
@@ -155,17 +148,13 @@ def _pose(viewpoint: Viewpoint) -> tuple[Floats, Floats]:
     return np.ascontiguousarray(viewpoint.camera_from_world[:3, :3]), np.ascontiguousarray(viewpoint.center_mm)
 
 
-def _border_rays(
-    camera: Camera, left: float = 0.0, right: float | None = None, top: float = 0.0, bottom: float | None = None
-) -> Floats:
-    """Normalized coordinates x / z, y / z of points along the border of the image or a rectangle in it."""
-    right = camera.width_px if right is None else right
-    bottom = camera.height_px if bottom is None else bottom
-    share = np.linspace(0.0, 1.0, 65)
+def border_rays(camera: Camera, *, border_px: float = 0.0, num: int = 65) -> Floats:
+    """Normalized coordinates x / z, y / z of ``num`` points along each side of the image less a margin, (4 num, 2)."""
+    share = np.linspace(0.0, 1.0, num)
     zero, one = np.zeros_like(share), np.ones_like(share)
     sides = [np.column_stack(side) for side in ((share, zero), (share, one), (zero, share), (one, share))]
-    size = np.array([right - left, bottom - top])
-    return camera.rays(np.concatenate(sides) * size + np.array([left, top]))[:, :2]
+    size = np.array([camera.width_px, camera.height_px]) - border_px - border_px
+    return camera.rays(np.concatenate(sides) * size + border_px)[:, :2]
 
 
 def _limited(frame: Region, camera: Camera, requirements: Requirements, lens: Lens) -> Region:
@@ -209,7 +198,7 @@ def _measured(points_mm: Floats, normals: Floats, viewpoint: Viewpoint, lens: Le
 
 
 _brown_conrady = njit(cache=True, nogil=True)(BrownConrady.distort)
-_brown_conrady_slopes = njit(cache=True, nogil=True)(BrownConrady.jacobian)
+_slopes = njit(cache=True, nogil=True)(BrownConrady.jacobian)
 
 
 @njit(cache=True, nogil=True)
@@ -222,6 +211,7 @@ def _measure(cloud, groups, pose, lens, limits, results):  # type: ignore[no-unt
     (points, normals), (clusters, starts), (rotation, center) = cloud, groups, pose
     (near, far, least_cosine), (places, numbers) = limits, results
     focal, cx, cy = lens[0], lens[1], lens[2]
+    coefficients = (lens[3], lens[4], lens[5], lens[6], lens[7])
     left, right, top, bottom, max_square = lens[8], lens[9], lens[10], lens[11], lens[12] ** 2
     num = 0
     for cluster in clusters:
@@ -239,24 +229,16 @@ def _measure(cloud, groups, pose, lens, limits, results):  # type: ignore[no-unt
             y = (rotation[1, 0] * dx + rotation[1, 1] * dy + rotation[1, 2] * dz) / z
             if x * x + y * y > max_square:
                 continue
-            u, v, bend = _distorted(x, y, lens)
+            u, v = _brown_conrady(x, y, coefficients)
             column, row = u * focal + cx, v * focal + cy
             if not (left <= column <= right and top <= row <= bottom):
                 continue
             places[num] = place
             numbers[0, num] = min(max(cosine, -1.0), 1.0)
             numbers[1, num] = z
-            numbers[2, num] = _mm_per_px(x, y, z / focal, rotation @ normals[place], bend)
+            numbers[2, num] = _mm_per_px(x, y, z / focal, rotation @ normals[place], _slopes(x, y, coefficients))
             num += 1
     return num
-
-
-@njit(cache=True, nogil=True)
-def _distorted(x, y, lens):  # type: ignore[no-untyped-def]
-    """``Camera.distort`` of one point with its derivatives: of x by x, of x by y and y by x, of y by y."""
-    coefficients = (lens[3], lens[4], lens[5], lens[6], lens[7])
-    u, v = _brown_conrady(x, y, coefficients)
-    return u, v, _brown_conrady_slopes(x, y, coefficients)
 
 
 @njit(cache=True, nogil=True)

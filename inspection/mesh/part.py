@@ -140,13 +140,18 @@ def snapped(part: Part) -> Part:
     """
     # Not exactly 1e-5: parts have extents of 10 or 100 mm, and the last digits shall not decide on the grid either.
     grid_mm = 10.0 ** np.floor(np.log10(1.03e-5 * part.largest_extent_mm))
-    longest = np.linalg.norm(part.corners_mm - np.roll(part.corners_mm, 1, axis=1), axis=2).max(axis=1)
+    longest = edge_lengths(part.corners_mm).max(axis=1)
     height_mm = 2 * triangle_areas(part.corners_mm) / longest
     free = np.ones(len(part.vertices_mm), dtype=bool)
     free[part.faces[height_mm < 20 * grid_mm]] = False
     # The limit between two grid lines lies where no decimal or inch fraction does.
     on_grid = np.floor(part.vertices_mm / grid_mm + 0.6371) * grid_mm
     return replace(part, vertices_mm=np.where(free[:, None], on_grid, part.vertices_mm))
+
+
+def edge_lengths(corners: Floats) -> Floats:
+    """Lengths of the edges from each corner to the next, shape (F, 3), of triangles with corners (F, 3, 3)."""
+    return np.linalg.norm(np.roll(corners, -1, axis=1) - corners, axis=2)
 
 
 def triangle_areas(corners: Floats) -> Floats:

@@ -11,7 +11,6 @@ from viewcov.coverage.effective.calibration import (
     find_calibration,
     own_calibration_path,
     read_calibration,
-    write_calibration,
 )
 from viewcov.coverage.effective.figures import DefectCounts
 from viewcov.coverage.effective.fuse import fuse_inspection
@@ -19,7 +18,7 @@ from viewcov.coverage.effective.options import CalibrateOptions, Inspections, ch
 from viewcov.inspection.errors import InputError
 from viewcov.inspection.folder import Dataset
 from viewcov.inspection.predictions import calibration_path, model_folder, shipped_models
-from viewcov.inspection.records import Record, Share, checked_jobs
+from viewcov.inspection.records import Record, Share, checked_jobs, write_record
 from viewcov.segmentation.images import SampleSet
 from viewcov.segmentation.metrics import SegmentationFigures, test_model
 from viewcov.segmentation.models import load_model
@@ -61,7 +60,7 @@ def calibrate(
         )  # fmt: skip
     calibration = calibrate_inspections(inspections, model, options, jobs=jobs, progress=progress)
     path = out or (calibration_path(home) if home else own_calibration_path(folders[0], model))
-    write_calibration(path, calibration)
+    write_record(path, calibration)
     log.info("wrote %s", path)
     return calibration, path
 

@@ -61,8 +61,6 @@ def _write_nearest(path: Path, viewpoints: Sequence[Viewpoint], repairs: Repairs
 
 def write_cover(folder: Path, result: CoverResult) -> None:
     """Write ``effective.json``, ``effective.vtp``, ``effective.parquet`` and ``trials.parquet``."""
-    from viewcov.coverage.effective.figures import write_figures
-
     arrays: dict[str, NDArray[Any]] = {"visible_views": result.num_views.astype(np.float32)}
     for model, mapped in result.pod_maps.items():
         arrays[f"pod_{model}"] = mapped.pod
@@ -78,13 +76,11 @@ def write_cover(folder: Path, result: CoverResult) -> None:
         **{f"found_{model}": found for model, found in trials.found.items()},
     }
     write_table(folder / "trials.parquet", columns)
-    write_figures(folder / "effective.json", result.figures)
+    write_record(folder / "effective.json", result.figures)
 
 
 def write_fused(result: FusedInspection) -> None:
     """Write ``results/<model>/fused.json``, ``fused.vtp`` and ``fused.parquet`` of an inspection."""
-    from viewcov.coverage.effective.figures import write_figures
-
     defect = np.zeros(result.surface.num_elements, dtype=np.int32)
     for found in result.defects:
         defect[found.element_idx] = found.id
@@ -94,7 +90,7 @@ def write_fused(result: FusedInspection) -> None:
         arrays["true_share"] = result.truth.share().astype(np.float32)
     root = result.folder.results_of(result.calibration.model)
     _write_arrays(root / "fused", result.surface, arrays, main=f"probability_{result.rule}")
-    write_figures(root / "fused.json", result.figures)
+    write_record(root / "fused.json", result.figures)
 
 
 def _write_arrays(stem: Path, surface: Surface, arrays: Mapping[str, NDArray[Any]], *, main: str | None = None) -> None:
