@@ -209,8 +209,6 @@ def _scale(shown: Floats, layer: Layer) -> tuple[Any, Any, str]:
     from matplotlib.colors import BoundaryNorm, Normalize
 
     found = (float(shown.min()), float(shown.max())) if shown.size else (0.0, 1.0)
-    if layer.kind == "difference":
-        found = (-max(map(abs, found)), max(map(abs, found)))
     low, high = layer.limits or ((0.0, 1.0) if layer.kind == "share" else found)
     if layer.kind == "count":
         # One colour a count; with many of them, equal steps of whole counts.
@@ -224,7 +222,7 @@ def _scale(shown: Floats, layer: Layer) -> tuple[Any, Any, str]:
     else:
         if not low < high:
             low, high = low - 0.5, low + 0.5
-        colour_map = mpl.colormaps[palette.DIFFERENCE if layer.kind == "difference" else palette.SCALE]
+        colour_map = mpl.colormaps[palette.SCALE]
         norm = Normalize(low, high, clip=True)
     ends = {(False, False): "neither", (True, False): "min", (False, True): "max", (True, True): "both"}
     return colour_map, norm, ends[found[0] < low - 1e-12, found[1] > high + 1e-12]

@@ -73,6 +73,14 @@ class SurfaceFile(NamedTuple):
         """An array in words."""
         return self.layers.get(name) or layer_of(name)
 
+    def side(self, name: str) -> tuple[NDArray[Any], Layer]:
+        """An array with its words; raises KeyError if there is none of that name."""
+        return self.arrays[name], self.layer(name)
+
+    def is_same_surface(self, other: SurfaceFile) -> bool:
+        """Whether both have the same elements."""
+        return np.array_equal(self.faces, other.faces) and np.array_equal(self.vertices_mm, other.vertices_mm)
+
 
 def write_vtp(
     path: str | Path,
