@@ -17,7 +17,7 @@ from viewcov.viewer import palette
 from viewcov.viewer.figures import Sheet, draw_scale_bar, draw_triad, wrapped
 from viewcov.viewer.layers import Layer
 from viewcov.viewer.markers import Marker, draw_markers, ring_handles
-from viewcov.viewer.offscreen import WHOLE_PART, Direction, Mesh, View, draw_views
+from viewcov.viewer.offscreen import WHOLE_PART, Mesh, View, draw_views
 from viewcov.viewer.palette import INK, MUTED, rgb
 from viewcov.viewer.words import percent
 
@@ -50,8 +50,8 @@ class _Painted:
 class Look:
     """From where a heatmap shows the surface, at which size, and what it points at."""
 
-    views: Sequence[Direction] | Sequence[View] = WHOLE_PART
-    """Directions, or what ``draw_views`` gave for the same mesh at the size ``panel_size`` gives."""
+    views: Sequence[View] = ()
+    """What ``draw_views`` gave for the same mesh at the size ``panel_size`` gives; the whole part if not given."""
 
     markers: Sequence[Marker] = ()
     """Places on the surface to be pointed at. One that no view shows is dashed in the first."""
@@ -65,22 +65,9 @@ def heatmap(
 ) -> None:
     """Write a PNG of values on the surface, seen from several directions at the same scale.
 
-    Parameters
-    ----------
-    mesh
-        A ``Surface``, or what ``read_vtp`` gives. Elements that are not to be inspected are drawn nearly white;
-        shares in the legend are shares of the others' area.
-    values
-        Shape (E,). Where the layer says that there is nothing, they are hatched in grey and never in a colour of
-        the scale.
-    layer
-        What they are: words, unit, colours, limits.
-    path
-        The PNG, replaced in one step; at most 195 kB.
-    title
-        Heading; by default the layer's.
-    look
-        Directions, places to point at, size.
+    ``values`` have shape (E,). Where the layer says that there is nothing, they are hatched in grey and never in a
+    colour of the scale. Elements that are not to be inspected are drawn nearly white; shares in the legend are shares
+    of the others' area. The file has at most 195 kB.
 
     Raises
     ------
@@ -96,10 +83,11 @@ def heatmap(
     painted = _paint(numbers, triangle_areas(np.asarray(mesh.vertices_mm)[mesh.faces]), left_out, layer)
 
     sheet = Sheet(*size_px)
-    drawn = _as_views(mesh, look.views, size_px)
+    width, height = panel_size(size_px, len(WHOLE_PART))
+    drawn = look.views or draw_views(mesh, WHOLE_PART, width_px=width, height_px=height)
     sheet.heading(title or layer.title)
     for axes, view in draw_panels(sheet, drawn, lambda view: paint_view(mesh, view, painted.colour, painted.nothing)):
-        draw_markers(axes, sheet, view, look.markers, others=drawn)
+        draw_markers(axes, sheet, view, look.markers, views=drawn)
     legend_left = round((1 - _LEGEND) * size_px[0])
     top = 96 * sheet.unit
     heading = sheet.text(legend_left, top, wrapped(layer.label, 25), size=19, weight="bold")
@@ -135,21 +123,6 @@ def panel_size(size_px: tuple[int, int], num_views: int) -> tuple[int, int]:
 
 def _margin(size_px: tuple[int, int]) -> int:
     return max(4, round(size_px[1] / 50))
-
-
-def _as_views(mesh: Mesh, views: Sequence[Direction] | Sequence[View], size_px: tuple[int, int]) -> tuple[View, ...]:
-    if not views:
-        raise ValueError("views must not be empty")
-    width, height = panel_size(size_px, len(views))
-    drawn = tuple(view for view in views if isinstance(view, View))
-    if not drawn:
-        directions = [view for view in views if isinstance(view, Direction)]
-        return draw_views(mesh, directions, width_px=width, height_px=height)
-    for view in drawn:
-        have = tuple(n // view.oversampling for n in view.element_idx.shape)
-        if len(drawn) != len(views) or have != (height, width) or view.element_idx.max() >= len(mesh.faces):
-            raise ValueError(f"views must be drawn from this mesh at {width} x {height} pixels, got {have[::-1]}")
-    return drawn
 
 
 def _paint(values: Floats, area_mm2: Floats, excluded: Bools, layer: Layer) -> _Painted:

@@ -53,18 +53,8 @@ def image_sheet(
 ) -> None:
     """Write a PNG with all images in a grid, true defects outlined, predicted ones tinted and outlined.
 
-    Parameters
-    ----------
-    images
-        One a cell, in reading order; those of other proportions are centred in their cell.
-    path
-        The PNG, replaced in one step.
-    title
-        Heading.
-    threshold
-        Probability from which a pixel counts as predicted.
-    size_px
-        Width and height of the picture.
+    Images are in reading order; those of other proportions are centred in their cell. A pixel is predicted where its
+    probability reaches the threshold.
     """
     if not images:
         raise ValueError("images must not be empty")

@@ -29,20 +29,7 @@ def plan_picture(
     """Write a PNG of the part with its cameras and the route through them, coloured by order.
 
     Each camera is drawn with the directions of its frustum and its optical axis up to the focus distance;
-    what the part hides is drawn faintly.
-
-    Parameters
-    ----------
-    mesh
-        A ``Surface``, or what ``read_vtp`` gives.
-    viewpoints
-        In the order of the route.
-    rig
-        The camera's field of view and focus distance.
-    path
-        The PNG, replaced in one step.
-    size_px
-        Width and height of the picture.
+    what the part hides is drawn faintly. ``viewpoints`` are in the order of the route.
     """
     if not viewpoints:
         raise ValueError("viewpoints must not be empty")

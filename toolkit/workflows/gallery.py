@@ -147,11 +147,8 @@ class _Gallery:
                 path = self.folder / f"geometric-{name.replace('_', '-')}.png"
                 picture = Picture(path=path, title=mesh.layer(name).title, caption=caption, section="geometric")
                 yield self.heatmap(mesh, mesh.side(name), picture)
-        path, by_views, whole = (
-            self.folder / "coverage-by-views.png",
-            figures.coverage_by_views,
-            figures.coverable_share,
-        )
+        path, by_views = self.folder / "coverage-by-views.png", figures.coverage_by_views
+        whole = figures.coverable_share
         curves = {
             "best view next": [0.0, *(whole * share for share in by_views.greedily)],
             "in the order of the route": [0.0, *(whole * share for share in by_views.in_order)],
