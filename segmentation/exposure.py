@@ -16,12 +16,8 @@ def exposure_stack(image: NDArray[np.floating], exposures: Sequence[float] = (0,
     Channel ``a`` is ``min(1, x * 2**a)`` (Fulir et al. 2023): dark regions gain contrast and bright ones
     saturate, as on a sensor. Exposure 0 is the image itself.
 
-    Parameters
-    ----------
-    image
-        Shape (height, width), values in [0, 1].
-    exposures
-        Stops ``a``, one a channel; negative ones darken.
+    The image has shape (height, width), values in [0, 1]. Exposures are stops ``a``, one a channel; negative ones
+    darken.
 
     Raises
     ------

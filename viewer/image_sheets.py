@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from viewcov.inspection.arrays import Bools, Floats32
-from viewcov.viewer.figures import Sheet, plain
+from viewcov.viewer.figures import SIZE_PX, Sheet, plain
 from viewcov.viewer.palette import MUTED, PREDICTION, TRUTH, rgb
 
 _TOP, _CAPTION = 100, 30
@@ -49,7 +49,7 @@ def image_sheet(
     *,
     title: str = "",
     threshold: float = 0.5,
-    size_px: tuple[int, int] = (1600, 800),
+    size_px: tuple[int, int] = SIZE_PX,
 ) -> None:
     """Write a PNG with all images in a grid, true defects outlined, predicted ones tinted and outlined.
 

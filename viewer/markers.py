@@ -47,7 +47,7 @@ def draw_markers(axes: Any, sheet: Sheet, view: View, markers: Sequence[Marker],
     places = view.project(_points(markers))[:, :2]
     size = np.array(view.element_idx.shape[::-1]) / view.oversampling
     radius = 13 * sheet.unit
-    drawn = np.flatnonzero(dashed | ~_hidden([view], markers))
+    drawn = [k for k, hidden in enumerate(_hidden([view], markers)) if dashed[k] or not hidden]
     taken = [np.array([*places[k] - radius, *places[k] + radius]) for k in drawn]
     for k in drawn:
         _draw_ring(axes, sheet, places[k], markers[k].colour, dashed=bool(dashed[k]))

@@ -87,17 +87,9 @@ def write_vtp(
 ) -> None:
     """Write arrays per element as a compressed ``.vtp`` file, in one step, each with its own dtype.
 
-    Parameters
-    ----------
-    path
-        The file, with suffix ``.vtp``.
-    surface
-        The elements. Their CAD faces are written too, as ``cad_face_idx``.
-    arrays
-        Arrays of shape (E,): truth values, whole numbers of 8 to 64 bits, float32 or float64. Words for them, and
-        what their NaN means, are taken from ``LAYERS`` and written too.
-    main
-        The array on which a viewer opens; by default the first whose layer is a main one, or the first.
+    Arrays have shape (E,) and hold truth values, whole numbers of 8 to 64 bits, float32 or float64. Words for them, and
+    what their NaN means, are taken from ``LAYERS`` and written too, as are the elements' CAD faces (``cad_face_idx``).
+    A viewer opens on the array ``main``, by default the first whose layer is a main one, or the first.
 
     Raises
     ------

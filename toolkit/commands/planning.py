@@ -54,8 +54,7 @@ def plan(
     loaded_rig = viewcov.load_rig(rig)
     requirements = loaded_rig.requirements
     if face_weights:
-        weights = {int(face): float(weight) for face, weight in face_weights.items()}
-        requirements = replace(requirements, face_weights=tuple(weights.items()))
+        requirements = replace(requirements, face_weights=tuple(face_weights.items()))
     loaded = viewcov.load_part(part, units=units, scale_mm=scale_mm)
     for finding in loaded.findings:
         level = logging.WARNING if finding.severity == "warning" else logging.INFO

@@ -10,7 +10,7 @@ from cyclopts import Parameter
 import viewcov
 from viewcov.options import Jobs, Json, PartFile, RigName, ScaleMm, Units
 from viewcov.output import say
-from viewcov.workflows.demo import DemoOptions, show_if_possible
+from viewcov.workflows.demo import DemoOptions
 
 
 def demo(
@@ -31,11 +31,12 @@ def demo(
     if json:
         say(summary, json=True)
         return
+    from viewcov.viewer.result_files import surface_files
     from viewcov.workflows.summary import headline
 
     say("\n".join(headline(summary)))
     say(f"report: {out / 'report.html'}")
-    show_if_possible(out)
+    viewcov.view(*surface_files(out / "results"))
 
 
 def check(

@@ -16,10 +16,11 @@ from viewcov.inspection.files import read_grey, read_mask
 from viewcov.inspection.folder import InspectionFolder
 from viewcov.inspection.planted import Truth
 from viewcov.inspection.predictions import read_predictions_card
-from viewcov.inspection.records import read_record
+from viewcov.inspection.records import read_record, write_record
 from viewcov.viewer import palette
 from viewcov.viewer.charts import coverage_chart, pod_chart
 from viewcov.viewer.compare import Side, agreement
+from viewcov.viewer.figures import SIZE_PX
 from viewcov.viewer.heatmaps import Look, heatmap, panel_size
 from viewcov.viewer.image_sheets import SheetImage, image_sheet
 from viewcov.viewer.markers import Marker
@@ -30,9 +31,8 @@ from viewcov.viewer.report.page import write_report
 from viewcov.viewer.result_files import find_results
 from viewcov.viewer.vtp import SurfaceFile, read_vtp
 from viewcov.viewer.words import counted, number
-from viewcov.workflows.summary import inspections_under, plan_under, read_summary, summarise, write_summary
+from viewcov.workflows.summary import Summary, inspections_under, plan_under, summarise
 
-_SIZE = (1600, 800)
 _SHEET_VIEWS = 6
 _BARE_THRESHOLD = 0.5
 """Of images of probabilities whose model is not known."""
@@ -66,7 +66,7 @@ def report_on(result: Path, out: Path | None = None, *, draw: bool = True, progr
     stored = result / "summary.json"
     # A demo writes its own summary, with times and versions; elsewhere the results may be newer than the last one.
     own = (result / "demo.json").is_file() and stored.is_file()
-    summary = read_summary(stored) if own else summarise(result)
+    summary = read_record(stored, Summary) if own else summarise(result)
     page = out or result / "report.html"
     pictures = list(_pictures(result, page.parent / "pictures"))
     if draw:
@@ -74,7 +74,7 @@ def report_on(result: Path, out: Path | None = None, *, draw: bool = True, progr
             do()
             assert Path(picture.path).is_file()
     if not own:
-        write_summary(stored, summary)
+        write_record(stored, summary)
     write_report(page, summary, [picture for picture, _ in pictures])
     return page
 
@@ -112,14 +112,14 @@ class _Gallery:
         """A picture of an array in its layer's words, and what draws it."""
 
         def draw() -> None:
-            look = Look(views=self._views_of(mesh), markers=markers, size_px=_SIZE)
+            look = Look(views=self._views_of(mesh), markers=markers)
             heatmap(mesh, *side, picture.path, title=picture.title, look=look)
 
         return picture, draw
 
     def _views_of(self, mesh: SurfaceFile) -> tuple[View, ...]:
         if self.mesh is None or not self.mesh.is_same_surface(mesh):
-            width, height = panel_size(_SIZE, len(WHOLE_PART))
+            width, height = panel_size(SIZE_PX, len(WHOLE_PART))
             self.mesh, self.views = mesh, draw_views(mesh, WHOLE_PART, width_px=width, height_px=height)
         return self.views
 

@@ -32,14 +32,8 @@ _SECTIONS: dict[str, tuple[str, Callable[[Content], Iterable[Block]]]] = {
 def write_report(path: str | Path, content: Content, pictures: Sequence[Picture] = ()) -> None:
     """Write the report of a run as one HTML file that can be sent alone, in one step.
 
-    Parameters
-    ----------
-    path
-        The HTML file.
-    content
-        The figures. Every section may be missing.
-    pictures
-        Files that exist already, shown in the section each one names, or at the end.
+    Every section of the content may be missing. Pictures, whose files exist already, are shown in the section that each
+    one names, or at the end.
 
     Raises
     ------
