@@ -47,8 +47,6 @@ def report_on(result: Path, out: Path | None = None, *, draw: bool = True, progr
 
     Parameters
     ----------
-    result
-        Folder with results.
     out
         Where the page goes; ``report.html`` in the folder if not given. It holds its pictures; they are kept in
         ``pictures/`` beside it too.
