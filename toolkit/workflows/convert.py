@@ -52,14 +52,7 @@ def convert_file(
 ) -> Converted:
     """Write a plan, or poses of another program on a part with a rig, in the wanted format.
 
-    Parameters
-    ----------
-    source, out
-        Files, for COLMAP folders.
-    options
-        The formats, and the part and rig of poses from elsewhere, which do not say them.
-    jobs, progress
-        Processes and progress bars of evaluating the plan, which a workbook needs for its reasons.
+    Source and out are files, for COLMAP folders. A workbook needs the plan evaluated for its reasons, by so many jobs.
 
     Raises
     ------
