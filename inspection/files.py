@@ -163,6 +163,11 @@ def read_json(path: str | Path) -> Any:
     return _parsed(path, "JSON", parse)
 
 
+def read_text(path: str | Path, kind: str) -> str:
+    """The UTF-8 text in a file, named by its kind where it is refused; raises InputError if it cannot be read."""
+    return _parsed(path, kind, str)
+
+
 def read_toml(path: str | Path) -> dict[str, Any]:
     """The tables in a TOML file; raises InputError if there is no such file or it does not hold TOML."""
     return _parsed(path, "TOML", tomllib.loads)

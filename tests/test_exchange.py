@@ -162,7 +162,7 @@ def test_folders_that_are_no_colmap_model_are_one_line(tmp_path: Path) -> None:
     (tmp_path / "images.bin").touch()
     refused(tmp_path, "model_converter --output_type TXT")
     (tmp_path / "images.txt").write_text("1 1 0 0 0 0 0 9 1 a.png\n\n")
-    refused(tmp_path, r"cameras\.txt: cannot read it")
+    refused(tmp_path, r"cameras\.txt: no such file")
     write_plan(tmp_path / "plan.json", plan_of(*random_views(1, 1)))
     refused(tmp_path, r"found colmap and plan; name the file")
     assert len(import_viewpoints(tmp_path, fmt="plan").viewpoints) == 1

@@ -94,7 +94,7 @@ def test_wrong_tables_are_one_line(tmp_path: Path, text: str, words: str) -> Non
     assert str(caught.value).startswith(str(path))
     assert len(str(caught.value).splitlines()) == 1
     path.write_bytes("größe".encode("cp1252"))
-    with pytest.raises(InputError, match="CSV in UTF-8"):
+    with pytest.raises(InputError, match="not a UTF-8 CSV file"):
         import_viewpoints(path)
 
 

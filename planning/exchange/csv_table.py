@@ -16,10 +16,18 @@ from typing import Any, Literal
 import numpy as np
 
 from viewcov.inspection.errors import InputError
-from viewcov.inspection.files import write_text
+from viewcov.inspection.files import read_text, write_text
 from viewcov.inspection.plan import InspectionPlan
 from viewcov.inspection.viewpoint import Viewpoint
-from viewcov.planning.exchange.views import ImportedViews, PoseFormat, imported, pose, quaternion_wxyz, rotation_of
+from viewcov.planning.exchange.views import (
+    AGAIN,
+    ImportedViews,
+    PoseFormat,
+    imported,
+    pose,
+    quaternion_wxyz,
+    rotation_of,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -93,21 +101,14 @@ def read_csv(path: Path) -> ImportedViews:
     InputError
         If a column is missing, a number has a decimal comma or is none, or a quaternion is far from a unit one.
     """
-    try:
-        text = path.read_text("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(
-            path, "cannot read it", expected="CSV in UTF-8", found=str(error), remedy="save it as CSV UTF-8"
-        ) from None
+    text = read_text(path, "UTF-8 CSV")
     first = next((line for line in text.splitlines() if line.strip()), "")
     delimiter = max(",;\t", key=first.count)
     reader = csv.reader(io.StringIO(text), delimiter=delimiter, skipinitialspace=True)
     try:
         rows = [(f"{path} line {reader.line_num}", row) for row in reader if any(row)]
     except csv.Error as error:
-        raise InputError(
-            path, "not a CSV file", expected="rows of fields", found=str(error), remedy="export it again"
-        ) from None
+        raise InputError(path, "not a CSV file", expected="rows of fields", found=str(error), remedy=AGAIN) from None
     return views_from_rows(path, rows)
 
 
@@ -156,10 +157,10 @@ def _number(field: Any, where: str) -> float:
         raise InputError(
             where, "a decimal comma" if comma else "not a number",
             expected="a number with a decimal point" if comma else "a number", found=repr(field),
-            remedy="replace the commas in numbers by points" if comma else "mend it or export it again",
+            remedy="replace the commas in numbers by points" if comma else AGAIN,
         ) from None  # fmt: skip
     if not np.isfinite(number):
-        raise InputError(where, "not a finite number", expected="a number", found=repr(field), remedy="mend it")
+        raise InputError(where, "not a finite number", expected="a number", found=repr(field), remedy=AGAIN)
     return number
 
 

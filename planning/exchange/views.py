@@ -7,11 +7,10 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from pydantic import BaseModel, ConfigDict, ValidationError
 
 from viewcov.inspection.arrays import Floats
 from viewcov.inspection.errors import InputError
@@ -20,6 +19,9 @@ from viewcov.inspection.viewpoint import Viewpoint
 
 SLACK = 1e-3
 """How far a quaternion's length and a rotation's axes may be off 1: files with four digits are mended."""
+
+AGAIN = "mend it or export it again"
+"""What a user does about a file of another program that does not fit."""
 
 _MAX_ID = 64
 
@@ -171,9 +173,7 @@ def imported(
         If there is none, one is no pose, or the images' cameras differ: a plan has one rig.
     """
     if not names:
-        raise InputError(
-            where, "no viewpoints", expected="at least one", found="none", remedy="choose a file that has poses"
-        )
+        raise InputError(where, "no viewpoints", expected="at least one", found="none", remedy=AGAIN)
     ids = view_ids([stem(name) for name in names] if images else names)
     views = []
     for name, view_id, matrix in zip(names, ids, world_from_camera, strict=True):
@@ -181,9 +181,8 @@ def imported(
             views.append(Viewpoint(id=view_id, world_from_camera=matrix))
         except ValueError as error:
             raise InputError(
-                where, f"{name!r} has no valid pose", expected="a camera near the part", found=str(error),
-                remedy="correct it, or export it again",
-            ) from None  # fmt: skip
+                where, f"{name!r} has no valid pose", expected="one near the part", found=str(error), remedy=AGAIN
+            ) from None
     camera = _shared(where, cameras[0], cameras[1:]) if cameras else None
     return ImportedViews(viewpoints=tuple(views), names=tuple(names), camera=camera)
 
@@ -263,31 +262,3 @@ def nearest_rotation(matrix: ArrayLike, *, where: object) -> Floats:
         )  # fmt: skip
     rotation: Floats = left @ right
     return rotation
-
-
-class Loose(BaseModel):
-    """Base of the models of foreign files: unknown keys are theirs, numbers must be finite."""
-
-    model_config = ConfigDict(extra="ignore", allow_inf_nan=False)
-
-
-_M = TypeVar("_M", bound=BaseModel)
-
-
-def validated(model: type[_M], value: Any, *, where: object, what: str) -> _M:
-    """The value as a model.
-
-    Raises
-    ------
-    InputError
-        If it does not fit; the line names the first field at fault.
-    """
-    try:
-        return model.model_validate(value)
-    except ValidationError as error:
-        first = error.errors()[0]
-        name = ".".join(str(step) for step in first["loc"]) or "the whole"
-        raise InputError(
-            where, f"{what}: {name!r} is not valid", expected="a value of the format", found=first["msg"],
-            remedy="mend it or export it again",
-        ) from None  # fmt: skip
