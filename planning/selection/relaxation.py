@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from scipy.sparse import csr_array
+from scipy.sparse import csr_array, hstack
 
 from viewcov.inspection.arrays import Bools, Floats, Ints
 from viewcov.planning.selection.problem import CoverProblem
@@ -19,6 +19,8 @@ _PRECISION = 2e-5
 
 _MAX_CUTS = 2500
 """Cuts beyond which those that have not been tight lately are dropped."""
+
+_MAX_ROUNDS = 400
 
 _STALE = 25
 """Solutions in a row in which a cut is not tight before it may be dropped."""
@@ -107,16 +109,16 @@ class CoverRelaxation:
         model.addRow(-np.inf, np.inf, num_views, everything[:num_views], np.ones(num_views))
         self._cut(np.zeros(len(self._share), dtype=bool), np.arange(num_groups))
 
-    def fewest(self, share: float, *, max_rounds: int = 400, until: float = np.inf) -> RelaxedCover | None:
+    def fewest(self, share: float, *, until: float = np.inf) -> RelaxedCover | None:
         """Smallest sum of views that cover the ``share`` of the coverable weight; None if nothing does.
 
-        Any number of rounds gives a valid bound. The first is always finished; those after it end when the monotonic
-        clock reads ``until``.
+        The first round of cuts is always finished and gives a valid bound; those after it end when the monotonic clock
+        reads ``until``.
         """
-        return self._goal("views", share, max_rounds=max_rounds, until=until)
+        return self._goal("views", share, max_rounds=_MAX_ROUNDS, until=until)
 
     def most(
-        self, num_views: float, *, enough: float = np.inf, max_rounds: int = 400, until: float = np.inf
+        self, num_views: float, *, enough: float = np.inf, max_rounds: int = _MAX_ROUNDS, until: float = np.inf
     ) -> RelaxedCover | None:
         """Largest share that ``num_views`` views cover, or the first upper bound below ``enough``; None if nothing.
 
@@ -143,7 +145,7 @@ class CoverRelaxation:
         for _ in range(max_rounds):
             # The first linear program of a smallest sum is small, and without it there would be no bound at all.
             try:
-                better, covered = self._solved(np.inf if found is None and few else until)
+                better, covered = self._solved(np.inf if found is None and few else until, sign=1.0 if few else -1.0)
             except OutOfTimeError:
                 if found is None:
                     raise
@@ -151,15 +153,11 @@ class CoverRelaxation:
             if better is None:
                 return None
             found = better
-            if not few:
-                found = RelaxedCover(value=-found.value, chosen=found.chosen)
-                if found.value < enough:
-                    return found
-            if time.monotonic() >= until or not self._add_cuts(found.chosen, covered):
+            if found.value < enough or time.monotonic() >= until or not self._add_cuts(found.chosen, covered):
                 return found
         return found
 
-    def _solved(self, until: float) -> tuple[RelaxedCover | None, Floats]:
+    def _solved(self, until: float, *, sign: float) -> tuple[RelaxedCover | None, Floats]:
         """The optimum with the cuts so far, and the covered share of each group that it believes in."""
         model = self._model
         # HiGHS counts its seconds from the model's making.
@@ -174,10 +172,10 @@ class CoverRelaxation:
         solution = model.getSolution()
         values = np.array(solution.col_value)
         self._priced = list(self._extra), np.array(solution.row_dual)[2:]
-        self._note_idle(self._priced[1])
-        found = RelaxedCover(
-            value=float(model.getInfo().objective_function_value), chosen=np.clip(values[: self.num_views], 0.0, 1.0)
-        )
+        for row, dual in zip(*self._priced, strict=True):
+            row.idle = 0 if dual != 0.0 else row.idle + 1
+        value = sign * float(model.getInfo().objective_function_value)
+        found = RelaxedCover(value=value, chosen=np.clip(values[: self.num_views], 0.0, 1.0))
         return found, values[self.num_views :] * self._group_share
 
     def _add_cuts(self, chosen: Floats, believed: Floats) -> bool:
@@ -193,46 +191,24 @@ class CoverRelaxation:
     def _cut(self, covered: Bools, groups: Ints) -> None:
         """For each of the groups: its covered share is at most what is ``covered`` and what the views add."""
         members = csr_array(self._members[groups])
-        inside = covered[members.indices]
         sure = members @ np.where(covered, self._share, 0.0) / self._group_share[groups]
-        weighted = csr_array(
-            (np.where(inside, 0.0, self._share[members.indices]), members.indices, members.indptr), shape=members.shape
-        )
-        added = csr_array(weighted @ self._sees)
-        starts, columns, values = [0], list[Ints](), list[Floats]()
-        for place, group in enumerate(groups):
-            part = slice(*added.indptr[place : place + 2])
-            some = added.data[part] > 0
-            columns.append(np.append(added.indices[part][some], self.num_views + group))
-            scale = self.problem.demand * self._group_share[group]
-            values.append(np.append(-added.data[part][some] / scale, 1.0))
-            starts.append(starts[-1] + int(some.sum()) + 1)
-            mine = slice(*members.indptr[place : place + 2])
-            rows = members.indices[mine][~inside[mine]].astype(np.int64)
-            self._extra.append(_Row(group=int(group), open_rows=rows))
-        self._model.addRows(
-            len(groups),
-            np.full(len(groups), -np.inf),
-            sure,
-            starts[-1],
-            np.array(starts[:-1], dtype=np.int32),
-            np.concatenate(columns).astype(np.int32),
-            np.concatenate(values).astype(np.float64),
-        )
-
-    def _note_idle(self, cut_dual: Floats) -> None:
-        for place, row in enumerate(self._extra):
-            row.idle = 0 if cut_dual[place] != 0.0 else row.idle + 1
+        for group, rows in zip(groups, np.split(members.indices, members.indptr[1:-1]), strict=True):
+            self._extra.append(_Row(group=int(group), open_rows=rows[~covered[rows]].astype(np.int64)))
+        members.data = np.where(covered, 0.0, self._share)[members.indices]
+        added = csr_array(members @ self._sees)
+        added.eliminate_zeros()
+        added.data /= -np.repeat(self.problem.demand * self._group_share[groups], np.diff(added.indptr))
+        own = np.eye(len(self._group_share))[groups]
+        cuts = csr_array(hstack([added, csr_array(own)], format="csr"))
+        lower = np.full(len(groups), -np.inf)
+        self._model.addRows(len(groups), lower, sure, cuts.nnz, cuts.indptr[:-1], cuts.indices, cuts.data)
 
     def _drop_stale(self) -> None:
-        if len(self._extra) <= _MAX_CUTS:
-            return
-        stale = [row.group >= 0 and row.idle > _STALE for row in self._extra]
-        places = np.flatnonzero(stale)
-        if len(places) == 0:
-            return
-        self._model.deleteRows(len(places), (places + 2).astype(np.int32))
-        self._extra = [row for row, drop in zip(self._extra, stale, strict=True) if not drop]
+        stale = np.array([row.group >= 0 and row.idle > _STALE for row in self._extra])
+        if len(stale) > _MAX_CUTS and stale.any():
+            places = np.flatnonzero(stale)
+            self._model.deleteRows(len(places), (places + 2).astype(np.int32))
+            self._extra = [self._extra[place] for place in np.flatnonzero(~stale)]
 
     def prices(self) -> Floats:
         """What the last solution of ``fewest`` pays for each row of the problem, shape (R,), at least 0."""
