@@ -30,7 +30,7 @@ class TreeBound:
     """Shape (N,): price of entering each place."""
 
 
-def one_tree_bound(cost: Floats, *, upper: float, rounds: int = ROUNDS) -> TreeBound:
+def one_tree_bound(cost: Floats, *, upper: float) -> TreeBound:
     """Held and Karp's bound (1970) on the cost of every closed tour through N >= 3 places.
 
     A tour is a 1-tree: a spanning tree of all places but one, plus a step out of that one and a step into it.
@@ -47,7 +47,7 @@ def one_tree_bound(cost: Floats, *, upper: float, rounds: int = ROUNDS) -> TreeB
     matrix = np.array(cost, dtype=np.float64)
     np.fill_diagonal(matrix, 0.0)
     symmetric = bool((matrix == matrix.T).all())
-    bound, leaving, entering = _ascend(matrix, upper, rounds, symmetric)
+    bound, leaving, entering = _ascend(matrix, upper, ROUNDS, symmetric)
     largest = float(np.abs(matrix).max() + np.abs(leaving).max() + np.abs(entering).max())
     return TreeBound(cost=bound - 1e-14 * len(matrix) * largest, leaving=leaving, entering=entering)
 

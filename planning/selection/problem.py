@@ -58,9 +58,7 @@ class CoverProblem:
 
     def counts(self, chosen: ArrayLike) -> Ints:
         """How many of the ``chosen`` views see each row, shape (R,)."""
-        views = np.asarray(chosen, dtype=np.int64)
-        seen = [self.rows_seen(view) for view in views]
-        rows = np.concatenate(seen) if seen else np.empty(0, dtype=np.int64)
+        rows = self.visible[np.asarray(chosen, dtype=np.int64)].indices
         return np.bincount(rows, minlength=len(self.weight))
 
     def covered_weight(self, chosen: ArrayLike) -> float:

@@ -10,11 +10,16 @@ from scipy.sparse import csr_array
 
 from viewcov.inspection.arrays import Ints
 from viewcov.planning.selection.annealing import anneal_best, anneal_cover
-from viewcov.planning.selection.bounds import BoundName, LowerBound, Status, largest_views_bound, relaxed_bound
 from viewcov.planning.selection.problem import TOLERANCE, CoverProblem, greedy_best, greedy_cover, is_cover, prune_cover
 from viewcov.planning.selection.proof import Budget, prove_cover
 from viewcov.planning.selection.reduction import merge_rows, reduce_cover
-from viewcov.planning.selection.relaxation import CoverRelaxation
+from viewcov.planning.selection.relaxation import (
+    BoundName,
+    CoverRelaxation,
+    LowerBound,
+    largest_views_bound,
+    relaxed_bound,
+)
 
 _SEARCH_WORK = 5e9
 """Updates of gains that one annealing run may make: about five seconds."""
@@ -35,19 +40,6 @@ class Cover:
 
     bound: LowerBound
     """No cover of the target is smaller."""
-
-    nodes: int = 0
-    """Nodes of the branch and bound."""
-
-    @property
-    def gap(self) -> float:
-        """By what share of the views the bound lies below them."""
-        return (len(self.views) - self.bound.num_views) / len(self.views) if len(self.views) else 0.0
-
-    @property
-    def status(self) -> Status:
-        """Whether the views are proven to be as few as possible."""
-        return self.bound.status(len(self.views))
 
 
 def smallest_cover(
@@ -132,7 +124,7 @@ def _partial_cover(
     )
     if num_views > bound.num_views:
         bound = LowerBound(num_views=num_views, name="branch and bound")
-    return Cover(views=np.sort(views), bound=bound, nodes=budget.nodes)
+    return Cover(views=np.sort(views), bound=bound)
 
 
 def _num_moves(problem: CoverProblem, size: int, effort: float) -> int:
