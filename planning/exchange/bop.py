@@ -17,15 +17,7 @@ from viewcov.inspection.files import read_json, write_json
 from viewcov.inspection.plan import InspectionPlan
 from viewcov.inspection.poses import inverse
 from viewcov.inspection.records import Foreign, checked
-from viewcov.planning.exchange.views import (
-    AGAIN,
-    ImportedViews,
-    Intrinsics,
-    PoseFormat,
-    imported,
-    nearest_rotation,
-    pose,
-)
+from viewcov.planning.exchange.views import AGAIN, ImportedViews, Intrinsics, PoseFormat, imported, matrix_pose
 
 _CENTER_SHIFT_PX = 0.5
 """viewcov's pixel coordinates less those that have centres at whole numbers."""
@@ -88,9 +80,8 @@ def read_bop(path: Path) -> ImportedViews:
     for key in sorted(value, key=int):
         where = f"{path} image {key}"
         entry = checked(value[key], _Entry, where=where, remedy=AGAIN)
-        rotation = nearest_rotation(np.reshape(entry.cam_R_w2c, (3, 3)), where=where)
         names.append(entry.viewcov_id or f"{int(key):06d}")
-        poses.append(inverse(pose(rotation, entry.cam_t_w2c)))
+        poses.append(inverse(matrix_pose(np.reshape(entry.cam_R_w2c, (3, 3)), entry.cam_t_w2c, where=where)))
         cameras.append(_intrinsics(entry, where))
     return imported(path, names, poses, cameras=cameras)
 

@@ -24,9 +24,8 @@ from viewcov.planning.exchange.views import (
     Intrinsics,
     PoseFormat,
     imported,
-    pose,
+    quaternion_pose,
     quaternion_wxyz,
-    rotation_of,
 )
 
 _MODELS = {
@@ -100,7 +99,7 @@ def read_colmap(folder: Path) -> ImportedViews:
             raise InputError(where, "not an image", expected="10 values", found=str(len(fields)), remedy=AGAIN)
         numbers = _floats(fields[1:8], where)
         names.append(" ".join(fields[9:]))
-        poses.append(inverse(pose(rotation_of(numbers[:4], where=where), numbers[4:])))
+        poses.append(inverse(quaternion_pose(numbers[:4], numbers[4:], where=where)))
         if fields[8] not in cameras:
             raise InputError(
                 where, "no such camera", expected=f"one of {', '.join(cameras) or 'none'}", found=fields[8],
@@ -114,7 +113,7 @@ def _camera_from_world(view: Viewpoint) -> Floats:
     """Quaternion w, x, y, z and translation in mm, shape (7,)."""
     quaternion = quaternion_wxyz(view.world_from_camera[:3, :3].T)
     # The rotation as it will be read: the camera centre then comes back exactly.
-    rotation = rotation_of(quaternion, where=view.id)
+    rotation = quaternion_pose(quaternion, np.zeros(3), where=view.id)[:3, :3]
     return np.concatenate([quaternion, -rotation @ view.center_mm])
 
 

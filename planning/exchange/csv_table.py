@@ -19,15 +19,7 @@ from viewcov.inspection.errors import InputError
 from viewcov.inspection.files import read_text, write_text
 from viewcov.inspection.plan import InspectionPlan
 from viewcov.inspection.viewpoint import Viewpoint
-from viewcov.planning.exchange.views import (
-    AGAIN,
-    ImportedViews,
-    PoseFormat,
-    imported,
-    pose,
-    quaternion_wxyz,
-    rotation_of,
-)
+from viewcov.planning.exchange.views import AGAIN, ImportedViews, PoseFormat, imported, quaternion_pose, quaternion_wxyz
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -145,7 +137,7 @@ def views_from_rows(where: object, rows: Iterable[tuple[str, Sequence[Any]]]) ->
         numbers = [_number(row[place], f"{line} {column}") for place, column in zip(places, NUMBERS, strict=True)]
         given = "" if id_place is None or row[id_place] is None else str(row[id_place]).strip()
         names.append(given or f"pose-{number:03d}")
-        poses.append(pose(rotation_of(numbers[3:], where=line), numbers[:3]))
+        poses.append(quaternion_pose(numbers[3:], numbers[:3], where=line))
     return imported(where, names, poses)
 
 
@@ -153,14 +145,14 @@ def _number(field: Any, where: str) -> float:
     try:
         number = float(field)
     except (TypeError, ValueError):
+        number = np.nan
+    if not np.isfinite(number):
         comma = isinstance(field, str) and _DECIMAL_COMMA.fullmatch(field.strip())
         raise InputError(
-            where, "a decimal comma" if comma else "not a number",
+            where, "a decimal comma" if comma else "not a finite number",
             expected="a number with a decimal point" if comma else "a number", found=repr(field),
             remedy="replace the commas in numbers by points" if comma else AGAIN,
-        ) from None  # fmt: skip
-    if not np.isfinite(number):
-        raise InputError(where, "not a finite number", expected="a number", found=repr(field), remedy=AGAIN)
+        )  # fmt: skip
     return number
 
 

@@ -17,15 +17,7 @@ from viewcov.inspection.files import read_json, write_json
 from viewcov.inspection.plan import InspectionPlan
 from viewcov.inspection.poses import inverse
 from viewcov.inspection.records import Foreign, Positive, checked
-from viewcov.planning.exchange.views import (
-    AGAIN,
-    ImportedViews,
-    Intrinsics,
-    PoseFormat,
-    imported,
-    nearest_rotation,
-    pose,
-)
+from viewcov.planning.exchange.views import AGAIN, ImportedViews, Intrinsics, PoseFormat, imported, matrix_pose
 
 _NUMBERS = ("fl_x", "fl_y", "cx", "cy", "k1", "k2", "p1", "p2", "k3")
 _MODELS = ("OPENCV", "PINHOLE", "SIMPLE_PINHOLE")
@@ -94,7 +86,9 @@ def read_nerfstudio(path: Path) -> ImportedViews:
     """
     value = read_json(path)
     transforms = checked(value, _Transforms, where=path, remedy=AGAIN)
-    source_from_file = _source_from_file(transforms, path)
+    source_from_file, applied = np.eye(4), transforms.applied_transform
+    if applied is not None:  # The turn that nerfstudio's converters note is undone.
+        source_from_file = inverse(_rigid(applied, f"{path} applied_transform"))
     names, poses, cameras = [], [], []
     for number, entry in enumerate(transforms.frames):
         where = f"{path} frame {number}"
@@ -110,13 +104,6 @@ def read_nerfstudio(path: Path) -> ImportedViews:
     return imported(path, names, poses, cameras=cameras, images=True)
 
 
-def _source_from_file(transforms: _Transforms, path: Path) -> Floats:
-    """Undoes the turn that nerfstudio's converters note as ``applied_transform``."""
-    if transforms.applied_transform is None:
-        return np.eye(4)
-    return inverse(_rigid(transforms.applied_transform, f"{path} applied_transform"))
-
-
 def _rigid(rows: list[list[float]], where: str) -> Floats:
     """The rigid transform, shape (4, 4), in three or four rows of four."""
     fits = len(rows) in (3, 4) and all(len(row) == 4 for row in rows)
@@ -126,7 +113,7 @@ def _rigid(rows: list[list[float]], where: str) -> Floats:
             remedy=AGAIN,
         )  # fmt: skip
     matrix = np.array(rows)
-    return pose(nearest_rotation(matrix[:3, :3], where=where), matrix[:3, 3])
+    return matrix_pose(matrix[:3, :3], matrix[:3, 3], where=where)
 
 
 def _intrinsics(camera: _Camera, where: str) -> Intrinsics | None:

@@ -12,15 +12,7 @@ from viewcov.inspection.errors import InputError
 from viewcov.inspection.files import write_text
 from viewcov.inspection.plan import InspectionPlan
 from viewcov.inspection.records import Foreign, checked
-from viewcov.planning.exchange.views import (
-    AGAIN,
-    ImportedViews,
-    PoseFormat,
-    imported,
-    pose,
-    quaternion_wxyz,
-    rotation_of,
-)
+from viewcov.planning.exchange.views import AGAIN, ImportedViews, PoseFormat, imported, quaternion_pose, quaternion_wxyz
 
 FRAME_ID = "part"
 """The part's CAD frame, for whoever looks the transform up."""
@@ -85,9 +77,9 @@ def read_ros(path: Path) -> ImportedViews:
     names, poses = [], []
     for number, entry in enumerate(message.poses, start=1):
         q, at = entry.orientation, entry.position
-        rotation = rotation_of((q.w, q.x, q.y, q.z), where=f"{path} pose {number}")
+        center_mm = [at.x * _MM_PER_M, at.y * _MM_PER_M, at.z * _MM_PER_M]
         names.append(f"pose-{number:03d}")
-        poses.append(pose(rotation, [at.x * _MM_PER_M, at.y * _MM_PER_M, at.z * _MM_PER_M]))
+        poses.append(quaternion_pose((q.w, q.x, q.y, q.z), center_mm, where=f"{path} pose {number}"))
     return imported(path, names, poses)
 
 
