@@ -66,7 +66,7 @@ class PlanEvaluation:
 def evaluate_plan(
     plan: InspectionPlan, options: EvaluationOptions = DEFAULTS, *, jobs: int = 1, progress: bool = False
 ) -> PlanEvaluation:
-    """What a plan inspects, what would mend it, and how well it bears errors of its poses.
+    """What any plan, whoever made it, inspects, what would mend it, and how well it bears errors of its poses.
 
     Coverable is what the plan covers and what enough candidates see of the rest: those that are kept beside the plan.
     Where there are none, or they were made for something else, candidates are searched for anew as planning would,
@@ -74,10 +74,6 @@ def evaluate_plan(
 
     Parameters
     ----------
-    plan
-        Any: made by viewcov, by hand, or by another program.
-    options
-        Pose noise for robustness, if that is asked for.
     jobs
         Processes; the result does not depend on it. A script that asks for several must guard its entry with
         ``if __name__ == "__main__"``.

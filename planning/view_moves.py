@@ -139,9 +139,6 @@ class _Choice:
             self._short = np.flatnonzero((self._counts == self.demand - 1) & (self.weight > 0))
         return self._short
 
-    def copy(self) -> _Choice:
-        return _Choice(self.weight, self.demand, self.views)
-
     def needed(self, place: int) -> Ints:
         """Elements that count and would lack one view without the one at this place."""
         seen = self.views[place].seen
@@ -294,7 +291,7 @@ def _with_fewer(search: _Search, best: _Choice, target: float) -> _Choice:
     """The choice with one view less, again and again, as long as the others can be made to reach the target."""
     in_vain = 0
     while best.views and in_vain < _HOPELESS:
-        trial = best.copy()
+        trial = _Choice(best.weight, best.demand, best.views)
         # After a failure it is the next view's turn, in the order of what is lost without them.
         dropped = trial.remove(int(np.argsort(trial.losses(), kind="stable")[in_vain % len(best.views)]))
         if trial.covered >= target or search.raise_to(trial, target):

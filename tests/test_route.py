@@ -180,10 +180,6 @@ def test_improving_visits_every_place_once_and_never_costs_more(num: int, seed: 
     after = improve_route(cost, before, closed=closed)
     assert sorted(before) == sorted(after) == list(range(num))
     assert route_cost(cost, after, closed=closed) <= route_cost(cost, before, closed=closed) + 1e-12
-    start = int(before[0])
-    kept = improve_route(cost, before, closed=closed, start=start)
-    assert kept[0] == start
-    assert route_cost(cost, kept, closed=closed) <= route_cost(cost, before, closed=closed) + 1e-12
 
 
 @settings(max_examples=30, deadline=None)

@@ -75,9 +75,7 @@ class _Model:
 
     def whole(self, *, time_limit_s: float) -> tuple[Floats | None, float]:
         """A cheapest whole choice of steps if it was found in time, and a lower bound on its cost."""
-        rules = [LinearConstraint(self.degrees, self.visits, self.visits)]
-        if self.cuts.shape[0]:
-            rules.append(LinearConstraint(self.cuts, self.visits, np.inf))
+        rules = (LinearConstraint(self.degrees, self.visits, self.visits), LinearConstraint(self.cuts, self.visits))
         found = milp(
             self.cost, integrality=np.ones(len(self.cost), dtype=np.int64), bounds=Bounds(0.0, 1.0), constraints=rules,
             options={"time_limit": max(time_limit_s, 0.01), "mip_rel_gap": 0.0},

@@ -6,6 +6,7 @@ import heapq
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -134,12 +135,7 @@ def greedy_best(problem: CoverProblem, *, num_views: int) -> Ints:
 
     For demand 1 they cover at least 1 - 1/e of what the best ``num_views`` views cover.
     """
-    tally, chosen = Tally(problem), []
-    for view in _lazy_greedy(problem, tally):
-        chosen.append(view)
-        if len(chosen) == num_views:
-            break
-    return np.array(chosen, dtype=np.int64)
+    return np.fromiter(islice(_lazy_greedy(problem, Tally(problem)), num_views), dtype=np.int64)
 
 
 def _lazy_greedy(problem: CoverProblem, tally: Tally) -> Iterator[int]:

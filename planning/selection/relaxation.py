@@ -27,7 +27,6 @@ _STALE = 25
 """Solutions in a row in which a cut is not tight before it may be dropped."""
 
 
-BoundName = Literal["integer program", "branch and bound", "linear program", "largest views"]
 Status = Literal["optimal", "feasible"]
 
 
@@ -38,7 +37,7 @@ class LowerBound:
     num_views: int
     """The bound."""
 
-    name: BoundName
+    name: Literal["integer program", "branch and bound", "linear program", "largest views"]
     """What proves it."""
 
     def status(self, num_views: int) -> Status:

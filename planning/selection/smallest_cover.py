@@ -13,13 +13,7 @@ from viewcov.planning.selection.annealing import anneal_best, anneal_cover
 from viewcov.planning.selection.problem import TOLERANCE, CoverProblem, greedy_best, greedy_cover, is_cover, prune_cover
 from viewcov.planning.selection.proof import Budget, prove_cover
 from viewcov.planning.selection.reduction import merge_rows, reduce_cover
-from viewcov.planning.selection.relaxation import (
-    BoundName,
-    CoverRelaxation,
-    LowerBound,
-    largest_views_bound,
-    relaxed_bound,
-)
+from viewcov.planning.selection.relaxation import CoverRelaxation, LowerBound, largest_views_bound, relaxed_bound
 
 _SEARCH_WORK = 5e9
 """Updates of gains that one annealing run may make: about five seconds."""
@@ -157,9 +151,10 @@ def _full_cover(
         )
     if len(start) <= fixed + least:
         return _proven(start)
-    weak = largest_views_bound(problem, target=target)
-    name: BoundName = "integer program" if fixed + least >= weak else "largest views"
-    return Cover(views=np.sort(start), bound=LowerBound(num_views=max(fixed + least, weak), name=name))
+    bound = LowerBound(num_views=largest_views_bound(problem, target=target), name="largest views")
+    if fixed + least >= bound.num_views:
+        bound = LowerBound(num_views=fixed + least, name="integer program")
+    return Cover(views=np.sort(start), bound=bound)
 
 
 def _proven(views: Ints) -> Cover:
