@@ -19,6 +19,7 @@ LEAST_GAIN = 1e-4
 """Share of the coverable area for which it is worth to name a viewpoint."""
 
 MAX_FIXES = 10
+"""Viewpoints that are named at most."""
 
 _TRIES_EACH = 3
 """Candidates tried at most for each fix: with light by way of other surfaces one may show less than it promises."""
@@ -100,6 +101,7 @@ def find_repairs(coverage: GeometricCoverage, rig: Rig, candidates: Sequence[Vie
     nearest_first = new[np.lexsort((moves.angle_deg[new], moves.distance_mm[new]))]
     visible = csr_array(seen[nearest_first])
     lacking = coverage.coverable & ~coverage.covered
+    # The first row that has each column.
     columns, first = np.unique(visible.indices, return_index=True)
     nearest = np.full(len(lacking), -1)
     nearest[columns] = np.where(lacking[columns], np.searchsorted(visible.indptr, first, side="right") - 1, -1)

@@ -202,11 +202,9 @@ class Cycle:
         while (covered := problem.covered_weight(order)) < self.needed:
             gain = problem.visible @ (weight * (problem.counts(order) < problem.demand))
             gain[order] = 0.0
-            seconds = (
-                _Places(self.times_s, order, closed=self.closed).cheapest_insertion()
-                if len(order)
-                else np.zeros(problem.num_views)
-            )
+            seconds = np.zeros(problem.num_views)
+            if len(order):
+                seconds = _Places(self.times_s, order, closed=self.closed).cheapest_insertion()
             useful = np.minimum(gain, max(self.target - covered, 1e-300)) * luck
             # A rig that moves and stops in no time pays only in views.
             view = int(np.argmax(useful / (seconds + self.stop_s + 1e-9)))

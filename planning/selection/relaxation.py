@@ -22,10 +22,10 @@ _MAX_CUTS = 2500
 """Cuts beyond which those that have not been tight lately are dropped."""
 
 _MAX_ROUNDS = 400
+"""Rounds of cuts at most; any number of them gives a valid bound."""
 
 _STALE = 25
 """Solutions in a row in which a cut is not tight before it may be dropped."""
-
 
 Status = Literal["optimal", "feasible"]
 
@@ -131,8 +131,7 @@ class CoverRelaxation:
     def fewest(self, share: float, *, until: float = np.inf) -> RelaxedCover | None:
         """Smallest sum of views that cover the ``share`` of the coverable weight; None if nothing does.
 
-        The first round of cuts is always finished and gives a valid bound; those after it end when the monotonic clock
-        reads ``until``.
+        The first round of cuts is always finished; those after it end when the monotonic clock reads ``until``.
         """
         return self._goal("views", share, max_rounds=_MAX_ROUNDS, until=until)
 
@@ -141,7 +140,7 @@ class CoverRelaxation:
     ) -> RelaxedCover | None:
         """Largest share that ``num_views`` views cover, or the first upper bound below ``enough``; None if nothing.
 
-        Any number of rounds gives a valid bound. They end when the monotonic clock reads ``until``.
+        The rounds of cuts end when the monotonic clock reads ``until``.
 
         Raises
         ------

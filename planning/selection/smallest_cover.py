@@ -136,11 +136,9 @@ def _full_cover(
 ) -> Cover:
     """A smallest cover of everything coverable, by integer programming on the reduced problem."""
     reduced = reduce_cover(problem)
-    num_rows = len(reduced.problem.weight)
-    if num_rows == 0:
+    if not len(reduced.problem.weight):
         return _proven(reduced.forced)
-    left_s = max(budget.time_limit_s, 1.0)
-    chosen, least = _integer_program(reduced.problem, time_limit_s=left_s)
+    chosen, least = _integer_program(reduced.problem, time_limit_s=max(budget.time_limit_s, 1.0))
     fixed = len(reduced.forced)
     if chosen is not None:
         start = min(start, np.concatenate([reduced.forced, reduced.views[chosen]]), key=len)
