@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-from pydantic import ConfigDict
 from scipy.sparse import csr_array
 
 from viewcov.coverage.geometric.contributions import contributions
@@ -16,7 +15,7 @@ from viewcov.coverage.geometric.sightings import confirmed, seen_by
 from viewcov.coverage.geometric.visibility import Setup
 from viewcov.inspection.mesh.surface import Surface, cut_surface
 from viewcov.inspection.plan import InspectionPlan
-from viewcov.inspection.records import AtLeastOne, Positive, Record, Seed, Transform, checked, checked_jobs
+from viewcov.inspection.records import AtLeastOne, Foreign, Positive, Seed, Transform, checked, checked_jobs
 from viewcov.inspection.viewpoint import Viewpoint
 from viewcov.planning.candidates.pool import CandidateSearch, gather_candidates
 from viewcov.planning.kept_pool import KeptPool, kept_pool
@@ -67,7 +66,7 @@ class PlanEvaluation:
 def evaluate_plan(
     plan: InspectionPlan, options: EvaluationOptions = DEFAULTS, *, jobs: int = 1, progress: bool = False
 ) -> PlanEvaluation:
-    """What a plan inspects, what would mend it, and how well it bears errors of its poses.
+    """What any plan, whoever made it, inspects, what would mend it, and how well it bears errors of its poses.
 
     Coverable is what the plan covers and what enough candidates see of the rest: those that are kept beside the plan.
     Where there are none, or they were made for something else, candidates are searched for anew as planning would,
@@ -75,10 +74,6 @@ def evaluate_plan(
 
     Parameters
     ----------
-    plan
-        Any: made by viewcov, by hand, or by another program.
-    options
-        Pose noise for robustness, if that is asked for.
     jobs
         Processes; the result does not depend on it. A script that asks for several must guard its entry with
         ``if __name__ == "__main__"``.
@@ -124,23 +119,19 @@ def evaluate_plan(
     )
 
 
-class _Known(Record):
-    """Of a plan's ``made``, of which other programs and versions say other things."""
-
-    model_config = ConfigDict(extra="ignore")
-
-
-class _Asked(_Known):
+class _Asked(Foreign):
     edge_mm: Positive | None = None
     num_candidates: AtLeastOne | None = None
 
 
-class _Given(_Known):
+class _Given(Foreign):
     id: str
     world_from_camera: Transform
 
 
-class _Made(_Known):
+class _Made(Foreign):
+    """Of a plan's ``made``, of which other programs and versions say other things."""
+
     seed: Seed = 0
     options: _Asked = _Asked()
     measured_edge_mm: Positive | None = None

@@ -25,8 +25,7 @@ from viewcov.inspection.rig.requirements import Requirements
 from viewcov.inspection.rig.rig import Rig
 from viewcov.inspection.viewpoint import Viewpoint
 from viewcov.planning.candidates.pool import CandidateSearch, gather_candidates, images_filled
-from viewcov.planning.choice import ChosenViews, choose_views
-from viewcov.planning.completion import MeasuredViews, completed, measured_on
+from viewcov.planning.choice import ChosenViews, MeasuredViews, choose_views, completed, measured_on
 from viewcov.planning.figures import PlanFigures, RouteFigures
 from viewcov.planning.kept_pool import KeptPool, KnownCandidates, gathered_before, keep_pool, search_key
 from viewcov.planning.options import PlanningOptions
@@ -111,19 +110,11 @@ def plan_views(
 
     Parameters
     ----------
-    part, rig
-        What is inspected with what.
     requirements
         Limits of each view, and what the CAD faces weigh; the rig's own if not given.
-    options
-        What is asked of the plan.
-    known
-        Candidates from before.
     jobs
         Processes for testing candidates. A script that asks for several must guard its entry with
         ``if __name__ == "__main__"``, because each of them imports it.
-    progress
-        Whether to show progress bars on stderr.
 
     Raises
     ------

@@ -39,7 +39,7 @@ SEAMS = {
     "viewcov.inspection.rig.rig": "LIGHTS",
     "viewcov.inspection.rig.lens": "LENSES",
     "viewcov.inspection.lay": "PROCESSES",
-    "viewcov.planning.exchange.formats": "FORMATS",
+    "viewcov.planning.exchange.plans": "FORMATS",
     "viewcov.segmentation.datasets": "READERS",
     "viewcov.viewer.layers": "LAYERS",
     "viewcov.planning.exchange.csv_table": "COLUMNS",

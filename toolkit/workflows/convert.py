@@ -11,7 +11,7 @@ from viewcov.inspection.errors import InputError
 from viewcov.inspection.mesh.part import Unit
 from viewcov.inspection.plan import InspectionPlan, read_plan
 from viewcov.inspection.records import Options, Positive, Record, checked_jobs
-from viewcov.planning.exchange.formats import FORMATS, Format, locate
+from viewcov.planning.exchange.plans import FORMATS, Format, export_plan, import_viewpoints, locate, plan_from_views
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +59,6 @@ def convert_file(
     InputError
         If the source cannot be read, lacks a part or rig or has its own, or does not fit into the format.
     """
-    from viewcov.planning.exchange.plans import export_plan
     from viewcov.planning.plan_evaluation import evaluate_plan
 
     checked_jobs(jobs)
@@ -88,7 +87,6 @@ def _own_plan(path: Path, options: ConvertOptions) -> InspectionPlan:
 def _foreign_plan(path: Path, fmt: Format, options: ConvertOptions) -> InspectionPlan:
     from viewcov.inspection.loading.part_files import load_part
     from viewcov.inspection.rig.rig import load_rig
-    from viewcov.planning.exchange.plans import import_viewpoints, plan_from_views
 
     if options.part is None:
         raise InputError(
