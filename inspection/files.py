@@ -30,10 +30,15 @@ _PLAIN = re.compile(r"[^\x00-\x1f\x7f\ud800-\udfff/\\:*?\"<>|]+")
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
 
 
-def plain_name(name: str) -> str:
-    """The name, if a file or folder can bear it everywhere and it stays where it is put; ValueError if not."""
+def is_plain(name: str) -> bool:
+    """Whether a file or folder can bear the name everywhere and stays where it is put."""
     plain = _PLAIN.fullmatch(name) and not _RESERVED.fullmatch(name) and len(name.encode()) <= 200
-    if not plain or name.startswith((".", " ", "-")) or name.endswith((".", " ")):
+    return bool(plain) and not name.startswith((".", " ", "-")) and not name.endswith((".", " "))
+
+
+def plain_name(name: str) -> str:
+    """The name, if it is plain; ValueError if not."""
+    if not is_plain(name):
         raise ValueError(
             "a plain name of at most 200 bytes, without separators or quotes and not beginning with '.' or '-', "
             f"got {name!r}"
@@ -161,6 +166,11 @@ def read_json(path: str | Path) -> Any:
         json.loads, parse_constant=_refuse_constant, parse_float=_finite_float, object_pairs_hook=_once_each
     )
     return _parsed(path, "JSON", parse)
+
+
+def read_text(path: str | Path, kind: str) -> str:
+    """The UTF-8 text in a file, named by its kind where it is refused; raises InputError if it cannot be read."""
+    return _parsed(path, kind, str)
 
 
 def read_toml(path: str | Path) -> dict[str, Any]:

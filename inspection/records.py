@@ -98,6 +98,12 @@ class Record(BaseModel):
     )
 
 
+class Foreign(Record):
+    """What other programs or versions wrote, who may say more."""
+
+    model_config = ConfigDict(extra="ignore")
+
+
 class FileRecord(Record):
     """The content of one kind of file. A subclass fixes ``schema_version`` by a ``Literal`` with a default."""
 

@@ -27,7 +27,7 @@ from viewcov.planning.whole_surface import WholeSurface
 
 log = logging.getLogger(__name__)
 
-_TESTS_PER_VIEW, _MOST_TESTS = 60, 8000
+_TESTS_PER_VIEW, _LEAST_TESTS, _MOST_TESTS = 60, 1000, 8000
 """Visibility tests for moving the views of a first choice: on the machined block 150 views become 126 with 20 each,
 and 116 with 44, after which nothing helps any more."""
 
@@ -68,20 +68,16 @@ def first_choice(pool: CandidatePool, setup: Setup, options: PlanningOptions) ->
         first = smallest_cover(problem, target=target, budget=Budget(max_nodes=0), effort=0.2, seed=options.seed)
     if options.refine == 0:
         return pool, first.views
+    most_tests = min(max(_LEAST_TESTS, _TESTS_PER_VIEW * len(first.views)), _MOST_TESTS)
     refined = refine_views(
         pool,
         first.views,
         VisibilityTester(setup),
         target=None if options.num_views is not None else target,
         seed=options.seed,
-        max_tests=_tests(len(first.views)) if options.refine is None else options.refine,
+        max_tests=most_tests if options.refine is None else options.refine,
     )
     return refined.pool, refined.views
-
-
-def _tests(num_views: int) -> int:
-    """Visibility tests for moving so many views."""
-    return min(max(1000, _TESTS_PER_VIEW * num_views), _MOST_TESTS)
 
 
 def choose_views(whole: WholeSurface, first: Ints, rows: Rows, checked: Rows, options: PlanningOptions) -> ChosenViews:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from viewcov.coverage.ladder import Areas
 from viewcov.inspection.records import Count, Record, Share
-from viewcov.planning.selection.bounds import Status
+from viewcov.planning.selection.relaxation import Status
 
 
 class RouteFigures(Record):

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-from pydantic import ConfigDict
 from scipy.sparse import csr_array
 
 from viewcov.coverage.geometric.contributions import contributions
@@ -17,7 +16,7 @@ from viewcov.coverage.geometric.visibility import Setup
 from viewcov.inspection.mesh.surface import Surface
 from viewcov.inspection.plan import InspectionPlan
 from viewcov.inspection.priority import surface_to_inspect, weighted_areas_mm2
-from viewcov.inspection.records import AtLeastOne, Positive, Record, Seed, Transform, checked, checked_jobs
+from viewcov.inspection.records import AtLeastOne, Foreign, Positive, Seed, Transform, checked, checked_jobs
 from viewcov.inspection.viewpoint import Viewpoint
 from viewcov.planning.candidates.pool import CandidateSearch, gather_candidates
 from viewcov.planning.kept_pool import KeptPool, kept_pool
@@ -125,23 +124,19 @@ def evaluate_plan(
     )
 
 
-class _Known(Record):
-    """Of a plan's ``made``, of which other programs and versions say other things."""
-
-    model_config = ConfigDict(extra="ignore")
-
-
-class _Asked(_Known):
+class _Asked(Foreign):
     edge_mm: Positive | None = None
     num_candidates: AtLeastOne | None = None
 
 
-class _Given(_Known):
+class _Given(Foreign):
     id: str
     world_from_camera: Transform
 
 
-class _Made(_Known):
+class _Made(Foreign):
+    """Of a plan's ``made``, of which other programs and versions say other things."""
+
     seed: Seed = 0
     options: _Asked = _Asked()
     measured_edge_mm: Positive | None = None

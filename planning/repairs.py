@@ -11,12 +11,15 @@ from scipy.sparse import csr_array
 from viewcov.coverage.geometric.evaluation import REASONS, GeometricCoverage
 from viewcov.coverage.geometric.figures import FixFigures
 from viewcov.coverage.geometric.visibility import Setup, VisibilityTester
-from viewcov.inspection.arrays import Bools, Floats, Ints, Ints32
+from viewcov.inspection.arrays import Floats, Ints, Ints32
 from viewcov.inspection.rig.rig import Rig
 from viewcov.inspection.viewpoint import Viewpoint
 
 LEAST_GAIN = 1e-4
 """Share of the coverable area for which it is worth to name a viewpoint."""
+
+MAX_FIXES = 10
+"""Viewpoints that are named at most."""
 
 _TRIES_EACH = 3
 """Candidates tried at most for each fix: with light by way of other surfaces one may show less than it promises."""
@@ -85,22 +88,12 @@ def moves_from(viewpoints: Sequence[Viewpoint], others: Sequence[Viewpoint]) -> 
     return Moves(view_idx=view, distance_mm=mm, angle_deg=deg)
 
 
-def find_repairs(
-    coverage: GeometricCoverage,
-    rig: Rig,
-    candidates: Sequence[Viewpoint],
-    seen: csr_array,
-    *,
-    max_fixes: int = 10,
-    gather: bool = True,
-) -> Repairs:
+def find_repairs(coverage: GeometricCoverage, rig: Rig, candidates: Sequence[Viewpoint], seen: csr_array) -> Repairs:
     """Viewpoints out of C candidates that cover what a plan leaves out.
 
     ``fixes`` are chosen greedily by the area that they cover of what is coverable and not covered, the nearest
-    to the plan among equals, until one more would gain less than ``LEAST_GAIN`` of the coverable area.
-
-    ``seen``, shape (C, E), is what they see at least of the elements that are not covered; ``gather`` is as for
-    ``evaluate_viewpoints``.
+    to the plan among equals, until there are ``MAX_FIXES`` or one more would gain less than ``LEAST_GAIN`` of the
+    coverable area. ``seen``, shape (C, E), is what they see at least of the elements that are not covered.
     """
     moves = moves_from(candidates, coverage.viewpoints)
     # A view that the plan has already mends nothing, although where views are to overlap it may seem so.
@@ -108,13 +101,16 @@ def find_repairs(
     nearest_first = new[np.lexsort((moves.angle_deg[new], moves.distance_mm[new]))]
     visible = csr_array(seen[nearest_first])
     lacking = coverage.coverable & ~coverage.covered
-    nearest = np.where(lacking, _first_rows(visible), -1)
+    # The first row that has each column.
+    columns, first = np.unique(visible.indices, return_index=True)
+    nearest = np.full(len(lacking), -1)
+    nearest[columns] = np.where(lacking[columns], np.searchsorted(visible.indptr, first, side="right") - 1, -1)
     used, nearest_idx = np.unique(nearest[nearest >= 0], return_inverse=True)
     nearest[nearest >= 0] = nearest_idx
     ranked = moves.of(nearest_first)
     viewpoints = [candidates[row] for row in nearest_first]
-    search = _FixSearch(coverage, rig, viewpoints, ranked, gather=gather)
-    search.run(visible, max_fixes=max_fixes)
+    search = _FixSearch(coverage, rig, viewpoints, ranked)
+    search.run(visible)
     return Repairs(
         fixes=tuple(search.fixes),
         fix_idx=search.fix_idx,
@@ -124,42 +120,25 @@ def find_repairs(
     )
 
 
-def _first_rows(visible: csr_array) -> Ints:
-    """The first row that has each column, shape (E,); -1 where none has."""
-    columns = visible.tocsc()
-    columns.sort_indices()
-    first = np.full(visible.shape[1], -1, dtype=np.int64)
-    some = np.flatnonzero(np.diff(columns.indptr))
-    first[some] = columns.indices[columns.indptr[some]]
-    return first
-
-
 class _FixSearch:
     """Fixes found so far and what they leave."""
 
-    def __init__(
-        self, coverage: GeometricCoverage, rig: Rig, viewpoints: Sequence[Viewpoint], moves: Moves, *, gather: bool
-    ) -> None:
+    def __init__(self, coverage: GeometricCoverage, rig: Rig, viewpoints: Sequence[Viewpoint], moves: Moves) -> None:
         self.fixes: list[FixFigures] = []
         self.fix_idx = np.full(coverage.surface.num_elements, -1, dtype=np.int32)
         self._coverage, self._viewpoints, self._moves = coverage, viewpoints, moves
-        self._tester = VisibilityTester(Setup(coverage.surface, rig, coverage.requirements), gather=gather)
+        self._tester = VisibilityTester(Setup(coverage.surface, rig, coverage.requirements), gather=True)
         self._num_views = coverage.num_views.copy()
 
-    @property
-    def _lacking(self) -> Bools:
-        return self._coverage.coverable & (self._num_views < self._coverage.requirements.views_per_element)
-
-    def run(self, visible: csr_array, *, max_fixes: int) -> None:
+    def run(self, visible: csr_array) -> None:
         """Add fixes, greedily by what candidates (C,) see by ``visible``, shape (C, E)."""
-        area = self._coverage.surface.area_mm2
-        least_mm2 = LEAST_GAIN * self._coverage.coverable_area_mm2
+        coverage, demand = self._coverage, self._coverage.requirements.views_per_element
+        least_mm2 = LEAST_GAIN * coverage.coverable_area_mm2
         left = np.ones(len(self._viewpoints), dtype=bool)
-        for _ in range(_TRIES_EACH * max_fixes):
-            if not left.any() or len(self.fixes) == max_fixes:
-                return
-            gain = np.where(left, visible @ np.where(self._lacking, area, 0.0), -np.inf)
-            if gain.max() <= least_mm2:
+        for _ in range(_TRIES_EACH * MAX_FIXES):
+            lacking = coverage.coverable & (self._num_views < demand)
+            gain = np.where(left, visible @ np.where(lacking, coverage.surface.area_mm2, 0.0), -np.inf)
+            if len(self.fixes) == MAX_FIXES or gain.max(initial=-np.inf) <= least_mm2:
                 return
             # Sums in another order may differ in the last digit: the first of those is the nearest.
             row = int(np.argmax(gain >= gain.max() * (1.0 - 1e-12)))

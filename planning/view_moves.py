@@ -17,9 +17,6 @@ from viewcov.planning.candidates.pool import CandidatePool
 from viewcov.planning.candidates.proposals import Proposer
 from viewcov.planning.selection.problem import TOLERANCE, CoverProblem
 
-MAX_TESTS = 1500
-"""Visibility tests that a refinement may make by default."""
-
 _TRIES_PER_TEST = 8
 """Tries to better a view, for each test allowed: most end without one, as no step promises enough, but take their
 time, so that a bound on tests alone would not bound a refinement."""
@@ -52,9 +49,6 @@ class RefinedViews:
     views: Ints
     """Shape (M,), ascending: rows of ``pool`` that are chosen."""
 
-    num_tests: int
-    """Visibility tests made."""
-
 
 def refine_views(
     pool: CandidatePool,
@@ -63,7 +57,7 @@ def refine_views(
     *,
     target: float | None = None,
     seed: int = 0,
-    max_tests: int = MAX_TESTS,
+    max_tests: int,
 ) -> RefinedViews:
     """Fewer views that cover the ``target``, or as many that cover more, moved to poses between the candidates'.
 
@@ -105,8 +99,8 @@ def refine_views(
     search = _Search(pool, tester, rng=np.random.default_rng(seed), max_tests=max_tests)
     if target is None:
         search.raise_to(start, np.inf)
-        return _joined(pool, start, search.num_tests)
-    return _joined(pool, _with_fewer(search, start, target * (1.0 - TOLERANCE)), search.num_tests)
+        return _joined(pool, start)
+    return _joined(pool, _with_fewer(search, start, target * (1.0 - TOLERANCE)))
 
 
 @dataclass(slots=True, eq=False)
@@ -144,9 +138,6 @@ class _Choice:
         if self._short is None:
             self._short = np.flatnonzero((self._counts == self.demand - 1) & (self.weight > 0))
         return self._short
-
-    def copy(self) -> _Choice:
-        return _Choice(self.weight, self.demand, self.views)
 
     def needed(self, place: int) -> Ints:
         """Elements that count and would lack one view without the one at this place."""
@@ -216,7 +207,7 @@ class _Search:
     def __init__(
         self, pool: CandidatePool, tester: VisibilityTester, *, rng: np.random.Generator, max_tests: int
     ) -> None:
-        self.num_tests = self._num_tries = 0
+        self._num_tests = self._num_tries = 0
         self._pool, self._tester, self._clearance = pool, tester, Clearance(tester.surface, tester.rig)
         self._proposer = Proposer(tester.surface, tester.rig, tester.requirements)
         self._rng, self._max_tests = rng, max_tests
@@ -224,7 +215,7 @@ class _Search:
 
     def spent(self) -> bool:
         """Whether no more tests may be made, or no more tries."""
-        return self.num_tests >= self._max_tests or self._num_tries >= _TRIES_PER_TEST * self._max_tests
+        return self._num_tests >= self._max_tests or self._num_tries >= _TRIES_PER_TEST * self._max_tests
 
     def raise_to(self, choice: _Choice, target: float) -> bool:
         """Improve the views in turn, in place, until they reach the target or nothing helps any more."""
@@ -280,7 +271,7 @@ class _Search:
         best = int(np.argmax(expected))
         if expected[best] <= enough:
             return None
-        self.num_tests += 1
+        self._num_tests += 1
         seen = self._tester.seen_elements(Viewpoint(id="trial", world_from_camera=poses[best]))
         missed = np.setdiff1d(wanted[within[1 + best]], seen, assume_unique=True)
         view.misses[missed] = np.minimum(view.misses[missed], _MOST_MISSES - 1) + 1
@@ -300,7 +291,7 @@ def _with_fewer(search: _Search, best: _Choice, target: float) -> _Choice:
     """The choice with one view less, again and again, as long as the others can be made to reach the target."""
     in_vain = 0
     while best.views and in_vain < _HOPELESS:
-        trial = best.copy()
+        trial = _Choice(best.weight, best.demand, best.views)
         # After a failure it is the next view's turn, in the order of what is lost without them.
         dropped = trial.remove(int(np.argsort(trial.losses(), kind="stable")[in_vain % len(best.views)]))
         if trial.covered >= target or search.raise_to(trial, target):
@@ -313,7 +304,7 @@ def _with_fewer(search: _Search, best: _Choice, target: float) -> _Choice:
     return best
 
 
-def _joined(pool: CandidatePool, choice: _Choice, num_tests: int) -> RefinedViews:
+def _joined(pool: CandidatePool, choice: _Choice) -> RefinedViews:
     new = [view for view in choice.views if view.row < 0]
     ends = np.cumsum([0] + [len(view.seen) for view in new])
     columns = np.concatenate([view.seen for view in new]) if new else np.empty(0, dtype=np.int64)
@@ -326,4 +317,4 @@ def _joined(pool: CandidatePool, choice: _Choice, num_tests: int) -> RefinedView
         given_up_mm2=pool.given_up_mm2,
     )
     views = np.array(sorted(kept) + [len(pool.viewpoints) + number for number in range(len(new))], dtype=np.int64)
-    return RefinedViews(pool=grown, views=views, num_tests=num_tests)
+    return RefinedViews(pool=grown, views=views)

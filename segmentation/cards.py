@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, Field, JsonValue, model_validator
 
 from viewcov.inspection.predictions import ModelName, PixelThreshold
-from viewcov.inspection.records import AtLeastOne, Count, FileRecord, NotNegative, Record, Sha256, Share, read_record
+from viewcov.inspection.records import AtLeastOne, Count, FileRecord, NotNegative, Record, Sha256, Share
 from viewcov.segmentation.exposure import checked_exposures
 
 CARD_NAME = "model.json"
@@ -129,8 +128,3 @@ class ModelCard(FileRecord):
 
     versions: dict[str, str] = Field(default_factory=dict)
     """Versions of the packages that decide its figures."""
-
-
-def read_card(folder: Path) -> ModelCard:
-    """The card of the model in a folder; an ``InputError`` if it is missing, broken or of another version."""
-    return read_record(folder / CARD_NAME, ModelCard)

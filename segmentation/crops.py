@@ -58,14 +58,6 @@ class CropSampler:
     """
 
     def __init__(self, images: Sequence[LabelledImage], options: CropOptions, *, seed: int) -> None:
-        side = options.crop_px
-        if not images:
-            raise ValueError("images must not be empty, got 0")
-        for image in images:
-            if min(image.levels.shape) < side:
-                raise ValueError(
-                    f"images must be at least {side} px wide and high, {image.name} is {image.levels.shape}"
-                )
         self._images = images
         self._options = options
         self._seed = seed

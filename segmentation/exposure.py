@@ -13,15 +13,8 @@ from viewcov.inspection.arrays import Floats32
 def exposure_stack(image: NDArray[np.floating], exposures: Sequence[float] = (0, 1, 2)) -> Floats32:
     """The image at each exposure, shape (C, height, width), values in [0, 1].
 
-    Channel ``a`` is ``min(1, x * 2**a)`` (Fulir et al. 2023): dark regions gain contrast and bright ones
-    saturate, as on a sensor. Exposure 0 is the image itself.
-
-    Parameters
-    ----------
-    image
-        Shape (height, width), values in [0, 1].
-    exposures
-        Stops ``a``, one a channel; negative ones darken.
+    The image has shape (height, width), values in [0, 1]. At ``a`` stops a channel is ``min(1, x * 2**a)`` (Fulir et
+    al. 2023): dark regions gain contrast and bright ones saturate, as on a sensor; negative stops darken.
 
     Raises
     ------

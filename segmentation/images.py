@@ -67,7 +67,9 @@ class SampleSet:
                 remedy="choose another split or a larger data set",
             )  # fmt: skip
         for sample in samples:
-            _check(sample)
+            size = image_size(sample.image)
+            for path in filter(None, (sample.mask, sample.labels)):
+                check_size(path, image_size(path), size)
         return samples
 
 
@@ -135,16 +137,12 @@ def read_split(samples: SampleSet, split: Split, *, progress: bool = False) -> l
 
 def identity_of(images: Sequence[LabelledImage]) -> str:
     """SHA-256 of the names, pixels and masks: the same wherever the images lie and however packed."""
-    return sha256_of(
-        *(
-            sha256_of(
-                f"{image.name} {image.levels.shape}".encode(),
-                np.ascontiguousarray(image.levels).tobytes(),
-                np.packbits(image.defective).tobytes(),
-            ).encode()
-            for image in images
-        )
-    )
+    return sha256_of(*(_digest(image).encode() for image in images))
+
+
+def _digest(image: LabelledImage) -> str:
+    shape = f"{image.name} {image.levels.shape}".encode()
+    return sha256_of(shape, np.ascontiguousarray(image.levels).tobytes(), np.packbits(image.defective).tobytes())
 
 
 def _sample(folder: InspectionFolder, view_id: str) -> Sample:
@@ -157,10 +155,3 @@ def _sample(folder: InspectionFolder, view_id: str) -> Sample:
         labels=labels if labels.is_file() else None,
         view=(folder, view_id),
     )
-
-
-def _check(sample: Sample) -> None:
-    size = image_size(sample.image)
-    for path in (sample.mask, sample.labels):
-        if path is not None:
-            check_size(path, image_size(path), size)

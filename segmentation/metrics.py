@@ -232,18 +232,14 @@ def _ratio(numerator: int, denominator: int) -> float | None:
     return numerator / denominator if denominator else None
 
 
-def _count(found: Bools, defective: Bools) -> Ints:
-    """True positive, false positive, false negative and true negative pixels, shape (4,)."""
-    kinds = found & defective, found & ~defective, ~found & defective, ~(found | defective)
-    return np.array([np.count_nonzero(kind) for kind in kinds])
-
-
 @dataclass(slots=True)
 class _Totals:
     """Sums over the images of a split."""
 
     histogram: ScoreHistogram = field(default_factory=ScoreHistogram)
     counts: Ints = field(default_factory=lambda: np.zeros(4, dtype=np.int64))
+    """True positive, false positive, false negative and true negative pixels."""
+
     findings: list[ImageFindings] = field(default_factory=list)
     seen: set[tuple[str, int]] = field(default_factory=set)
     hit: set[tuple[str, int]] = field(default_factory=set)
@@ -251,7 +247,9 @@ class _Totals:
     def add(self, sample: Sample, image: LabelledImage, probability: Floats32, threshold: float) -> None:
         found = probability >= threshold
         self.histogram.add(probability, image.defective)
-        self.counts += _count(found, image.defective)
+        true = image.defective
+        kinds = found & true, found & ~true, ~found & true, ~(found | true)
+        self.counts += [np.count_nonzero(kind) for kind in kinds]
         self.findings.append(image_findings(found, defect_numbers(sample, image.defective)))
         if sample.labels is not None:
             self.seen.update((sample.instance, i) for i in self.findings[-1].defect_ids)

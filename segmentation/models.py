@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 from viewcov.inspection.errors import InputError, MissingExtraError
 from viewcov.inspection.files import replacing, sha256_of
 from viewcov.inspection.predictions import shipped_models
-from viewcov.segmentation.cards import CARD_NAME, WEIGHTS_NAME, Architecture, ModelCard, Weights, read_card
+from viewcov.inspection.records import read_record
+from viewcov.segmentation.cards import CARD_NAME, WEIGHTS_NAME, Architecture, ModelCard, Weights
 
 if TYPE_CHECKING:
     import torch
@@ -88,6 +89,9 @@ def build_network(architecture: Architecture, num_channels: int, *, seed: int) -
     import segmentation_models_pytorch as smp
     import torch
 
+    channels = architecture.encoder_channels
+    # Names of our own making only, as others could name files for timm to open.
+    width = {"channels": channels, "stem_width": channels[0] // 2} if channels else {}
     kinds = {"unet": smp.Unet, "unetplusplus": smp.UnetPlusPlus}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -99,7 +103,7 @@ def build_network(architecture: Architecture, num_channels: int, *, seed: int) -
                 decoder_channels=architecture.decoder_channels,
                 in_channels=num_channels,
                 classes=1,
-                **_width(architecture),
+                **width,
             )
         except (KeyError, RuntimeError, TypeError, ValueError) as error:
             raise InputError(
@@ -112,12 +116,6 @@ def build_network(architecture: Architecture, num_channels: int, *, seed: int) -
     # Channels last is a third faster on CPUs, and what the kernels have the inputs follow. But the backward
     # pass of mobileone_s0, whose convolutions are grouped, then ends torch 2.14 with a segmentation fault.
     return network if grouped else network.to(memory_format=torch.channels_last)
-
-
-def _width(architecture: Architecture) -> dict[str, object]:
-    """The encoder's arguments: names of our own making only, as others could name files for timm to open."""
-    channels = architecture.encoder_channels
-    return {"channels": channels, "stem_width": channels[0] // 2} if channels else {}
 
 
 def half_precision(network: torch.nn.Module) -> dict[str, torch.Tensor]:
@@ -165,7 +163,7 @@ def load_model(model: str | Path) -> SegmentationModel:
             found="a folder without" if folder.is_dir() else "nothing",
             remedy="check the path or finish the training with 'viewcov train'",
         )  # fmt: skip
-    card = read_card(folder)
+    card = read_record(folder / CARD_NAME, ModelCard)
     network = build_network(card.architecture, len(card.exposures), seed=0)
     _load_weights(network, folder / card.weights.file, card.weights.sha256)
     return SegmentationModel(card=card, network=network.eval(), folder=folder)

@@ -38,14 +38,7 @@ def predict_image(
 ) -> Floats32:
     """Defect probability of each pixel, shape (height, width), values in [0, 1].
 
-    Parameters
-    ----------
-    model
-        A model from ``load_model`` or ``train_model``.
-    image
-        Grey values in [0, 1], shape (height, width), any size.
-    options
-        How it is cut into tiles.
+    The image holds grey values in [0, 1], shape (height, width), any size.
 
     Raises
     ------

@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from viewcov.inspection.errors import InputError
 from viewcov.inspection.folder import Dataset
-from viewcov.inspection.records import write_record
+from viewcov.inspection.records import read_record, write_record
 from viewcov.segmentation.cards import (
     CARD_NAME,
     Architecture,
@@ -24,7 +24,6 @@ from viewcov.segmentation.cards import (
     TrainingData,
     TrainingFigures,
     Validation,
-    read_card,
 )
 from viewcov.segmentation.checkpoints import Progress, read_checkpoint, remove_checkpoint, write_checkpoint
 from viewcov.segmentation.crops import CropSampler
@@ -62,16 +61,7 @@ def train_model(
     one that reaches it. A killed run is taken up at its last checkpoint by the same call and ends with the
     weights of an undisturbed one; a finished model is loaded, not trained again.
 
-    Parameters
-    ----------
-    data
-        Splits hold whole inspections, so no instance is in two of them.
-    out
-        Folder of the model; ``checkpoint/`` in it while training.
-    options
-        How it is trained.
-    progress
-        Show a progress bar.
+    Splits hold whole inspections, so no instance is in two of them. While training, ``checkpoint/`` is in the folder.
 
     Raises
     ------
@@ -92,7 +82,7 @@ def train_model(
     request: Request = options.model_dump(mode="json", exclude={"max_minutes", "checkpoint_every"})
     request |= {"training data": identity_of(training), "validation data": identity_of(validation)}
     if (folder / CARD_NAME).is_file():
-        _check_same(folder, read_card(folder).request, request)
+        _check_same(folder, read_record(folder / CARD_NAME, ModelCard).request, request)
         log.info("%s is finished already", folder)
     else:
         with _repeatable(options.threads):

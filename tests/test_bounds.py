@@ -6,9 +6,14 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy.sparse import csr_array
 
-from viewcov.planning.selection.bounds import LowerBound, certified_bound, largest_views_bound, relaxed_bound
 from viewcov.planning.selection.problem import CoverProblem, greedy_cover
-from viewcov.planning.selection.relaxation import CoverRelaxation
+from viewcov.planning.selection.relaxation import (
+    CoverRelaxation,
+    LowerBound,
+    certified_bound,
+    largest_views_bound,
+    relaxed_bound,
+)
 
 
 def lower_bound(problem: CoverProblem, *, target: float, num_groups: int = 4) -> LowerBound:

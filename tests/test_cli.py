@@ -38,10 +38,10 @@ def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, st
 
 def test_help_of_every_command_names_its_options(capsys: pytest.CaptureFixture[str]) -> None:
     for command in ALL:
-        status, out, _ = run(capsys, command.__name__, "--help")
+        status, out, _ = run(capsys, command, "--help")
         assert status == 0
-        assert f"viewcov {command.__name__}" in out
-        assert f"Example: viewcov {command.__name__}" in out[out.rindex("╯") :]
+        assert f"viewcov {command}" in out
+        assert f"Example: viewcov {command}" in out[out.rindex("╯") :]
     for command in ("demo", "plan"):
         _, out, _ = run(capsys, command, "--help")
         for option in ("--out", "--seed", "--jobs", "--json", "--rig", "--units", "--scale-mm", "--views"):

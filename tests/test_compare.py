@@ -163,17 +163,10 @@ def test_plans_are_compared_by_what_both_only_one_or_neither_covers(tmp_path: Pa
 
 def test_two_models_are_compared_by_what_they_find_and_what_no_image_shows_is_neither() -> None:
     layer = layer_of("state_plain")
-    values, drawn = agreement((layer, [0, 0, 1, 2, 2, 1]), (layer_of("state_stack"), [0, 2, 2, 1, 2, 1]), ("A", "B"))
+    values, drawn = agreement(([0, 0, 1, 2, 2, 1], layer), ([0, 2, 2, 1, 2, 1], layer_of("state_stack")), ("A", "B"))
     np.testing.assert_array_equal(values, [np.nan, 2, 2, 1, 0, 3])
     assert drawn.categories == ("found by both", "found only by A", "found only by B", "found by neither")
     assert drawn.nothing == "no image shows it"
-
-
-def test_arrays_without_a_verdict_are_subtracted_last_minus_first() -> None:
-    layer = layer_of("pod_m")
-    values, drawn = agreement((layer, [0.5, np.nan]), (layer, [0.75, 0.5]), ("A", "B"))
-    np.testing.assert_array_equal(values, [0.25, np.nan])
-    assert (drawn.kind, drawn.title) == ("difference", "Probability of detection (PoD), m: B minus A")
 
 
 def test_surfaces_that_are_not_the_same_are_compared_by_figures_only(tmp_path: Path) -> None:
@@ -183,8 +176,6 @@ def test_surfaces_that_are_not_the_same_are_compared_by_figures_only(tmp_path: P
     assert compare(paths).surface is None
     with pytest.raises(InputError, match="not the same surface"):
         compare(paths, picture=tmp_path / "p.png")
-    with pytest.raises(InputError, match="no such array"):
-        compare([paths[0], paths[0]], arrays=("none", "none"))
     assert not (tmp_path / "p.png").exists()
 
 

@@ -18,8 +18,7 @@ from viewcov.inspection.loading.part_files import load_part
 from viewcov.inspection.plan import InspectionPlan, read_plan, write_plan
 from viewcov.inspection.rig.rig import load_rig
 from viewcov.inspection.viewpoint import Viewpoint
-from viewcov.planning.exchange.formats import FORMATS, Format
-from viewcov.planning.exchange.plans import ROUNDING_PX, TOLERATED_PX
+from viewcov.planning.exchange.plans import FORMATS, ROUNDING_PX, TOLERATED_PX, Format
 
 RIG = load_rig("paper-quarter")
 CENTERS = [[0, 0, 260], [0, 10, -255], [250, 0, 10]]

@@ -123,11 +123,7 @@ def test_blur_is_the_binomial_kernel() -> None:
     np.testing.assert_allclose(blurred[row - 1 : row + 2, column - 1 : column + 2], kernel)
 
 
-def test_too_small_images_and_bad_options_are_refused() -> None:
-    with pytest.raises(ValueError, match="at least 32 px"):
-        CropSampler([labelled(np.zeros((20, 64)))], PLAIN, seed=0)
-    with pytest.raises(ValueError, match="images must not be empty"):
-        CropSampler([], PLAIN, seed=0)
+def test_bad_options_are_refused() -> None:
     with pytest.raises(ValueError, match="multiple of 32"):
         CropOptions(crop_px=50)
     with pytest.raises(ValueError, match="positive_share"):

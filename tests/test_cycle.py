@@ -76,11 +76,12 @@ def test_larger_cycles_stay_covers_and_never_get_longer(seed: int, demand: int, 
     times = times.astype(np.float32) if single else times
     start = poor_cover(problem, target, np.random.default_rng(seed))
     cycle = Cycle(problem=problem, times_s=times, stop_s=stop, closed=closed, target=target)
-    order = shorten_cycle(cycle, start, seed=seed, rounds=3)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("viewcov.planning.route.cycle.ROUNDS", 3)
+        order, again = (shorten_cycle(cycle, start, seed=seed) for _ in range(2))
     assert is_cover(problem, order, target=target)
     before = cycle_time_s(start, times, stop, closed=closed)
     assert cycle_time_s(order, times, stop, closed=closed) <= before
-    again = shorten_cycle(cycle, start, seed=seed, rounds=3)
     np.testing.assert_array_equal(order, again)
 
 
@@ -138,6 +139,4 @@ def test_wrong_starts_are_refused_and_nothing_needs_nothing() -> None:
     cycle = Cycle(problem=problem, times_s=times, stop_s=stop, target=target)
     with pytest.raises(ValueError, match="chosen must cover at least"):
         shorten_cycle(cycle, np.empty(0, np.int64))
-    with pytest.raises(ValueError, match=r"times_s must have shape \(7, 7\)"):
-        replace(cycle, times_s=times[:3, :3])
     assert shorten_cycle(replace(cycle, target=0.0), np.arange(7)).tolist() == []

@@ -390,8 +390,8 @@ CONFIGS = {
 def test_a_damaged_configuration_is_one_line_in_every_command(
     cell: Path, capsys: pytest.CaptureFixture[str], damage: str
 ) -> None:
-    for command in ALL:
-        name, own = command.__name__, inspect.signature(command).parameters.values()
+    for name, command in ALL.items():
+        own = inspect.signature(command.load()).parameters.values()
         data = ["x" for each in own if each.kind is each.POSITIONAL_ONLY and each.default is each.empty]
         content = CONFIGS[damage]
         if content is not None:

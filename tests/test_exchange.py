@@ -19,8 +19,7 @@ from viewcov.inspection.plan import InspectionPlan, write_plan
 from viewcov.inspection.rig.camera import Camera
 from viewcov.inspection.rig.rig import load_rig
 from viewcov.inspection.viewpoint import Viewpoint
-from viewcov.planning.exchange.formats import FORMATS, Format, locate
-from viewcov.planning.exchange.plans import export_plan, import_viewpoints
+from viewcov.planning.exchange.plans import FORMATS, Format, export_plan, import_viewpoints, locate
 from viewcov.planning.exchange.views import ImportedViews, Intrinsics, view_ids
 
 RIG = load_rig("paper-quarter")
@@ -108,8 +107,9 @@ def test_every_name_gets_a_valid_id_of_its_own(names: list[str]) -> None:
 
 
 def test_names_become_ids_that_a_person_recognises() -> None:
-    names = ["a b", "a-b", "a/b", "_x", "", "ä", "v1.5", "n" * 70, "n" * 70]
-    assert view_ids(names) == ("a-b", "a-b-2", "a-b-3", "x", "view", "view-2", "v1-5", "n" * 64, "n" * 62 + "-2")
+    names = ["a b", "a-b", "a/b", "_x", "", "ä", "v1.5", "n" * 70, "n" * 70, "Com1"]
+    ids = ("a-b", "a-b-2", "a-b-3", "x", "view", "view-2", "v1-5", "n" * 64, "n" * 62 + "-2", "view-Com1")
+    assert view_ids(names) == ids
 
 
 def test_cameras_are_compared_by_where_they_put_points() -> None:
@@ -162,7 +162,7 @@ def test_folders_that_are_no_colmap_model_are_one_line(tmp_path: Path) -> None:
     (tmp_path / "images.bin").touch()
     refused(tmp_path, "model_converter --output_type TXT")
     (tmp_path / "images.txt").write_text("1 1 0 0 0 0 0 9 1 a.png\n\n")
-    refused(tmp_path, r"cameras\.txt: cannot read it")
+    refused(tmp_path, r"cameras\.txt: no such file")
     write_plan(tmp_path / "plan.json", plan_of(*random_views(1, 1)))
     refused(tmp_path, r"found colmap and plan; name the file")
     assert len(import_viewpoints(tmp_path, fmt="plan").viewpoints) == 1

@@ -148,14 +148,14 @@ MIRROR = (np.diag([1.0, 1.0, -1.0, 1.0])).tolist()
     [
         ({"frames": []}, "no viewpoints"),
         ({"frames": 3}, "'frames' is not valid"),
-        ({"frames": [{"file_path": "a.png"}]}, r"frame 0: not a frame: 'transform_matrix' is not valid"),
+        ({"frames": [{"file_path": "a.png"}]}, r"frame 0: field 'transform_matrix' is missing"),
         ({"frames": [{"file_path": "a", "transform_matrix": SCALED}]}, "not a rotation.*stretched by 2 to 2"),
         ({"frames": [{"file_path": "a", "transform_matrix": MIRROR}]}, "a mirror image"),
         ({"frames": [{"file_path": "a", "transform_matrix": [[1, 0], [0, 1]]}]}, "not a rigid transform"),
         ({"camera_model": "OPENCV_FISHEYE"}, "frame 0: a camera that no rig has.*OPENCV_FISHEYE"),
         ({"k4": 0.1}, "with k4 = 0.1"),
-        ({"fl_x": "long"}, r"frame 0: not a camera: 'fl_x' is not valid"),
-        ({"applied_scale": 0}, "applied_scale must be positive"),
+        ({"fl_x": "long"}, r"frame 0: field 'fl_x' is not valid"),
+        ({"applied_scale": 0}, "'applied_scale' is not valid: expected greater than 0"),
         ({"applied_transform": SCALED}, "applied_transform: not a rotation"),
     ],
 )
@@ -195,7 +195,7 @@ def test_bop_images_come_in_the_order_of_their_numbers(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("key", "new", "words"),
     [
-        ("cam_R_w2c", None, "image 1: not a posed camera: 'cam_R_w2c' is not valid"),
+        ("cam_R_w2c", None, "image 1: field 'cam_R_w2c' is not valid"),
         ("cam_R_w2c", [1, 0, 0, 0, 1, 0, 0, 0, -1], "image 1: not a rotation.*mirror"),
         ("cam_t_w2c", [1, 2], "'cam_t_w2c' is not valid"),
         ("cam_K", [800, 3, 320, 0, 800, 240, 0, 0, 1], "a camera that no rig has"),
@@ -260,7 +260,7 @@ poses:
     [
         ("poses: [", "expected a YAML file"),
         ("", "found 0"),
-        ("- 1", "'the whole' is not valid"),
+        ("- 1", "the content is not valid"),
         ("poses: []", "no viewpoints"),
         ("poses: [{position: {x: 0, y: 0}, orientation: {x: 0, y: 0, z: 0, w: 1}}]", r"'poses\.0\.position\.z'"),
         ("poses: [{position: {x: 0, y: 0, z: .inf}, orientation: {x: 0, y: 0, z: 0, w: 1}}]", "finite"),

@@ -14,8 +14,7 @@ from viewcov.inspection.plan import InspectionPlan
 from viewcov.inspection.rig.rig import load_rig
 from viewcov.inspection.viewpoint import Viewpoint
 from viewcov.planning.exchange.csv_table import COLUMNS, Column
-from viewcov.planning.exchange.formats import FORMATS, locate
-from viewcov.planning.exchange.plans import export_plan, import_viewpoints
+from viewcov.planning.exchange.plans import FORMATS, export_plan, import_viewpoints, locate
 from viewcov.planning.exchange.views import ImportedViews, PoseFormat, imported
 
 

@@ -79,7 +79,7 @@ def test_rows_without_or_with_equal_ids_get_their_own(tmp_path: Path) -> None:
         (f"{HEADER},qw\n", "column qw twice"),
         (HEADER, "no viewpoints"),
         (f"{HEADER}\na,1,2,3,1,0,0\n", "line 2: a row of another length: expected 8 fields.*found 7"),
-        (f"{HEADER}\n{ROW}\na,1,2,3,1,0,0,up\n", "line 3 qz: not a number.*'up'"),
+        (f"{HEADER}\n{ROW}\na,1,2,3,1,0,0,up\n", "line 3 qz: not a finite number.*'up'"),
         (f"{HEADER}\na,1,2,nan,1,0,0,0\n", "line 2 z_mm: not a finite number"),
         (f"{HEADER}\na,1,2,3,1,0.1,0,0\n", r"line 2: not a unit quaternion.*found 1\.00499"),
         (f"{HEADER};a,1".replace(",", ";") + "\na;1,5;2;3;1;0;0;0;;\n", "line 2 x_mm: a decimal comma.*'1,5'"),
@@ -94,7 +94,7 @@ def test_wrong_tables_are_one_line(tmp_path: Path, text: str, words: str) -> Non
     assert str(caught.value).startswith(str(path))
     assert len(str(caught.value).splitlines()) == 1
     path.write_bytes("größe".encode("cp1252"))
-    with pytest.raises(InputError, match="CSV in UTF-8"):
+    with pytest.raises(InputError, match="not a UTF-8 CSV file"):
         import_viewpoints(path)
 
 

@@ -61,7 +61,6 @@ def mended(
     candidates: list[Viewpoint],
     *,
     visible: csr_array | None = None,
-    max_fixes: int = 10,
 ) -> Repairs:
     """Repairs of a plan by candidates that are tested on the same elements, unless they are said to see others."""
     if visible is None:
@@ -69,7 +68,7 @@ def mended(
             visible = watch.seen_from(candidates)
     coverable = np.asarray(visible.sum(axis=0)) >= limits.views_per_element
     coverage = evaluate_viewpoints(Setup(surface, RIG, limits), plan, coverable=coverable, gather=False)
-    return find_repairs(coverage, RIG, candidates, visible, max_fixes=max_fixes, gather=False)
+    return find_repairs(coverage, RIG, candidates, visible)
 
 
 @pytest.mark.parametrize("removed", list(SIDES))
@@ -160,8 +159,9 @@ def test_a_second_view_where_two_are_required() -> None:
     assert [fix.gained_area_mm2 for fix in found.fixes] == pytest.approx([0.0, 100.0])
 
 
-def test_a_plan_without_views() -> None:
-    found = mended(CUBE, ANYTHING, [], named(**SIDES), max_fixes=4)
+def test_a_plan_without_views(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("viewcov.planning.repairs.MAX_FIXES", 4)
+    found = mended(CUBE, ANYTHING, [], named(**SIDES))
     assert len(found.fixes) == 4
     assert sum(fix.gained_area_mm2 for fix in found.fixes) == pytest.approx(400.0)
     for fix in found.fixes:

@@ -25,7 +25,7 @@ from viewcov.planning.route.order import (
     route_cost,
     short_route,
 )
-from viewcov.planning.route.times_csv import read_times_csv
+from viewcov.planning.route.reorder import read_times_csv
 
 KINDS = ("metric", "symmetric", "asymmetric", "nearly metric", "signed")
 
@@ -110,8 +110,10 @@ def test_bound_is_valid_for_any_prices_and_nearly_tight(kind: str) -> None:
         cost = costs(kind, 9, rng)
         best = shortest(cost, closed=True)
         # Cut off early, the ascent has got to some prices or other.
-        early = [one_tree_bound(cost, upper=upper, rounds=rounds).cost for upper in (0.1, 9.0) for rounds in (1, 7)]
-        assert max(early) <= best + 1e-12
+        for rounds in (1, 7):
+            with pytest.MonkeyPatch.context() as patched:
+                patched.setattr("viewcov.planning.route.held_karp.ROUNDS", rounds)
+                assert max(one_tree_bound(cost, upper=upper).cost for upper in (0.1, 9.0)) <= best + 1e-12
         gaps.append((best - one_tree_bound(cost, upper=best).cost) / np.abs(cost).mean() / 9)
     assert np.median(gaps) < 0.005
     assert max(gaps) < 0.05
@@ -135,11 +137,11 @@ def test_routes_of_forty_places_are_within_two_percent_of_the_proven_optimum(kin
 def test_exact_tour_is_the_shortest_from_any_tour(num: int, seed: int, kind: str) -> None:
     rng = np.random.default_rng(seed)
     cost = costs(kind, num, rng)
-    exact = exact_tour(cost, rng.permutation(num))
-    assert exact.proven
-    assert sorted(exact.tour) == list(range(num))
-    assert tour_cost(cost, exact.tour) == pytest.approx(shortest(cost, closed=True), abs=1e-6)
-    assert exact.bound <= tour_cost(cost, exact.tour)
+    tour, bound = exact_tour(cost, rng.permutation(num))
+    assert sorted(tour) == list(range(num))
+    assert tour_cost(cost, tour) == pytest.approx(shortest(cost, closed=True), abs=1e-6)
+    assert bound == pytest.approx(tour_cost(cost, tour), rel=1e-6, abs=1e-6)
+    assert bound <= tour_cost(cost, tour)
 
 
 def test_exact_tour_joins_clusters_that_fractions_and_subtours_would_leave_apart() -> None:
@@ -147,13 +149,13 @@ def test_exact_tour_joins_clusters_that_fractions_and_subtours_would_leave_apart
     points = np.concatenate([rng.normal(center, 0.5, (12, 2)) for center in ((0, 0), (90, 0), (0, 90), (90, 90))])
     cost = np.linalg.norm(points[:, None] - points[None], axis=2)
     for matrix in (cost, cost * rng.uniform(1.0, 1.2, cost.shape)):
-        exact = exact_tour(matrix, iterated_tour(matrix, np.arange(48), kicks=0, rng=rng))
-        assert exact.proven
-        steps = set(zip(exact.tour // 12, np.roll(exact.tour, -1) // 12, strict=True))
+        tour, bound = exact_tour(matrix, iterated_tour(matrix, np.arange(48), kicks=0, rng=rng))
+        assert bound == pytest.approx(tour_cost(matrix, tour), rel=1e-6)
+        steps = set(zip(tour // 12, np.roll(tour, -1) // 12, strict=True))
         assert len([step for step in steps if step[0] != step[1]]) == 4
-        late = exact_tour(matrix, np.arange(48), time_limit_s=0.0)
-        assert not late.proven
-        assert late.bound <= tour_cost(matrix, exact.tour)
+        late, early_bound = exact_tour(matrix, np.arange(48), time_limit_s=0.0)
+        assert late.tolist() == list(range(48))
+        assert early_bound <= tour_cost(matrix, tour)
 
 
 def test_ellipsoid_tour_is_as_short_as_that_of_lkh() -> None:
@@ -178,10 +180,6 @@ def test_improving_visits_every_place_once_and_never_costs_more(num: int, seed: 
     after = improve_route(cost, before, closed=closed)
     assert sorted(before) == sorted(after) == list(range(num))
     assert route_cost(cost, after, closed=closed) <= route_cost(cost, before, closed=closed) + 1e-12
-    start = int(before[0])
-    kept = improve_route(cost, before, closed=closed, start=start)
-    assert kept[0] == start
-    assert route_cost(cost, kept, closed=closed) <= route_cost(cost, before, closed=closed) + 1e-12
 
 
 @settings(max_examples=30, deadline=None)
@@ -315,10 +313,10 @@ def test_wrong_tables_of_times_are_refused_in_one_line(tmp_path: Path, rows: lis
 
 
 def test_tables_that_cannot_be_read_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="cannot be read"):
+    with pytest.raises(InputError, match="no such file"):
         read_times_csv(tmp_path / "none.csv", ["a"])
     (tmp_path / "binary.csv").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(InputError, match="cannot be read"):
+    with pytest.raises(InputError, match="not a UTF-8 CSV file"):
         read_times_csv(tmp_path / "binary.csv", ["a"])
 
 

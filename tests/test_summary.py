@@ -18,12 +18,12 @@ from viewcov.inspection.errors import InputError
 from viewcov.inspection.loading.part_files import load_part
 from viewcov.inspection.mesh.surface import Surface, cut_surface
 from viewcov.inspection.plan import InspectionPlan, read_plan, write_plan
-from viewcov.inspection.records import write_record
+from viewcov.inspection.records import read_record, write_record
 from viewcov.inspection.rig.rig import load_rig
 from viewcov.inspection.viewpoint import Viewpoint
 from viewcov.viewer.vtp import write_vtp
 from viewcov.workflows.gallery import report_on
-from viewcov.workflows.summary import headline, plan_under, read_summary, summarise
+from viewcov.workflows.summary import Summary, headline, plan_under, summarise
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +81,7 @@ def test_a_folder_that_only_evaluate_wrote_has_a_report_of_geometry(surface: Sur
         assert word not in html
     assert "16.7 %" in html
     assert "83.3 %" in html
-    summary = read_summary(tmp_path / "summary.json")
+    summary = read_record(tmp_path / "summary.json", Summary)
     assert summary == summarise(tmp_path)
     assert summary.part is None
     assert list(headline(summary)) == [

@@ -89,11 +89,12 @@ def refined(
     demand: int = 1,
     seed: int = 0,
     max_tests: int = 300,
+    most_made: int | None = None,
     rig: Rig = RIG,
 ) -> RefinedViews:
     tester = CountingTester(Setup(surface, rig, replace(rig.requirements, views_per_element=demand)))
     after = refine_views(pool, np.array(chosen), tester, target=target, seed=seed, max_tests=max_tests)
-    assert after.num_tests == tester.num_views <= max_tests
+    assert tester.num_views <= (max_tests if most_made is None else most_made)
     return after
 
 
@@ -197,26 +198,23 @@ def test_only_what_enough_candidates_see_draws_a_view() -> None:
     surface = surface_of(plate())
     pool = pool_of(surface, [above(-45.0), above(45.0)])
     for candidates, demand in ((pool_of(surface, [above(-45.0)]), 1), (pool, 2)):
-        after = refined(surface, candidates, [0], target=None, demand=demand)
+        after = refined(surface, candidates, [0], target=None, demand=demand, most_made=0)
         assert after.views.tolist() == [0]
-        assert after.num_tests == 0
 
 
 def test_one_view_cannot_meet_a_demand_of_two_and_stays() -> None:
     surface = surface_of(plate())
     pool = pool_of(surface, [above(-25.0), above(25.0), above(0.0)])
     assert problem_of(surface, pool, 2).coverable_weight > 0
-    after = refined(surface, pool, [0], target=None, demand=2)
+    after = refined(surface, pool, [0], target=None, demand=2, most_made=0)
     assert after.views.tolist() == [0]
-    assert after.num_tests == 0
 
 
 def test_a_better_candidate_is_taken_without_a_test() -> None:
     surface = surface_of(plate())
     pool = pool_of(surface, [above(-45.0), above(0.0)])
-    after = refined(surface, pool, [0], target=None)
+    after = refined(surface, pool, [0], target=None, most_made=0)
     assert after.views.tolist() == [1]
-    assert after.num_tests == 0
 
 
 @pytest.fixture(scope="module")
@@ -288,7 +286,6 @@ def test_without_any_test_only_needless_views_are_left_out() -> None:
     target = problem_of(surface, pool).covered_weight([0])
     after = refined(surface, pool, [0, 1], target=target, max_tests=0)
     assert after.views.tolist() == [0]
-    assert after.num_tests == 0
     assert after.pool.viewpoints == pool.viewpoints
 
 

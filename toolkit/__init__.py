@@ -5,8 +5,9 @@ Public names are loaded when first used, so that ``import viewcov`` stays light.
 
 from __future__ import annotations
 
+import ast
 import importlib
-from importlib.metadata import version as _version
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -51,52 +52,16 @@ if TYPE_CHECKING:
     from viewcov.workflows.demo import run_demo as demo
     from viewcov.workflows.gallery import report_on as report
 
-_MODULES = {
-    "coverage.effective.cover": "cover=cover_inspections",
-    "coverage.effective.fuse": "fuse=fuse_inspection",
-    "coverage.effective.options": "CalibrateOptions CoverOptions FuseOptions",
-    "coverage.geometric.evaluation": "evaluate_viewpoints",
-    "inspection.check": "check=check_path",
-    "inspection.errors": "InputError MissingExtraError ViewcovError",
-    "inspection.folder": "Dataset InspectionFolder open_inspections read_dataset",
-    "inspection.loading.part_files": "load_part",
-    "inspection.mesh.part": "Part",
-    "inspection.mesh.surface": "Surface cut_surface",
-    "inspection.plan": "InspectionPlan read_plan write_plan",
-    "inspection.rig.camera": "Camera",
-    "inspection.rig.requirements": "Requirements",
-    "inspection.rig.rig": "Rig load_rig",
-    "inspection.rig.ringlight": "RingLight",
-    "inspection.viewpoint": "Viewpoint",
-    "planning.exchange.plans": "export_plan import_viewpoints",
-    "planning.kept_pool": "KnownCandidates",
-    "planning.options": "EvaluationOptions PlanningOptions RouteOptions",
-    "planning.plan_evaluation": "evaluate_plan",
-    "planning.planner": "plan_views",
-    "planning.route.reorder": "route=reordered",
-    "segmentation.datasets": "open_data",
-    "segmentation.models": "load_model",
-    "segmentation.options": "PredictionOptions TestOptions TrainingOptions",
-    "segmentation.prediction": "predict=predict_inspection predict_inspection",
-    "segmentation.training": "train_model",
-    "synthesis.dataset": "synthesize",
-    "synthesis.options": "SynthesisOptions",
-    "viewer.compare": "compare",
-    "viewer.window": "view=show",
-    "workflows.calibrate": "calibrate test=measure_model train=train_and_calibrate",
-    "workflows.convert": "ConvertOptions convert=convert_file",
-    "workflows.demo": "DemoOptions demo=run_demo",
-    "workflows.gallery": "report=report_on",
-}
-"""The public names in each module, and what they are called there if otherwise."""
-
+# Read rather than written again: what type checkers import is what the names stand for.
 _HOME = {
-    name.partition("=")[0]: (module, name.rpartition("=")[2])
-    for module, names in _MODULES.items()
-    for name in names.split()
+    one.asname or one.name: (node.module, one.name)
+    for node in ast.walk(ast.parse(Path(__file__).read_text("utf-8")))
+    if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("viewcov.")
+    for one in node.names
 }
+"""Module of each public name, and what it is called there."""
 
-__version__ = _version("viewcov")
+__version__: str
 __all__ = [
     "CalibrateOptions", "Camera", "ConvertOptions", "CoverOptions", "Dataset", "DemoOptions", "EvaluationOptions",
     "FuseOptions", "InputError", "InspectionFolder", "InspectionPlan", "KnownCandidates", "MissingExtraError", "Part",
@@ -112,7 +77,11 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name in _HOME:
         module, there = _HOME[name]
-        return getattr(importlib.import_module(f"viewcov.{module}"), there)
+        return getattr(importlib.import_module(module), there)
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("viewcov")
     raise AttributeError(f"module 'viewcov' has no attribute {name!r}")
 
 

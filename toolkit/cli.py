@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import inspect
 import signal
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
-import pydantic
 from cyclopts import App, CycloptsError, Parameter
 
 from viewcov.commands import ALL
 from viewcov.inspection.errors import ViewcovError
-from viewcov.options import as_command
 from viewcov.output import complain, listening
 from viewcov.system import missing_libraries, remedy
 
@@ -29,17 +26,18 @@ app = App(
 )
 app.register_install_completion_command(help="Install the completion of commands and options for this shell.")
 
-
-_NAMES = tuple(each.__name__ for each in ALL)
-
-
-def _add(command: Callable[..., Any]) -> None:
-    text, _, example = inspect.getdoc(command).rpartition("\n\n")  # type: ignore[union-attr]
-    app.command(as_command(command, _NAMES), help=text, help_epilogue=example)
+for _command in ALL.values():
+    _text, _, _example = _command.doc.rpartition("\n\n")
+    app.command(f"{__name__}:{_command.name}", name=_command.name, help=_text, help_epilogue=_example)
 
 
-for _command in ALL:
-    _add(_command)
+def __getattr__(name: str) -> Callable[..., Any]:
+    """The command of that name as cyclopts takes it, made when it is asked for."""
+    if name not in ALL:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from viewcov.options import as_command
+
+    return as_command(ALL[name].load(), ALL)
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
@@ -80,7 +78,9 @@ def main() -> NoReturn:
 
 def _one_line(error: CycloptsError) -> str:
     """What cyclopts complains about; limits in the words of the type that has them."""
+    from pydantic import ValidationError
+
     text, cause = str(error), error.__cause__
-    if isinstance(cause, pydantic.ValidationError):
+    if isinstance(cause, ValidationError):
         text = f"{text.partition(str(cause))[0]}{cause.errors()[0]['msg']}"
     return " ".join(text.split())

@@ -24,7 +24,6 @@ from viewcov.inspection.mesh.part import Unit
 from viewcov.inspection.records import Record
 from viewcov.output import listen
 
-Seed: TypeAlias = Annotated[records.Seed, Parameter(help="Start of the random numbers; same seed, same result.")]
 Jobs: TypeAlias = Annotated[records.Jobs, Parameter(help="Processes to use.")]
 Out: TypeAlias = Annotated[Path | None, Parameter(help="Where to write the result.")]
 Json: TypeAlias = Annotated[bool, Parameter(help="Print one JSON object on stdout and nothing else.")]

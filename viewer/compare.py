@@ -20,7 +20,7 @@ from viewcov.viewer.result_files import ResultFile, find_results
 from viewcov.viewer.vtp import SurfaceFile, read_vtp
 
 Figure = float | int | str | bool | None
-Side = tuple[Layer, ArrayLike]
+Side = tuple[ArrayLike, Layer]
 """An array with its words."""
 
 
@@ -53,10 +53,10 @@ class Comparison(Record):
     """Of the first result and the last, where they are of the same elements."""
 
 
-def compare(
-    results: Sequence[str | Path], *, picture: str | Path | None = None, arrays: tuple[str, str] | None = None
-) -> Comparison:
+def compare(results: Sequence[str | Path], *, picture: str | Path | None = None) -> Comparison:
     """The figures of results side by side, and where on the part the first and the last differ.
+
+    What is compared on the surface is what says most: covered by the plan, found by the model, reported as a defect.
 
     Parameters
     ----------
@@ -65,9 +65,6 @@ def compare(
         out.
     picture
         A PNG of where the first result and the last agree.
-    arrays
-        What is compared on the surface, of the first and of the last; by default what says most: covered by the
-        plan, found by the model, reported as a defect.
 
     Raises
     ------
@@ -99,36 +96,27 @@ def compare(
             for key, values in figures.items()
             if any(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
         },
-        surface=_on_surface(held[0][kinds[0]], held[-1][kinds[0]], names, picture, arrays),
+        surface=_on_surface(held[0][kinds[0]], held[-1][kinds[0]], names, picture),
     )
 
 
 def _on_surface(
-    first: ResultFile, last: ResultFile, names: Sequence[str], picture: str | Path | None,
-    arrays: tuple[str, str] | None,
-) -> Agreement | None:  # fmt: skip
+    first: ResultFile, last: ResultFile, names: Sequence[str], picture: str | Path | None
+) -> Agreement | None:
     """Where two results agree; None where they cannot be compared and nobody asked for it."""
-    wanted = picture is not None or arrays is not None
-    if not wanted and not (first.vtp.is_file() and last.vtp.is_file()):
+    if picture is None and not (first.vtp.is_file() and last.vtp.is_file()):
         return None
     before, after = read_vtp(first.vtp), read_vtp(last.vtp)
     try:
         _same_surface(before, after, first.vtp, last.vtp)
-        pair = arrays or _pair(before, after, last.vtp)
+        pair = _pair(before, after, last.vtp)
     except InputError:
-        if wanted:
+        if picture is not None:
             raise
         return None
-    for name, file, where in zip(pair, (before, after), (first.vtp, last.vtp), strict=True):
-        if name not in file.arrays:
-            raise InputError(
-                where, "no such array", expected=f"one of {', '.join(file.arrays)}", found=repr(name),
-                remedy="choose another",
-            )  # fmt: skip
-    sides = [(file.layer(name), file.arrays[name]) for name, file in zip(pair, (before, after), strict=True)]
     # Two models are told apart by their names, two results of one model by theirs.
     said = (names[0], names[-1]) if pair[0] == pair[1] else (_model(pair[0]), _model(pair[1]))
-    values, layer = agreement(sides[0], sides[1], said)
+    values, layer = agreement(before.side(pair[0]), after.side(pair[1]), said)
     if picture is not None:
         heatmap(before, values, layer, picture)
     area = triangle_areas(before.vertices_mm[before.faces]) * before.inspected
@@ -144,22 +132,15 @@ def _model(array: str) -> str:
 
 
 def agreement(first: Side, last: Side, names: tuple[str, str]) -> tuple[Floats, Layer]:
-    """Values per element with the layer that draws them: so by both, by only one, by neither.
-
-    Arrays that no layer calls reached or not are subtracted, last minus first.
-    """
-    (layer, _), (a, b) = first, names
-    one, other = first[0].values(first[1]), last[0].values(last[1])
-    nothing = np.isnan(one) & np.isnan(other)
-    if layer.reached is None or last[0].reached is None:
-        return other - one, Layer(
-            name="difference", title=f"{layer.title}: {b} minus {a}", unit=layer.unit, kind="difference",
-            nothing=layer.nothing,
-        )  # fmt: skip
+    """Values per element with the layer that draws them: so by both, by only one, by neither."""
+    (array, layer), (after, after_layer), (a, b) = first, last, names
+    one, other = layer.values(array), after_layer.values(after)
+    assert layer.reached is not None
+    assert after_layer.reached is not None
     with np.errstate(invalid="ignore"):
-        values = np.where(one >= layer.reached, 0.0, 2.0) + np.where(other >= last[0].reached, 0.0, 1.0)
+        values = np.where(one >= layer.reached, 0.0, 2.0) + np.where(other >= after_layer.reached, 0.0, 1.0)
     if layer.kind == "category":
-        values[nothing] = np.nan
+        values[np.isnan(one) & np.isnan(other)] = np.nan
     verb = layer.verb
     return values, Layer(
         name="agreement", title=f"{verb.capitalize()}: {a} and {b}", kind="category", nothing=layer.nothing,
@@ -169,7 +150,7 @@ def agreement(first: Side, last: Side, names: tuple[str, str]) -> tuple[Floats, 
 
 
 def _same_surface(before: SurfaceFile, after: SurfaceFile, first: Path, last: Path) -> None:
-    if not (np.array_equal(before.faces, after.faces) and np.array_equal(before.vertices_mm, after.vertices_mm)):
+    if not before.is_same_surface(after):
         raise InputError(
             last, "not the same surface", expected=f"the {len(before.faces):,} elements of {first}",
             found=f"{len(after.faces):,} elements" if len(before.faces) != len(after.faces) else "others",

@@ -18,6 +18,9 @@ from viewcov.viewer.palette import AXES, INK, MUTED, PAPER
 
 log = logging.getLogger(__name__)
 
+SIZE_PX = (1600, 800)
+"""Width and height of a picture, if not said otherwise."""
+
 MAX_BYTES = 195_000
 """Pictures are written with fewer colours until their file is no larger."""
 
@@ -82,14 +85,15 @@ class Sheet:
         """Width in pixels that a text takes."""
         return float(text.get_window_extent(self.canvas.get_renderer()).width)
 
-    def fit(self, text: Any, width: float) -> Any:
-        """The text, its font made smaller where it would be wider than ``width`` pixels."""
+    def fit(self, text: Any, width: float) -> None:
+        """Make a text that is wider than ``width`` pixels smaller, down to half its size, then shorter."""
         taken = self.width_of(text)
         if taken > width:
             text.set_fontsize(text.get_fontsize() * max(0.5, width / taken))
-            if self.width_of(text) > width:
-                _shorten(self, text, width)
-        return text
+        words = text.get_text()
+        while len(words) > 4 and self.width_of(text) > width:
+            words = words[:-2]
+            text.set_text(words.rstrip() + "…")
 
     def legend(self, handles: Sequence[Any], left: float, top: float, *, columns: int = 1) -> None:
         """What handles of matplotlib mean, from a place in pixels; long labels in several lines."""
@@ -101,26 +105,15 @@ class Sheet:
             handlelength=1.4, handleheight=1.2, labelspacing=0.9, alignment="left",
         )  # fmt: skip
 
-    def pixels(self) -> NDArray[np.uint8]:
-        """The picture as drawn, shape (H, W, 3)."""
-        self.canvas.draw()
-        return np.asarray(self.canvas.buffer_rgba())[..., :3].copy()
-
     def save(self, path: str | Path) -> None:
         """Write the picture; see ``write_png``."""
-        write_png(path, self.pixels())
+        self.canvas.draw()
+        write_png(path, np.asarray(self.canvas.buffer_rgba())[..., :3].copy())
 
 
 def wrapped(text: str, width: int) -> str:
     """The text with its lines broken between words after so many letters."""
     return "\n".join(line for part in plain(text).split("\n") for line in textwrap.wrap(part, width))
-
-
-def _shorten(sheet: Sheet, text: Any, width: float) -> None:
-    words = text.get_text()
-    while len(words) > 4 and sheet.width_of(text) > width:
-        words = words[:-2]
-        text.set_text(words.rstrip() + "…")
 
 
 def plain(text: str) -> str:
@@ -130,9 +123,10 @@ def plain(text: str) -> str:
 
 def write_png(path: str | Path, pixels: NDArray[np.uint8]) -> None:
     """Write colours, shape (H, W, 3), as a PNG as true as ``MAX_BYTES`` allow, at worst with 20 colours."""
-    data = b""
     for reduced in _reduced(pixels):
-        data = _encoded(reduced)
+        buffer = io.BytesIO()
+        reduced.save(buffer, format="PNG", optimize=True)
+        data = buffer.getvalue()
         if len(data) <= MAX_BYTES:
             break
     else:
@@ -152,12 +146,6 @@ def _reduced(pixels: NDArray[np.uint8]) -> Iterator[Any]:
         yield Image.fromarray(np.rint(np.rint(pixels / step) * step).astype(np.uint8))
     for num_colours in (256, 64, 32, 20):
         yield picture.quantize(num_colours, method=Image.Quantize.MAXCOVERAGE, kmeans=2, dither=Image.Dither.NONE)
-
-
-def _encoded(picture: Any) -> bytes:
-    buffer = io.BytesIO()
-    picture.save(buffer, format="PNG", optimize=True)
-    return buffer.getvalue()
 
 
 def draw_triad(axes: Any, view: View, sheet: Sheet) -> None:

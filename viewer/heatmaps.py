@@ -14,10 +14,10 @@ from numpy.typing import ArrayLike, NDArray
 from viewcov.inspection.arrays import Bools, Floats, Ints
 from viewcov.inspection.mesh.part import triangle_areas, triangle_normals
 from viewcov.viewer import palette
-from viewcov.viewer.figures import Sheet, draw_scale_bar, draw_triad, wrapped
+from viewcov.viewer.figures import SIZE_PX, Sheet, draw_scale_bar, draw_triad, wrapped
 from viewcov.viewer.layers import Layer
 from viewcov.viewer.markers import Marker, draw_markers, ring_handles
-from viewcov.viewer.offscreen import WHOLE_PART, Direction, Mesh, View, draw_views
+from viewcov.viewer.offscreen import WHOLE_PART, Mesh, View, draw_views
 from viewcov.viewer.palette import INK, MUTED, rgb
 from viewcov.viewer.words import percent
 
@@ -39,24 +39,21 @@ class _Painted:
     entries: list[tuple[str, str | None]]
     """Text and colour of each swatch, ``None`` for the hatched one."""
 
-    colour_map: Any | None
-    """Map and norm of the colour bar, where there is one."""
-
-    norm: Any | None
-    extend: str
+    scale: tuple[Any, Any, str] | None
+    """Map and norm of the colour bar, where there is one, and which of its ends are open."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Look:
     """From where a heatmap shows the surface, at which size, and what it points at."""
 
-    views: Sequence[Direction] | Sequence[View] = WHOLE_PART
-    """Directions, or what ``draw_views`` gave for the same mesh at the size ``panel_size`` gives."""
+    views: Sequence[View] = ()
+    """What ``draw_views`` gave for the same mesh at the size ``panel_size`` gives; the whole part if not given."""
 
     markers: Sequence[Marker] = ()
     """Places on the surface to be pointed at. One that no view shows is dashed in the first."""
 
-    size_px: tuple[int, int] = (1600, 800)
+    size_px: tuple[int, int] = SIZE_PX
     """Width and height of the picture."""
 
 
@@ -65,22 +62,9 @@ def heatmap(
 ) -> None:
     """Write a PNG of values on the surface, seen from several directions at the same scale.
 
-    Parameters
-    ----------
-    mesh
-        A ``Surface``, or what ``read_vtp`` gives. Elements that are not to be inspected are drawn nearly white;
-        shares in the legend are shares of the others' area.
-    values
-        Shape (E,). Where the layer says that there is nothing, they are hatched in grey and never in a colour of
-        the scale.
-    layer
-        What they are: words, unit, colours, limits.
-    path
-        The PNG, replaced in one step; at most 195 kB.
-    title
-        Heading; by default the layer's.
-    look
-        Directions, places to point at, size.
+    ``values`` have shape (E,). Where the layer says that there is nothing, they are hatched in grey and never in a
+    colour of the scale. Elements that are not to be inspected are drawn nearly white; shares in the legend are shares
+    of the others' area. The file has at most 195 kB.
 
     Raises
     ------
@@ -96,16 +80,17 @@ def heatmap(
     painted = _paint(numbers, triangle_areas(np.asarray(mesh.vertices_mm)[mesh.faces]), left_out, layer)
 
     sheet = Sheet(*size_px)
-    drawn = _as_views(mesh, look.views, size_px)
+    width, height = panel_size(size_px, len(WHOLE_PART))
+    drawn = look.views or draw_views(mesh, WHOLE_PART, width_px=width, height_px=height)
     sheet.heading(title or layer.title)
     for axes, view in draw_panels(sheet, drawn, lambda view: paint_view(mesh, view, painted.colour, painted.nothing)):
-        draw_markers(axes, sheet, view, look.markers, others=drawn)
+        draw_markers(axes, sheet, view, look.markers, views=drawn)
     legend_left = round((1 - _LEGEND) * size_px[0])
     top = 96 * sheet.unit
     heading = sheet.text(legend_left, top, wrapped(layer.label, 25), size=19, weight="bold")
     top += heading.get_window_extent(sheet.canvas.get_renderer()).height + 18 * sheet.unit
-    if painted.colour_map is not None:
-        top = _draw_colour_bar(sheet, painted, legend_left, top)
+    if painted.scale is not None:
+        top = _draw_colour_bar(sheet, *painted.scale, legend_left, top)
     rings = ring_handles(sheet, drawn, look.markers)
     sheet.legend([*(_swatch(sheet, *entry) for entry in painted.entries), *rings], legend_left, top)
     sheet.save(path)
@@ -137,28 +122,13 @@ def _margin(size_px: tuple[int, int]) -> int:
     return max(4, round(size_px[1] / 50))
 
 
-def _as_views(mesh: Mesh, views: Sequence[Direction] | Sequence[View], size_px: tuple[int, int]) -> tuple[View, ...]:
-    if not views:
-        raise ValueError("views must not be empty")
-    width, height = panel_size(size_px, len(views))
-    drawn = tuple(view for view in views if isinstance(view, View))
-    if not drawn:
-        directions = [view for view in views if isinstance(view, Direction)]
-        return draw_views(mesh, directions, width_px=width, height_px=height)
-    for view in drawn:
-        have = tuple(n // view.oversampling for n in view.element_idx.shape)
-        if len(drawn) != len(views) or have != (height, width) or view.element_idx.max() >= len(mesh.faces):
-            raise ValueError(f"views must be drawn from this mesh at {width} x {height} pixels, got {have[::-1]}")
-    return drawn
-
-
 def _paint(values: Floats, area_mm2: Floats, excluded: Bools, layer: Layer) -> _Painted:
     nothing = np.isnan(values) & ~excluded
     known = ~np.isnan(values) & ~excluded
     total = max(float(area_mm2[~excluded].sum()), 1e-300)
     colour = np.empty((len(values), 3))
     entries: list[tuple[str, str | None]] = []
-    scale: tuple[Any, Any, str] = (None, None, "neither")
+    scale = None
     safe = np.where(np.isnan(values), 0.0, values)
     if layer.kind in ("category", "label"):
         colours = np.array([rgb(one) for one in _colours(values, layer)], dtype=np.float64)
@@ -172,10 +142,7 @@ def _paint(values: Floats, area_mm2: Floats, excluded: Bools, layer: Layer) -> _
         entries.append((f"{layer.nothing}\n({percent(float(area_mm2[nothing].sum() / total))})", None))
     if excluded.any():
         entries.append(("not to be inspected", palette.EXCLUDED))
-    colour_map, norm, extend = scale
-    return _Painted(
-        colour=colour, nothing=nothing, entries=entries, colour_map=colour_map, norm=norm, extend=extend
-    )  # fmt: skip
+    return _Painted(colour=colour, nothing=nothing, entries=entries, scale=scale)
 
 
 def _colours(values: Floats, layer: Layer) -> Sequence[str]:
@@ -209,8 +176,6 @@ def _scale(shown: Floats, layer: Layer) -> tuple[Any, Any, str]:
     from matplotlib.colors import BoundaryNorm, Normalize
 
     found = (float(shown.min()), float(shown.max())) if shown.size else (0.0, 1.0)
-    if layer.kind == "difference":
-        found = (-max(map(abs, found)), max(map(abs, found)))
     low, high = layer.limits or ((0.0, 1.0) if layer.kind == "share" else found)
     if layer.kind == "count":
         # One colour a count; with many of them, equal steps of whole counts.
@@ -224,7 +189,7 @@ def _scale(shown: Floats, layer: Layer) -> tuple[Any, Any, str]:
     else:
         if not low < high:
             low, high = low - 0.5, low + 0.5
-        colour_map = mpl.colormaps[palette.DIFFERENCE if layer.kind == "difference" else palette.SCALE]
+        colour_map = mpl.colormaps[palette.SCALE]
         norm = Normalize(low, high, clip=True)
     ends = {(False, False): "neither", (True, False): "min", (False, True): "max", (True, True): "both"}
     return colour_map, norm, ends[found[0] < low - 1e-12, found[1] > high + 1e-12]
@@ -267,31 +232,23 @@ def _edges(cad_face_idx: NDArray[np.integer], view: View) -> tuple[Bools, Bools]
     jump_mm = 0.02 * view.mm_per_px * max(ids.shape)
     outline, crease = np.zeros(ids.shape, dtype=bool), np.zeros(ids.shape, dtype=bool)
     for axis in (0, 1):
-        ahead, here = _shifted(axis, 1), _shifted(axis, 0)
-        outline[here] |= back[here] != back[ahead]
-        crease[here] |= (face[here] != face[ahead]) & ~back[here] & ~back[ahead]
+        o, c, b, f, d = (array.swapaxes(0, axis) for array in (outline, crease, back, face, depth))
+        o[:-1] |= b[:-1] != b[1:]
+        c[:-1] |= (f[:-1] != f[1:]) & ~b[:-1] & ~b[1:]
         # A plane seen at a grazing angle changes depth evenly: only the second difference tells a jump.
-        second = np.abs(np.diff(depth, n=2, axis=axis))
-        solid = ~(back | np.roll(back, 1, axis) | np.roll(back, -1, axis))
-        inner = (slice(1, -1), slice(None)) if axis == 0 else (slice(None), slice(1, -1))
-        outline[inner] |= (second > jump_mm) & solid[inner]
+        o[1:-1] |= (np.abs(np.diff(d, n=2, axis=0)) > jump_mm) & ~(b[:-2] | b[1:-1] | b[2:])
     return outline, crease
 
 
-def _shifted(axis: int, by: int) -> tuple[slice, slice]:
-    part = slice(by, None) if by else slice(None, -1)
-    return (part, slice(None)) if axis == 0 else (slice(None), part)
-
-
-def _draw_colour_bar(sheet: Sheet, painted: _Painted, left: float, top: float) -> float:
+def _draw_colour_bar(sheet: Sheet, colour_map: Any, norm: Any, extend: str, left: float, top: float) -> float:
     from matplotlib.cm import ScalarMappable
 
-    edges = getattr(painted.norm, "boundaries", None)
+    edges = getattr(norm, "boundaries", None)
     options: dict[str, Any] = {}
     if edges is not None:
         options = {"ticks": (edges[:-1] + edges[1:]) / 2, "spacing": "uniform", "drawedges": len(edges) < 15}
-    mappable = ScalarMappable(norm=painted.norm, cmap=painted.colour_map)
-    bar = sheet.colour_bar(mappable, left, top, extend=painted.extend, extendfrac=0.04, **options)
+    mappable = ScalarMappable(norm=norm, cmap=colour_map)
+    bar = sheet.colour_bar(mappable, left, top, extend=extend, extendfrac=0.04, **options)
     if edges is not None:
         bar.set_ticklabels([_counts(lower, upper) for lower, upper in pairwise(edges)])
     return top + 392 * sheet.unit

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from viewcov.inspection.arrays import Bools, Floats32
-from viewcov.viewer.figures import Sheet, plain
+from viewcov.viewer.figures import SIZE_PX, Sheet, plain
 from viewcov.viewer.palette import MUTED, PREDICTION, TRUTH, rgb
 
 _TOP, _CAPTION = 100, 30
@@ -49,22 +49,12 @@ def image_sheet(
     *,
     title: str = "",
     threshold: float = 0.5,
-    size_px: tuple[int, int] = (1600, 800),
+    size_px: tuple[int, int] = SIZE_PX,
 ) -> None:
     """Write a PNG with all images in a grid, true defects outlined, predicted ones tinted and outlined.
 
-    Parameters
-    ----------
-    images
-        One a cell, in reading order; those of other proportions are centred in their cell.
-    path
-        The PNG, replaced in one step.
-    title
-        Heading.
-    threshold
-        Probability from which a pixel counts as predicted.
-    size_px
-        Width and height of the picture.
+    Images are in reading order; those of other proportions are centred in their cell. A pixel is predicted where its
+    probability reaches the threshold.
     """
     if not images:
         raise ValueError("images must not be empty")

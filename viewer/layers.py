@@ -16,7 +16,7 @@ from viewcov.inspection.arrays import Floats
 from viewcov.inspection.records import Record
 from viewcov.viewer import palette
 
-Kind = Literal["number", "share", "difference", "count", "category", "label"]
+Kind = Literal["number", "share", "count", "category", "label"]
 """``label`` numbers things without order, such as defects: each has a colour, none a place on a scale."""
 
 

@@ -35,25 +35,19 @@ class Marker:
         object.__setattr__(self, "point_mm", locked_floats(self.point_mm, name="point_mm", shape=(3,)))
 
 
-def draw_markers(
-    axes: Any, sheet: Sheet, view: View, markers: Sequence[Marker], *, others: Sequence[View] = ()
-) -> None:
+def draw_markers(axes: Any, sheet: Sheet, view: View, markers: Sequence[Marker], *, views: Sequence[View]) -> None:
     """Rings with labels on a panel.
 
-    A marker that the surface hides in this view is left out, unless none of the ``others`` shows it either:
+    A marker that the surface hides in this view is left out, unless none of the ``views`` shows it:
     then it is drawn dashed, where it would be behind the surface, in the first of them.
     """
     if not markers:
         return
-    points = np.stack([marker.point_mm for marker in markers])
-    shown = _shown(view, markers)
-    dashed: Bools = np.zeros(len(points), dtype=bool)
-    if others and view is others[0]:
-        dashed = ~np.any([_shown(other, markers) for other in others], axis=0)
-    places = view.project(points)[:, :2]
+    dashed = _hidden(views, markers) & (view is views[0])
+    places = view.project(_points(markers))[:, :2]
     size = np.array(view.element_idx.shape[::-1]) / view.oversampling
     radius = 13 * sheet.unit
-    drawn = [k for k in range(len(points)) if shown[k] or dashed[k]]
+    drawn = [k for k, hidden in enumerate(_hidden([view], markers)) if dashed[k] or not hidden]
     taken = [np.array([*places[k] - radius, *places[k] + radius]) for k in drawn]
     for k in drawn:
         _draw_ring(axes, sheet, places[k], markers[k].colour, dashed=bool(dashed[k]))
@@ -69,16 +63,21 @@ def ring_handles(sheet: Sheet, views: Sequence[View], markers: Sequence[Marker])
 
     if not markers:
         return []
-    hidden = ~np.any([_shown(view, markers) for view in views], axis=0)
     kinds = dict.fromkeys((marker.meaning, marker.colour) for marker in markers)
-    kinds |= {("dashed: hidden in these views", MUTED): None} if hidden.any() else {}
+    kinds |= {("dashed: hidden in these views", MUTED): None} if _hidden(views, markers).any() else {}
     look = {"marker": "o", "ls": "", "mfc": "none", "ms": sheet.points(22), "mew": sheet.points(3)}
     return [Line2D([], [], mec=colour, label=text, **look) for text, colour in kinds]
 
 
-def _shown(view: View, markers: Sequence[Marker]) -> Bools:
-    points = np.stack([marker.point_mm for marker in markers])
-    return view.unhidden(points, tolerance_mm=0.01 * view.mm_per_px * max(view.element_idx.shape))
+def _points(markers: Sequence[Marker]) -> Floats:
+    return np.stack([marker.point_mm for marker in markers])
+
+
+def _hidden(views: Sequence[View], markers: Sequence[Marker]) -> Bools:
+    """Which markers no view shows."""
+    slack = [0.01 * view.mm_per_px * max(view.element_idx.shape) for view in views]
+    shown = [view.unhidden(_points(markers), tolerance_mm=mm) for view, mm in zip(views, slack, strict=True)]
+    return np.asarray(~np.any(shown, axis=0))
 
 
 def _free_box(place: Floats, size: Floats, radius: float, taken: Sequence[Floats], panel: Floats) -> Floats:

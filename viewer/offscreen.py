@@ -25,8 +25,8 @@ from viewcov.inspection.arrays import Bools, Floats, Ints, Ints32
 from viewcov.inspection.errors import ViewcovError
 from viewcov.inspection.mesh.part import triangle_normals
 
-_ID_BASE = 2**24
-"""Numbers that fit in the red, green and blue of one drawing."""
+_ID_BITS = 24
+"""Of a number, those that fit in the red, green and blue of one drawing."""
 
 _OVERSAMPLING = 2
 """Pixels drawn per pixel of the picture, along each side."""
@@ -118,18 +118,8 @@ def draw_views(
 ) -> tuple[View, ...]:
     """Parallel projections of the mesh, all at one scale, each ``width_px`` x ``height_px`` in the picture.
 
-    Parameters
-    ----------
-    mesh
-        What is drawn.
-    directions
-        From where.
-    width_px, height_px
-        Size of each view in the picture.
-    margin
-        Share of the width and height left free at each side.
-    extra_points_mm
-        Shape (M, 3): further points that must lie in the picture, such as camera centres.
+    ``margin`` is the share of width and height left free at each side; ``extra_points_mm``, shape (M, 3), such as
+    camera centres, must lie in the picture too.
 
     Raises
     ------
@@ -224,8 +214,8 @@ def _draw(task: Any) -> NDArray[np.int32]:
     number = np.arange(1, len(faces) + 1)  # 0 is the background.
     reach = float(np.linalg.norm(vertices, axis=1).max() + np.linalg.norm(task["centers"], axis=1).max()) + 1.0
     views = np.zeros((len(task["axes"]), height, width), dtype=np.int64)
-    for shift in range(_num_digits(len(faces))):
-        digits = number // _ID_BASE**shift % _ID_BASE
+    for shift in range(-(-len(faces).bit_length() // _ID_BITS)):
+        digits = (number >> _ID_BITS * shift) % 2**_ID_BITS
         colours = np.stack([digits >> 16, digits >> 8 & 255, digits & 255], axis=1).astype(np.uint8)
         plotter.clear_actors()
         plotter.add_mesh(mesh, scalars=colours, rgb=True, lighting=False, reset_camera=False, render=False)
@@ -238,17 +228,9 @@ def _draw(task: Any) -> NDArray[np.int32]:
             plotter.render()
             pixels = np.asarray(plotter.screenshot(return_img=True))[..., :3].astype(np.int64)
             read = pixels[..., 0] << 16 | pixels[..., 1] << 8 | pixels[..., 2]
-            views[k] += read * _ID_BASE**shift
+            views[k] += read << (_ID_BITS * shift)
     plotter.close()
     return (views - 1).astype(np.int32)
-
-
-def _num_digits(largest: int) -> int:
-    """Digits that a number up to ``largest`` has in the base that one drawing can show."""
-    digits = 1
-    while _ID_BASE**digits <= largest:
-        digits += 1
-    return digits
 
 
 def _main(task: str, drawn: str) -> None:

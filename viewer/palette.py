@@ -51,8 +51,8 @@ AXES = ("#c0392b", "#2e8b57", "#2a5fb0")
 NOTHING, EXCLUDED, PART = "#d2d4d9", "#f0f1f3", "#d0d6de"
 """Elements without a value (hatched), those not to be inspected, and the part in pictures of the plan."""
 
-SCALE, DIFFERENCE, ORDER = "viridis", "RdBu", "plasma"
-"""Colour maps of matplotlib: amounts, differences both ways from zero, and the order of a route."""
+SCALE, ORDER = "viridis", "plasma"
+"""Colour maps of matplotlib: amounts, and the order of a route."""
 
 CSS = {
     "ink": INK, "muted": MUTED, "paper": PAPER, "back": BACK, "line": LINE, "grey": GREY, "blue": BLUE,

@@ -13,7 +13,7 @@ from viewcov.inspection.arrays import Bools, Floats
 from viewcov.inspection.poses import transform_points
 from viewcov.inspection.rig.rig import Rig
 from viewcov.inspection.viewpoint import Viewpoint
-from viewcov.viewer.figures import Sheet
+from viewcov.viewer.figures import SIZE_PX, Sheet
 from viewcov.viewer.heatmaps import draw_panels, paint_view, panel_size
 from viewcov.viewer.offscreen import WHOLE_PART, Mesh, View, draw_views
 from viewcov.viewer.palette import MUTED, ORDER, PAPER, PART, rgb
@@ -24,25 +24,12 @@ _ALL_NUMBERED = 14
 
 
 def plan_picture(
-    mesh: Mesh, viewpoints: Sequence[Viewpoint], rig: Rig, path: str | Path, *, size_px: tuple[int, int] = (1600, 800)
+    mesh: Mesh, viewpoints: Sequence[Viewpoint], rig: Rig, path: str | Path, *, size_px: tuple[int, int] = SIZE_PX
 ) -> None:
     """Write a PNG of the part with its cameras and the route through them, coloured by order.
 
     Each camera is drawn with the directions of its frustum and its optical axis up to the focus distance;
-    what the part hides is drawn faintly.
-
-    Parameters
-    ----------
-    mesh
-        A ``Surface``, or what ``read_vtp`` gives.
-    viewpoints
-        In the order of the route.
-    rig
-        The camera's field of view and focus distance.
-    path
-        The PNG, replaced in one step.
-    size_px
-        Width and height of the picture.
+    what the part hides is drawn faintly. ``viewpoints`` are in the order of the route.
     """
     if not viewpoints:
         raise ValueError("viewpoints must not be empty")
@@ -123,19 +110,16 @@ def _draw_line(axes: Any, view: View, ends_mm: tuple[Floats, Floats], look: dict
     start_mm, end_mm = ends_mm
     along = np.linspace(0.0, 1.0, 65)[:, None]
     points = start_mm + along * (end_mm - start_mm)
-    # Outside of the picture nothing hides anything.
-    visible: Bools = view.unhidden(points, tolerance_mm=0.5) | ~_inside(view, points)
     pixels = view.project(points)[:, :2]
+    fine = pixels * view.oversampling
+    inside = ((fine >= 0) & (fine < np.array(view.element_idx.shape[::-1]))).all(axis=1)
+    # Outside of the picture nothing hides anything.
+    visible: Bools = view.unhidden(points, tolerance_mm=0.5) | ~inside
     changes = np.flatnonzero(np.diff(visible)) + 1
     for first, last in zip([0, *changes], [*changes, len(points)], strict=True):
         run = pixels[max(first - 1, 0) : last]
         alpha = look["alpha"] * (1.0 if visible[first] else 0.18)
         axes.plot(run[:, 0], run[:, 1], **{**look, "alpha": alpha}, solid_capstyle="round", zorder=3.5)
-
-
-def _inside(view: View, points_mm: Floats) -> Bools:
-    pixels = view.project(points_mm)[:, :2] * view.oversampling
-    return np.asarray(((pixels >= 0) & (pixels < np.array(view.element_idx.shape[::-1]))).all(axis=1))
 
 
 def _draw_order_legend(sheet: Sheet, left: float, num: int) -> None:

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
 
 from viewcov.coverage.effective.figures import EffectiveFigures, FusedFigures
 from viewcov.coverage.geometric.figures import GeometricFigures
 from viewcov.inspection.errors import InputError
 from viewcov.inspection.records import read_record
 
-ResultKind = Literal["effective", "geometric", "fused"]
-"""Name of a result's files, the most telling first."""
-
 Figures = EffectiveFigures | GeometricFigures | FusedFigures
 
-_TYPES: dict[ResultKind, type[Figures]] = {
+_TYPES: dict[str, type[Figures]] = {
     "effective": EffectiveFigures, "geometric": GeometricFigures, "fused": FusedFigures,
 }  # fmt: skip
+"""Type of a result's figures by the name of its files, the most telling first."""
+
+_NAMES = [f"{kind}{suffix}" for kind in _TYPES for suffix in (".json", ".vtp")]
 _PLACES = ("results", "results/*", "*", "*/results/*", "dataset/*/results/*")
 """Below a folder of results, an inspection, a data set or a demo."""
 
@@ -28,7 +26,9 @@ _PLACES = ("results", "results/*", "*", "*/results/*", "dataset/*/results/*")
 class ResultFile:
     """One result: figures as JSON, arrays as ``.vtp`` beside them."""
 
-    kind: ResultKind
+    kind: str
+    """Name of its files."""
+
     stem: Path
     """Path without suffix."""
 
@@ -37,9 +37,14 @@ class ResultFile:
         """Arrays per element."""
         return self.stem.with_suffix(".vtp")
 
+    @property
+    def json(self) -> Path:
+        """Figures."""
+        return self.stem.with_suffix(".json")
+
     def figures(self) -> Figures:
         """The figures; raises InputError if the file is missing or does not fit."""
-        return read_record(self.stem.with_suffix(".json"), _TYPES[self.kind])
+        return read_record(self.json, _TYPES[self.kind])
 
 
 def find_results(path: str | Path) -> list[ResultFile]:
@@ -51,7 +56,12 @@ def find_results(path: str | Path) -> list[ResultFile]:
         If there is none.
     """
     root = Path(path)
-    found = list(_named(root)) if root.is_file() else list(_below(root))
+    if root.is_file():
+        found = [ResultFile(root.stem, root.with_suffix(""))] if root.name in _NAMES else []
+    else:
+        folders = dict.fromkeys([root, *(folder for place in _PLACES for folder in sorted(root.glob(place)))])
+        there = [ResultFile(kind, folder / kind) for kind in _TYPES for folder in folders]
+        found = [one for one in there if one.vtp.is_file() or one.json.is_file()]
     if not found:
         raise InputError(
             root, "no result", expected="what 'viewcov evaluate', 'cover' or 'fuse' wrote, or its folder",
@@ -59,19 +69,6 @@ def find_results(path: str | Path) -> list[ResultFile]:
             remedy="run one of them first",
         )  # fmt: skip
     return found
-
-
-def _named(file: Path) -> Iterator[ResultFile]:
-    for kind in get_args(ResultKind):
-        if file.stem == kind and file.suffix in (".json", ".vtp"):
-            yield ResultFile(kind, file.with_suffix(""))
-
-
-def _below(root: Path) -> Iterator[ResultFile]:
-    for kind in get_args(ResultKind):
-        for folder in dict.fromkeys([root, *(found for place in _PLACES for found in sorted(root.glob(place)))]):
-            if any((folder / f"{kind}{suffix}").is_file() for suffix in (".json", ".vtp")):
-                yield ResultFile(kind, folder / kind)
 
 
 def surface_files(path: str | Path) -> list[Path]:

@@ -51,7 +51,7 @@ class SurfaceFile(NamedTuple):
     """Arrays of shape (E,) by name; what NaN means, each one's layer says. ``cad_face_idx`` is one of them."""
 
     metadata: dict[str, str]
-    """``schema_version``, ``units`` ("mm"), ``part_sha256``, and what the writer added."""
+    """``schema_version``, ``units`` ("mm") and ``part_sha256``."""
 
     layers: Mapping[str, Layer] = {}
     """The arrays in words, by name."""
@@ -73,30 +73,23 @@ class SurfaceFile(NamedTuple):
         """An array in words."""
         return self.layers.get(name) or layer_of(name)
 
+    def side(self, name: str) -> tuple[NDArray[Any], Layer]:
+        """An array with its words; raises KeyError if there is none of that name."""
+        return self.arrays[name], self.layer(name)
+
+    def is_same_surface(self, other: SurfaceFile) -> bool:
+        """Whether both have the same elements."""
+        return np.array_equal(self.faces, other.faces) and np.array_equal(self.vertices_mm, other.vertices_mm)
+
 
 def write_vtp(
-    path: str | Path,
-    surface: Surface,
-    arrays: Mapping[str, NDArray[Any]],
-    metadata: Mapping[str, str] | None = None,
-    *,
-    main: str | None = None,
+    path: str | Path, surface: Surface, arrays: Mapping[str, NDArray[Any]], *, main: str | None = None
 ) -> None:
     """Write arrays per element as a compressed ``.vtp`` file, in one step, each with its own dtype.
 
-    Parameters
-    ----------
-    path
-        The file, with suffix ``.vtp``.
-    surface
-        The elements. Their CAD faces are written too, as ``cad_face_idx``.
-    arrays
-        Arrays of shape (E,): truth values, whole numbers of 8 to 64 bits, float32 or float64. Words for them, and
-        what their NaN means, are taken from ``LAYERS`` and written too.
-    metadata
-        Texts kept beside them; schema version, units and the part's SHA-256 are added.
-    main
-        The array on which a viewer opens; by default the first whose layer is a main one, or the first.
+    Arrays have shape (E,) and hold truth values, whole numbers of 8 to 64 bits, float32 or float64. Words for them, and
+    what their NaN means, are taken from ``LAYERS`` and written too, as are the elements' CAD faces (``cad_face_idx``).
+    A viewer opens on the array ``main``, by default the first whose layer is a main one, or the first.
 
     Raises
     ------
@@ -114,16 +107,11 @@ def write_vtp(
         bools=[name for name, values in columns.items() if np.asarray(values).dtype == np.bool_],
         layers=layers,
     )
-    texts = {
-        **(metadata or {}), "schema_version": SCHEMA, "units": "mm", "part_sha256": surface.part.source.sha256,
-        _CARD: card.model_dump_json(),
-    }  # fmt: skip
+    texts = {"schema_version": SCHEMA, "units": "mm", "part_sha256": surface.part.source.sha256}
     mesh = pyvista.PolyData.from_regular_faces(np.array(surface.vertices_mm), np.array(surface.faces))
     for name, values in columns.items():
         mesh.cell_data[name] = _checked(name, np.asarray(values), surface.num_elements)
-    for name, text in texts.items():
-        if not _NAME.fullmatch(name):
-            raise ValueError(f"metadata name must match {_NAME.pattern}, got {name!r}")
+    for name, text in {**texts, _CARD: card.model_dump_json()}.items():
         # VTK ends texts at a null and readers differ in how they take other letters: keep to printable ASCII.
         mesh.field_data[name] = [json.dumps(text)[1:-1]]
     with replacing(path) as temporary:
@@ -169,7 +157,7 @@ def read_vtp(path: str | Path) -> SurfaceFile:
     import pyvista
 
     mesh = pyvista.read(file)
-    texts = {name: json.loads(f'"{_text(mesh, name)}"') for name in _text_names(mesh)}
+    texts = {name: json.loads(f'"{mesh.field_data[name][0]}"') for name in mesh.field_data}
     card = _Card.model_validate_json(texts.pop(_CARD))
     arrays = {name: np.array(mesh.cell_data[name]) for name in mesh.cell_data}
     return SurfaceFile(
@@ -180,13 +168,3 @@ def read_vtp(path: str | Path) -> SurfaceFile:
         layers=card.layers,
         main=card.main,
     )
-
-
-def _text_names(mesh: Any) -> list[str]:
-    fields = mesh.GetFieldData()
-    arrays = [fields.GetAbstractArray(k) for k in range(fields.GetNumberOfArrays())]
-    return [array.GetName() for array in arrays if array.GetClassName() == "vtkStringArray"]
-
-
-def _text(mesh: Any, name: str) -> str:
-    return str(mesh.GetFieldData().GetAbstractArray(name).GetValue(0))

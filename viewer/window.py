@@ -90,17 +90,13 @@ def _merged(paths: Sequence[Path]) -> list[SurfaceFile]:
             before + name: layer.model_copy(update={"title": before + layer.title})
             for name, layer in file.layers.items()
         }
-        same = [s for s in surfaces if _same_elements(s, file)]
+        same = [surface for surface in surfaces if surface.is_same_surface(file)]
         if same:
             same[0].arrays.update(arrays)
             surfaces[surfaces.index(same[0])] = same[0]._replace(layers={**same[0].layers, **layers})
         else:
             surfaces.append(file._replace(arrays=arrays, layers=layers, main=before + file.main))
     return surfaces
-
-
-def _same_elements(one: SurfaceFile, other: SurfaceFile) -> bool:
-    return np.array_equal(one.faces, other.faces) and np.array_equal(one.vertices_mm, other.vertices_mm)
 
 
 class Inspector:

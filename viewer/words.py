@@ -13,7 +13,7 @@ def number(value: float | None, digits: int = 3) -> str:
     if value is None or not math.isfinite(value):
         return MISSING
     if isinstance(value, int) or 10 ** (digits - 1) <= abs(value) < 1e15:
-        return f"{value:,.0f}".replace(",", "\u202f").replace("-", "−")
+        return fixed(value, 0)
     return f"{value:.{digits}g}".replace("-", "−")
 
 

@@ -15,7 +15,7 @@ class MotionModel:
 
     Translation and rotation run at the same time along the straight way, from standstill to standstill; the
     robot's joints and the part in the way are not known here. Times that a robot's simulator gives are better
-    (see `viewcov.planning.route.times_csv.read_times_csv`).
+    (see `viewcov.planning.route.reorder.read_times_csv`).
     """
 
     linear_mm_per_s: Above0 = 250.0

@@ -6,7 +6,6 @@ import numpy as np
 from numba import njit
 
 from viewcov.inspection.arrays import Bools, Floats
-from viewcov.inspection.mesh.part import Part
 from viewcov.inspection.mesh.surface import Surface, cut_surface
 from viewcov.inspection.rig.fixture import obstacles_of
 from viewcov.inspection.rig.rig import Rig
@@ -15,7 +14,7 @@ _CELLS = 24
 """Cells along a mesh's longest side that its points are put into."""
 
 _FIXTURE_ELEMENTS = 50_000
-"""Elements that a fixture's mesh is cut into, where its own triangles are not more."""
+"""Elements that a fixture's mesh is cut into at most, where its own triangles are not more; no finer than the part."""
 
 _Tube = tuple[float, float, float, float]
 """Around the optical axis: inner and outer radius, back and front, in mm. Full where the inner radius is 0."""
@@ -38,7 +37,10 @@ class Clearance:
         self._tubes = _tubes(rig)
         self._needed_mm = rig.body.clearance_mm
         self._obstacles = obstacles_of(rig.fixture)
-        surfaces = [surface, *(_fixture_surface(part, surface.max_edge_mm) for part in self._obstacles.parts)]
+        surfaces = [surface]
+        for part in self._obstacles.parts:
+            edge_mm = 2.0 * float(np.sqrt(part.area_mm2 / _FIXTURE_ELEMENTS))
+            surfaces.append(cut_surface(part, max(surface.max_edge_mm, edge_mm)))
         self._clouds = [_Cloud(some, self._tubes, rig.body.clearance_mm) for some in surfaces]
 
     def clear(self, center_mm: Floats, forward: Floats) -> Bools:
@@ -124,11 +126,6 @@ def _off_tubes(point, center, forward, tubes):  # type: ignore[no-untyped-def]
         ahead = max(along - tubes[tube, 3], tubes[tube, 2] - along, 0.0)
         nearest = min(nearest, aside * aside + ahead * ahead)
     return np.sqrt(nearest)
-
-
-def _fixture_surface(part: Part, edge_mm: float) -> Surface:
-    """The mesh of a clamp, cut as finely as the part or until it has ``_FIXTURE_ELEMENTS``."""
-    return cut_surface(part, max(edge_mm, 2.0 * float(np.sqrt(part.area_mm2 / _FIXTURE_ELEMENTS))))
 
 
 def _tubes(rig: Rig) -> list[_Tube]:

@@ -28,23 +28,6 @@ _THINNING = 8
 """Random points drawn for each point kept."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Aims:
-    """N elements, each with K ways to look at it. Camera centres in the world frame."""
-
-    center_mm: Floats
-    """Shape (N, K, 3)."""
-
-    forward: Floats
-    """Shape (N, K, 3)."""
-
-    tilt_ring: Ints
-    """Shape (K,): index into the rings of tilts."""
-
-    possible: Bools
-    """Shape (N, K): the camera keeps clear of the part and sees the element's centroid."""
-
-
 class CandidateMaker:
     """Makes candidate viewpoints for one surface and rig; the caster's rays meet the part and what holds it."""
 
@@ -61,13 +44,13 @@ class CandidateMaker:
         The first looks as squarely at the element as the part allows; the others are drawn at random, each
         tilt as likely as any other. Ids are ``prefix`` and a number.
         """
-        aims = self._aims(element_idx, rng)
-        sizes = np.bincount(aims.tilt_ring)[aims.tilt_ring]
+        centers, forward, tilt_ring, possible = self._aims(element_idx, rng)
+        sizes = np.bincount(tilt_ring)[tilt_ring]
         # Exponential arrival times with these rates choose ways with probabilities in proportion to them.
-        arrival = rng.exponential(size=aims.possible.shape) * sizes
-        upright = np.argmax(np.where(aims.possible, -aims.tilt_ring - 1.0, -np.inf), axis=1)
+        arrival = rng.exponential(size=possible.shape) * sizes
+        upright = np.argmax(np.where(possible, -tilt_ring - 1.0, -np.inf), axis=1)
         arrival[np.arange(len(element_idx)), upright] = -1.0
-        arrival[~aims.possible] = np.inf
+        arrival[~possible] = np.inf
         order = np.argsort(arrival, axis=1, kind="stable")[:, :num_each]
         rolled = rng.random(order.shape) < 0.5
         square = self._rig.camera.width_px == self._rig.camera.height_px
@@ -75,11 +58,11 @@ class CandidateMaker:
         for row, ways in enumerate(order):
             for place, way in enumerate(ways):
                 if np.isfinite(arrival[row, way]):
-                    center = aims.center_mm[row, way]
+                    center = centers[row, way]
                     views.append(
                         Viewpoint.looking_at(
                             center,
-                            center + aims.forward[row, way],
+                            center + forward[row, way],
                             id=f"{prefix}{len(views) + 1:05d}",
                             roll_deg=90.0 if rolled[row, place] and not square else 0.0,
                         )
@@ -107,7 +90,11 @@ class CandidateMaker:
             for number, place in enumerate(clear, start=1)
         ]
 
-    def _aims(self, element_idx: Ints, rng: np.random.Generator) -> _Aims:
+    def _aims(self, element_idx: Ints, rng: np.random.Generator) -> tuple[Floats, Floats, Ints, Bools]:
+        """K ways to look at each of N elements: camera centres and axes, rings of tilts, and which ways are possible.
+
+        Shapes (N, K, 3) twice, (K,) and (N, K). Where it is possible, the camera keeps clear and sees the centroid.
+        """
         points = self._surface.centroid_mm[element_idx]
         normals = self._surface.normal[element_idx]
         directions, tilt_ring = _cone(normals, self._requirements.max_incidence_deg, rng)
@@ -125,7 +112,7 @@ class CandidateMaker:
         possible &= far.ravel() >= self._range.near
         free = np.flatnonzero(possible)
         possible[free] = self._clearance.clear(flat[free], -directions.reshape(-1, 3)[free])
-        return _Aims(center_mm=centers, forward=-directions, tilt_ring=tilt_ring, possible=possible.reshape(shape))
+        return centers, -directions, tilt_ring, possible.reshape(shape)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -25,6 +25,9 @@ from viewcov.planning.candidates.search import DEFEATS, Defeat, PoseSearch
 
 log = logging.getLogger(__name__)
 
+_FOR_EACH_IMAGE, _LEAST_BY_SIZE, _MOST_BY_SIZE = 40.0, 1200, 4000
+"""Candidates by the part's size: for each image that its area would fill, and at least and at most."""
+
 _VIEWS_EACH = 3
 """Candidates for each point aimed at."""
 
@@ -61,12 +64,6 @@ def images_filled(area_mm2: float, rig: Rig) -> float:
     return area_mm2 / (camera.width_px * camera.height_px * camera.mm_per_px_at_focus**2)
 
 
-def default_num_candidates(surface: Surface, rig: Rig) -> int:
-    """Candidates for a part of this size: about forty for each image that its area would fill."""
-    area_mm2 = float(surface.area_mm2[surface.inspected].sum())
-    return int(np.clip(40.0 * images_filled(area_mm2, rig), 1200, 4000))
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CandidateSearch:
     """How candidates are looked for."""
@@ -86,7 +83,7 @@ class _Growth:
 
     def __init__(self, surface: Surface, demand: int) -> None:
         self.views: list[Viewpoint] = []
-        self.visible: list[csr_array] = []
+        self.visible = [csr_array((0, surface.num_elements))]
         self.defeat = np.full(surface.num_elements, -1, dtype=np.int8)
         self._seen = np.zeros(surface.num_elements, dtype=np.int64)
         self._surface, self._demand = surface, demand
@@ -109,9 +106,7 @@ class _Growth:
 
     def pool(self) -> CandidatePool:
         """All candidates that see anything."""
-        joined = csr_array((0, self._surface.num_elements))
-        if self.views:
-            joined = csr_array(vstack(self.visible, format="csr"))
+        joined = csr_array(vstack(self.visible, format="csr"))
         useful = np.flatnonzero(np.diff(joined.indptr))
         unseen = np.where(self._seen < self._demand, self._surface.area_mm2, 0.0)
         return CandidatePool(
@@ -142,7 +137,10 @@ def gather_candidates(
         If no distance is both in focus and fine enough, or the rig's fixture does not fit the part.
     """
     rng, extra = np.random.default_rng(search.seed), search.extra
-    budget = default_num_candidates(surface, rig) if search.num_candidates is None else search.num_candidates
+    budget = search.num_candidates
+    if budget is None:
+        images = images_filled(float(surface.area_mm2[surface.inspected].sum()), rig)
+        budget = int(np.clip(_FOR_EACH_IMAGE * images, _LEAST_BY_SIZE, _MOST_BY_SIZE))
     caster, clearance = RayCaster.of_part(surface.part, rig.fixture), Clearance(surface, rig)
     maker = CandidateMaker(surface, rig, requirements, caster, clearance)
     growth = _Growth(surface, requirements.views_per_element)

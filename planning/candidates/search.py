@@ -84,16 +84,7 @@ class PoseSearch:
 
     Directions are spread over the whole cone of allowed incidence, standoffs over all that is in focus and fine
     enough. Where the body has no room with the element in the middle of the image, it is turned away until the
-    element lies near the border.
-
-    Parameters
-    ----------
-    surface, rig, requirements
-        What is looked at with what.
-    caster
-        Rays against the part and its fixture.
-    clearance
-        Of the camera's body.
+    element lies near the border. The caster's rays meet the part and what holds it.
     """
 
     def __init__(
@@ -186,8 +177,7 @@ class PoseSearch:
         facing[way, emitter] = ~self._caster.blocked(
             ways.point_mm[way], emitters[way, emitter], normals=ways.normal[way]
         )
-        share: Floats = facing.mean(axis=1)
-        return share
+        return np.asarray(facing.mean(axis=1))
 
 
 def _cap(normals: Floats, max_deg: float, rng: np.random.Generator) -> tuple[Floats, Floats]:

@@ -16,16 +16,8 @@ from viewcov.inspection.errors import InputError
 from viewcov.inspection.files import read_json, write_json
 from viewcov.inspection.plan import InspectionPlan
 from viewcov.inspection.poses import inverse
-from viewcov.planning.exchange.views import (
-    ImportedViews,
-    Intrinsics,
-    Loose,
-    PoseFormat,
-    imported,
-    nearest_rotation,
-    pose,
-    validated,
-)
+from viewcov.inspection.records import Foreign, checked
+from viewcov.planning.exchange.views import AGAIN, ImportedViews, Intrinsics, PoseFormat, imported, matrix_pose
 
 _CENTER_SHIFT_PX = 0.5
 """viewcov's pixel coordinates less those that have centres at whole numbers."""
@@ -34,7 +26,7 @@ _Nine = Annotated[list[float], Field(min_length=9, max_length=9)]
 _Three = Annotated[list[float], Field(min_length=3, max_length=3)]
 
 
-class _Entry(Loose):
+class _Entry(Foreign):
     cam_K: _Nine  # noqa: N815
     cam_R_w2c: _Nine  # noqa: N815
     cam_t_w2c: _Three
@@ -82,16 +74,14 @@ def read_bop(path: Path) -> ImportedViews:
     value = read_json(path)
     if not isinstance(value, dict) or not all(key.isdecimal() for key in value):
         raise InputError(
-            path, "not a scene_camera.json", expected="image numbers as keys", found=str(value)[:40],
-            remedy="export it again",
-        )  # fmt: skip
+            path, "not a scene_camera.json", expected="image numbers as keys", found=str(value)[:40], remedy=AGAIN
+        )
     names, poses, cameras = [], [], []
     for key in sorted(value, key=int):
         where = f"{path} image {key}"
-        entry = validated(_Entry, value[key], where=where, what="not a posed camera")
-        rotation = nearest_rotation(np.reshape(entry.cam_R_w2c, (3, 3)), where=where)
+        entry = checked(value[key], _Entry, where=where, remedy=AGAIN)
         names.append(entry.viewcov_id or f"{int(key):06d}")
-        poses.append(inverse(pose(rotation, entry.cam_t_w2c)))
+        poses.append(inverse(matrix_pose(np.reshape(entry.cam_R_w2c, (3, 3)), entry.cam_t_w2c, where=where)))
         cameras.append(_intrinsics(entry, where))
     return imported(path, names, poses, cameras=cameras)
 
@@ -99,10 +89,10 @@ def read_bop(path: Path) -> ImportedViews:
 def _intrinsics(entry: _Entry, where: str) -> Intrinsics:
     fx, skew, cx, zero, fy, cy, *last = entry.cam_K
     if (skew, zero, *last) != (0.0, 0.0, 0.0, 0.0, 1.0):
+        given = " ".join(f"{number:g}" for number in entry.cam_K)
         raise InputError(
-            where, "a camera that no rig has", expected="cam_K = fx 0 cx 0 fy cy 0 0 1",
-            found=" ".join(f"{number:g}" for number in entry.cam_K), remedy="rectify the images",
-        )  # fmt: skip
+            where, "a camera that no rig has", expected="fx 0 cx 0 fy cy 0 0 1", found=given, remedy="rectify them"
+        )
     return Intrinsics(
         focal_x_px=fx, focal_y_px=fy, center_x_px=cx + _CENTER_SHIFT_PX, center_y_px=cy + _CENTER_SHIFT_PX
     )

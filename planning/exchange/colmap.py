@@ -14,17 +14,18 @@ import numpy as np
 
 from viewcov.inspection.arrays import Floats
 from viewcov.inspection.errors import InputError
-from viewcov.inspection.files import replacing
+from viewcov.inspection.files import read_text, replacing
 from viewcov.inspection.plan import InspectionPlan
+from viewcov.inspection.poses import inverse
 from viewcov.inspection.viewpoint import Viewpoint
 from viewcov.planning.exchange.views import (
+    AGAIN,
     ImportedViews,
     Intrinsics,
     PoseFormat,
     imported,
-    pose,
+    quaternion_pose,
     quaternion_wxyz,
-    rotation_of,
 )
 
 _MODELS = {
@@ -95,13 +96,10 @@ def read_colmap(folder: Path) -> ImportedViews:
     names, poses, used = [], [], []
     for fields, where in _lines(folder / "images.txt", every_second=True):
         if len(fields) < 10:
-            raise InputError(
-                where, "not an image", expected="10 values", found=str(len(fields)), remedy="mend or export it again"
-            )
+            raise InputError(where, "not an image", expected="10 values", found=str(len(fields)), remedy=AGAIN)
         numbers = _floats(fields[1:8], where)
-        rotation = rotation_of(numbers[:4], where=where)
         names.append(" ".join(fields[9:]))
-        poses.append(pose(rotation.T, -rotation.T @ numbers[4:]))
+        poses.append(inverse(quaternion_pose(numbers[:4], numbers[4:], where=where)))
         if fields[8] not in cameras:
             raise InputError(
                 where, "no such camera", expected=f"one of {', '.join(cameras) or 'none'}", found=fields[8],
@@ -115,7 +113,7 @@ def _camera_from_world(view: Viewpoint) -> Floats:
     """Quaternion w, x, y, z and translation in mm, shape (7,)."""
     quaternion = quaternion_wxyz(view.world_from_camera[:3, :3].T)
     # The rotation as it will be read: the camera centre then comes back exactly.
-    rotation = rotation_of(quaternion, where=view.id)
+    rotation = quaternion_pose(quaternion, np.zeros(3), where=view.id)[:3, :3]
     return np.concatenate([quaternion, -rotation @ view.center_mm])
 
 
@@ -131,12 +129,7 @@ def _numbers(values: Sequence[float] | Floats) -> str:
 
 def _lines(file: Path, *, every_second: bool = False) -> Iterator[tuple[list[str], str]]:
     """Fields of the lines that are not comments, with where they are; of images.txt, those without 2D points."""
-    try:
-        lines = file.read_text("utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(
-            file, "cannot read it", expected="a COLMAP text file", found=str(error), remedy="export the model as text"
-        ) from None
+    lines = read_text(file, "COLMAP text").splitlines()
     number = 0
     while number < len(lines):
         fields = lines[number].split()
@@ -161,9 +154,7 @@ def _floats(fields: Sequence[str], where: str) -> Floats:
         if not np.isfinite(numbers).all():
             raise ValueError("infinite or not a number")
     except ValueError as error:
-        raise InputError(
-            where, "not a number", expected="finite numbers", found=str(error), remedy="mend or export it again"
-        ) from None
+        raise InputError(where, "not a number", expected="finite numbers", found=str(error), remedy=AGAIN) from None
     return numbers
 
 
@@ -178,9 +169,8 @@ def _camera(fields: list[str], where: str) -> tuple[str, Intrinsics]:
     numbers = _floats(fields[2:], where)
     if len(numbers) != 2 + len(names):
         raise InputError(
-            where, f"not a {model} camera", expected=f"{4 + len(names)} values", found=str(len(fields)),
-            remedy="mend or export it again",
-        )  # fmt: skip
+            where, f"not a {model} camera", expected=f"{4 + len(names)} values", found=str(len(fields)), remedy=AGAIN
+        )
     value = dict(zip(names, numbers[2:].tolist(), strict=True))
     rational = [name for name in ("k4", "k5", "k6") if value.get(name, 0.0) != 0.0]
     if rational:

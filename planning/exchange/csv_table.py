@@ -16,10 +16,10 @@ from typing import Any, Literal
 import numpy as np
 
 from viewcov.inspection.errors import InputError
-from viewcov.inspection.files import write_text
+from viewcov.inspection.files import read_text, write_text
 from viewcov.inspection.plan import InspectionPlan
 from viewcov.inspection.viewpoint import Viewpoint
-from viewcov.planning.exchange.views import ImportedViews, PoseFormat, imported, pose, quaternion_wxyz, rotation_of
+from viewcov.planning.exchange.views import AGAIN, ImportedViews, PoseFormat, imported, quaternion_pose, quaternion_wxyz
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -93,21 +93,14 @@ def read_csv(path: Path) -> ImportedViews:
     InputError
         If a column is missing, a number has a decimal comma or is none, or a quaternion is far from a unit one.
     """
-    try:
-        text = path.read_text("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(
-            path, "cannot read it", expected="CSV in UTF-8", found=str(error), remedy="save it as CSV UTF-8"
-        ) from None
+    text = read_text(path, "UTF-8 CSV")
     first = next((line for line in text.splitlines() if line.strip()), "")
     delimiter = max(",;\t", key=first.count)
     reader = csv.reader(io.StringIO(text), delimiter=delimiter, skipinitialspace=True)
     try:
         rows = [(f"{path} line {reader.line_num}", row) for row in reader if any(row)]
     except csv.Error as error:
-        raise InputError(
-            path, "not a CSV file", expected="rows of fields", found=str(error), remedy="export it again"
-        ) from None
+        raise InputError(path, "not a CSV file", expected="rows of fields", found=str(error), remedy=AGAIN) from None
     return views_from_rows(path, rows)
 
 
@@ -144,7 +137,7 @@ def views_from_rows(where: object, rows: Iterable[tuple[str, Sequence[Any]]]) ->
         numbers = [_number(row[place], f"{line} {column}") for place, column in zip(places, NUMBERS, strict=True)]
         given = "" if id_place is None or row[id_place] is None else str(row[id_place]).strip()
         names.append(given or f"pose-{number:03d}")
-        poses.append(pose(rotation_of(numbers[3:], where=line), numbers[:3]))
+        poses.append(quaternion_pose(numbers[3:], numbers[:3], where=line))
     return imported(where, names, poses)
 
 
@@ -152,14 +145,14 @@ def _number(field: Any, where: str) -> float:
     try:
         number = float(field)
     except (TypeError, ValueError):
+        number = np.nan
+    if not np.isfinite(number):
         comma = isinstance(field, str) and _DECIMAL_COMMA.fullmatch(field.strip())
         raise InputError(
-            where, "a decimal comma" if comma else "not a number",
+            where, "a decimal comma" if comma else "not a finite number",
             expected="a number with a decimal point" if comma else "a number", found=repr(field),
-            remedy="replace the commas in numbers by points" if comma else "mend it or export it again",
-        ) from None  # fmt: skip
-    if not np.isfinite(number):
-        raise InputError(where, "not a finite number", expected="a number", found=repr(field), remedy="mend it")
+            remedy="replace the commas in numbers by points" if comma else AGAIN,
+        )  # fmt: skip
     return number
 
 

@@ -16,23 +16,15 @@ from viewcov.inspection.errors import InputError
 from viewcov.inspection.files import read_json, write_json
 from viewcov.inspection.plan import InspectionPlan
 from viewcov.inspection.poses import inverse
-from viewcov.planning.exchange.views import (
-    ImportedViews,
-    Intrinsics,
-    Loose,
-    PoseFormat,
-    imported,
-    nearest_rotation,
-    pose,
-    validated,
-)
+from viewcov.inspection.records import Foreign, Positive, checked
+from viewcov.planning.exchange.views import AGAIN, ImportedViews, Intrinsics, PoseFormat, imported, matrix_pose
 
 _NUMBERS = ("fl_x", "fl_y", "cx", "cy", "k1", "k2", "p1", "p2", "k3")
 _MODELS = ("OPENCV", "PINHOLE", "SIMPLE_PINHOLE")
 _OPENGL_FROM_OPENCV = np.diag([1.0, -1.0, -1.0, 1.0])
 
 
-class _Camera(Loose):
+class _Camera(Foreign):
     camera_model: str = "OPENCV"
     w: int | None = None
     h: int | None = None
@@ -48,15 +40,15 @@ class _Camera(Loose):
     p2: float = 0.0
 
 
-class _Frame(Loose):
+class _Frame(Foreign):
     file_path: str
     transform_matrix: list[list[float]]
 
 
-class _Transforms(Loose):
+class _Transforms(Foreign):
     frames: list[dict[str, Any]]
     applied_transform: list[list[float]] | None = None
-    applied_scale: float = 1.0
+    applied_scale: Positive = 1.0
 
 
 def opengl_from_opencv(world_from_camera: Floats) -> Floats:
@@ -93,14 +85,16 @@ def read_nerfstudio(path: Path) -> ImportedViews:
         distortion.
     """
     value = read_json(path)
-    transforms = validated(_Transforms, value, where=path, what="not a transforms.json")
-    source_from_file = _source_from_file(transforms, path)
+    transforms = checked(value, _Transforms, where=path, remedy=AGAIN)
+    source_from_file, applied = np.eye(4), transforms.applied_transform
+    if applied is not None:  # The turn that nerfstudio's converters note is undone.
+        source_from_file = inverse(_rigid(applied, f"{path} applied_transform"))
     names, poses, cameras = [], [], []
     for number, entry in enumerate(transforms.frames):
         where = f"{path} frame {number}"
-        frame = validated(_Frame, entry, where=where, what="not a frame")
+        frame = checked(entry, _Frame, where=where, remedy=AGAIN)
         # What stands at the top holds for all frames, whatever they say themselves: so nerfstudio reads it.
-        camera = _intrinsics(validated(_Camera, {**entry, **value}, where=where, what="not a camera"), where)
+        camera = _intrinsics(checked({**entry, **value}, _Camera, where=where, remedy=AGAIN), where)
         file_from_camera = _rigid(frame.transform_matrix, where)
         file_from_camera[:3, 3] /= transforms.applied_scale
         names.append(frame.file_path)
@@ -110,28 +104,16 @@ def read_nerfstudio(path: Path) -> ImportedViews:
     return imported(path, names, poses, cameras=cameras, images=True)
 
 
-def _source_from_file(transforms: _Transforms, path: Path) -> Floats:
-    """Undoes the turn that nerfstudio's converters note as ``applied_transform``."""
-    if not transforms.applied_scale > 0:
-        raise InputError(
-            path, "applied_scale must be positive", expected="> 0", found=f"{transforms.applied_scale:g}",
-            remedy="mend it or export it again",
-        )  # fmt: skip
-    if transforms.applied_transform is None:
-        return np.eye(4)
-    return inverse(_rigid(transforms.applied_transform, f"{path} applied_transform"))
-
-
 def _rigid(rows: list[list[float]], where: str) -> Floats:
     """The rigid transform, shape (4, 4), in three or four rows of four."""
     fits = len(rows) in (3, 4) and all(len(row) == 4 for row in rows)
     if not fits or (len(rows) == 4 and not np.allclose(rows[3], (0, 0, 0, 1), rtol=0, atol=1e-9)):
         raise InputError(
             where, "not a rigid transform", expected="rows of four numbers, the last 0 0 0 1", found=str(rows)[-60:],
-            remedy="mend it or export it again",
+            remedy=AGAIN,
         )  # fmt: skip
     matrix = np.array(rows)
-    return pose(nearest_rotation(matrix[:3, :3], where=where), matrix[:3, 3])
+    return matrix_pose(matrix[:3, :3], matrix[:3, 3], where=where)
 
 
 def _intrinsics(camera: _Camera, where: str) -> Intrinsics | None:

@@ -11,16 +11,8 @@ from pathlib import Path
 from viewcov.inspection.errors import InputError
 from viewcov.inspection.files import write_text
 from viewcov.inspection.plan import InspectionPlan
-from viewcov.planning.exchange.views import (
-    ImportedViews,
-    Loose,
-    PoseFormat,
-    imported,
-    pose,
-    quaternion_wxyz,
-    rotation_of,
-    validated,
-)
+from viewcov.inspection.records import Foreign, checked
+from viewcov.planning.exchange.views import AGAIN, ImportedViews, PoseFormat, imported, quaternion_pose, quaternion_wxyz
 
 FRAME_ID = "part"
 """The part's CAD frame, for whoever looks the transform up."""
@@ -29,7 +21,7 @@ _HEAD = "# geometry_msgs/PoseArray: camera optical frames (REP 103) in the part'
 _MM_PER_M = 1000.0
 
 
-class _Point(Loose):
+class _Point(Foreign):
     x: float
     y: float
     z: float
@@ -39,12 +31,12 @@ class _Quaternion(_Point):
     w: float
 
 
-class _Pose(Loose):
+class _Pose(Foreign):
     position: _Point
     orientation: _Quaternion
 
 
-class _PoseArray(Loose):
+class _PoseArray(Foreign):
     poses: list[_Pose]
 
 
@@ -77,19 +69,17 @@ def read_ros(path: Path) -> ImportedViews:
     except Exception as error:  # PyYAML raises whatever malformed numbers and dates provoke.
         raise InputError(
             path, "cannot read it", expected="a YAML file", found=(str(error) or type(error).__name__)[:160],
-            remedy="mend it or export it again",
+            remedy=AGAIN,
         ) from None  # fmt: skip
     if len(found) != 1:
-        raise InputError(
-            path, "not one message", expected="one PoseArray", found=f"{len(found)}", remedy="keep one of them"
-        )
-    message = validated(_PoseArray, found[0], where=path, what="not a geometry_msgs/PoseArray")
+        raise InputError(path, "not one message", expected="one PoseArray", found=f"{len(found)}", remedy=AGAIN)
+    message = checked(found[0], _PoseArray, where=path, remedy=AGAIN)
     names, poses = [], []
     for number, entry in enumerate(message.poses, start=1):
         q, at = entry.orientation, entry.position
-        rotation = rotation_of((q.w, q.x, q.y, q.z), where=f"{path} pose {number}")
+        center_mm = [at.x * _MM_PER_M, at.y * _MM_PER_M, at.z * _MM_PER_M]
         names.append(f"pose-{number:03d}")
-        poses.append(pose(rotation, [at.x * _MM_PER_M, at.y * _MM_PER_M, at.z * _MM_PER_M]))
+        poses.append(quaternion_pose((q.w, q.x, q.y, q.z), center_mm, where=f"{path} pose {number}"))
     return imported(path, names, poses)
 
 

@@ -7,19 +7,22 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from pydantic import BaseModel, ConfigDict, ValidationError
 
 from viewcov.inspection.arrays import Floats
 from viewcov.inspection.errors import InputError
+from viewcov.inspection.files import is_plain
 from viewcov.inspection.rig.camera import Camera
 from viewcov.inspection.viewpoint import Viewpoint
 
 SLACK = 1e-3
 """How far a quaternion's length and a rotation's axes may be off 1: files with four digits are mended."""
+
+AGAIN = "mend it or export it again"
+"""What a user does about a file of another program that does not fit."""
 
 _MAX_ID = 64
 
@@ -145,6 +148,8 @@ def view_ids(names: Sequence[str]) -> tuple[str, ...]:
     ids = []
     for name in names:
         cleaned = re.sub(r"[^A-Za-z0-9_-]+", "-", name).lstrip("_-")[:_MAX_ID] or "view"
+        if not is_plain(cleaned):
+            cleaned = f"view-{cleaned}"
         candidate, number = cleaned, 1
         while candidate in taken:
             number += 1
@@ -171,9 +176,7 @@ def imported(
         If there is none, one is no pose, or the images' cameras differ: a plan has one rig.
     """
     if not names:
-        raise InputError(
-            where, "no viewpoints", expected="at least one", found="none", remedy="choose a file that has poses"
-        )
+        raise InputError(where, "no viewpoints", expected="at least one", found="none", remedy=AGAIN)
     ids = view_ids([stem(name) for name in names] if images else names)
     views = []
     for name, view_id, matrix in zip(names, ids, world_from_camera, strict=True):
@@ -181,30 +184,25 @@ def imported(
             views.append(Viewpoint(id=view_id, world_from_camera=matrix))
         except ValueError as error:
             raise InputError(
-                where, f"{name!r} has no valid pose", expected="a camera near the part", found=str(error),
-                remedy="correct it, or export it again",
-            ) from None  # fmt: skip
-    camera = _shared(where, cameras[0], cameras[1:]) if cameras else None
-    return ImportedViews(viewpoints=tuple(views), names=tuple(names), camera=camera)
+                where, f"{name!r} has no valid pose", expected="one near the part", found=str(error), remedy=AGAIN
+            ) from None
+    for camera in cameras[1:]:
+        _require_same(where, cameras[0], camera)
+    return ImportedViews(viewpoints=tuple(views), names=tuple(names), camera=cameras[0] if cameras else None)
 
 
-def _shared(where: object, first: Intrinsics, others: Sequence[Intrinsics]) -> Intrinsics:
-    for other in others:
-        if not np.allclose(_vector(first), _vector(other), rtol=1e-9, atol=1e-9):
-            raise InputError(
-                where,
-                "the images were taken with different cameras",
-                expected="one camera, as a plan has one rig",
-                found=f"focal lengths {first.focal_x_px:.6g} and {other.focal_x_px:.6g} px, principal points "
-                f"({first.center_x_px:.6g}, {first.center_y_px:.6g}) and "
-                f"({other.center_x_px:.6g}, {other.center_y_px:.6g})",
-                remedy="split the file by camera",
-            )
-    return first
-
-
-def _vector(camera: Intrinsics) -> list[float]:
-    return [*camera.numbers, *(float(size or 0) for size in (camera.width_px, camera.height_px))]
+def _require_same(where: object, first: Intrinsics, other: Intrinsics) -> None:
+    one, two = ([*camera.numbers, camera.width_px or 0, camera.height_px or 0] for camera in (first, other))
+    if not np.allclose(one, two, rtol=1e-9, atol=1e-9):
+        raise InputError(
+            where,
+            "the images were taken with different cameras",
+            expected="one camera, as a plan has one rig",
+            found=f"focal lengths {first.focal_x_px:.6g} and {other.focal_x_px:.6g} px, principal points "
+            f"({first.center_x_px:.6g}, {first.center_y_px:.6g}) and "
+            f"({other.center_x_px:.6g}, {other.center_y_px:.6g})",
+            remedy="split the file by camera",
+        )
 
 
 def pose(rotation: Floats, translation: ArrayLike) -> Floats:
@@ -223,8 +221,8 @@ def quaternion_wxyz(rotation: Floats) -> Floats:
     return np.array([w, x, y, z])
 
 
-def rotation_of(quaternion: ArrayLike, *, where: object) -> Floats:
-    """Rotation matrix, shape (3, 3), of a quaternion (w, x, y, z) that is a unit one up to ``SLACK``.
+def quaternion_pose(quaternion: ArrayLike, translation: ArrayLike, *, where: object) -> Floats:
+    """Rigid transform, shape (4, 4), with a quaternion (w, x, y, z) that is a unit one up to ``SLACK``.
 
     Raises
     ------
@@ -240,12 +238,11 @@ def rotation_of(quaternion: ArrayLike, *, where: object) -> Floats:
             where, "not a unit quaternion", expected=f"length 1 within {SLACK:g}", found=f"{length:.6g}",
             remedy="check the columns' order, or normalise it",
         )  # fmt: skip
-    rotation: Floats = Rotation.from_quat([x, y, z, w]).as_matrix()
-    return rotation
+    return pose(Rotation.from_quat([x, y, z, w]).as_matrix(), translation)
 
 
-def nearest_rotation(matrix: ArrayLike, *, where: object) -> Floats:
-    """The rotation nearest to a matrix, shape (3, 3), that rounding has taken off by ``SLACK`` at most.
+def matrix_pose(matrix: ArrayLike, translation: ArrayLike, *, where: object) -> Floats:
+    """Rigid transform, shape (4, 4), with the rotation nearest to a matrix (3, 3) that is off one by ``SLACK`` at most.
 
     Raises
     ------
@@ -254,40 +251,11 @@ def nearest_rotation(matrix: ArrayLike, *, where: object) -> Floats:
     """
     given = np.asarray(matrix, dtype=np.float64)
     left, stretch, right = np.linalg.svd(given)
-    if not np.abs(stretch - 1.0).max() <= SLACK or np.linalg.det(given) < 0:
-        mirrored = np.linalg.det(given) < 0
+    mirrored = np.linalg.det(given) < 0
+    if not np.abs(stretch - 1.0).max() <= SLACK or mirrored:
         raise InputError(
             where, "not a rotation", expected="orthonormal axes, right-handed",
             found="a mirror image" if mirrored else f"axes stretched by {stretch.min():.6g} to {stretch.max():.6g}",
             remedy="export the poses without scaling, in a right-handed frame",
         )  # fmt: skip
-    rotation: Floats = left @ right
-    return rotation
-
-
-class Loose(BaseModel):
-    """Base of the models of foreign files: unknown keys are theirs, numbers must be finite."""
-
-    model_config = ConfigDict(extra="ignore", allow_inf_nan=False)
-
-
-_M = TypeVar("_M", bound=BaseModel)
-
-
-def validated(model: type[_M], value: Any, *, where: object, what: str) -> _M:
-    """The value as a model.
-
-    Raises
-    ------
-    InputError
-        If it does not fit; the line names the first field at fault.
-    """
-    try:
-        return model.model_validate(value)
-    except ValidationError as error:
-        first = error.errors()[0]
-        name = ".".join(str(step) for step in first["loc"]) or "the whole"
-        raise InputError(
-            where, f"{what}: {name!r} is not valid", expected="a value of the format", found=first["msg"],
-            remedy="mend it or export it again",
-        ) from None  # fmt: skip
+    return pose(left @ right, translation)

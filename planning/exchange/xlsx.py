@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from viewcov.inspection.arrays import Floats
 from viewcov.inspection.errors import InputError
 from viewcov.inspection.files import replacing
 from viewcov.inspection.plan import InspectionPlan
@@ -38,13 +37,7 @@ _Rows = list[list[Any]]
 
 
 def write_xlsx(path: Path, plan: InspectionPlan, evaluation: GeometricCoverage | None = None) -> None:
-    """Write the workbook.
-
-    Parameters
-    ----------
-    evaluation
-        What the plan covers. Without it there is no sheet of uncovered area, and no areas beside the viewpoints.
-    """
+    """Write the workbook; with what the plan covers, also a sheet of uncovered area, and areas beside the views."""
     from openpyxl import Workbook
 
     book = Workbook()
@@ -116,19 +109,12 @@ def uncovered_rows(evaluation: GeometricCoverage) -> _Rows:
     totals = evaluation.uncovered()
     surface = evaluation.surface
     left = surface.inspected & ~evaluation.covered
-    num_faces = int(surface.cad_face_idx.max(initial=0)) + 1
-
-    def by_face(weight: Floats) -> Floats:
-        return np.bincount(surface.cad_face_idx, weights=weight, minlength=num_faces).astype(np.float64)
-
-    inspected = by_face(np.where(surface.inspected, surface.area_mm2, 0.0))
-    coverable = by_face(np.where(left & evaluation.coverable, surface.area_mm2, 0.0))
-    reasons = np.column_stack(
-        [
-            by_face(np.where(left & (evaluation.loss_idx == REASONS.index(reason)), surface.area_mm2, 0.0))
-            for reason in totals
-        ]
+    by_reason = [left & (evaluation.loss_idx == REASONS.index(reason)) for reason in totals]
+    inspected, coverable, *uncovered_by = (
+        np.bincount(surface.cad_face_idx, weights=np.where(counted, surface.area_mm2, 0.0))
+        for counted in (surface.inspected, left & evaluation.coverable, *by_reason)
     )
+    reasons = np.column_stack(uncovered_by)
     uncovered = reasons.sum(axis=1)
     faces = np.argsort(-uncovered, kind="stable")[: np.count_nonzero(uncovered)]
     rows: _Rows = [["cad_face", "inspected_mm2", "uncovered_mm2", "of_it_coverable_mm2", *totals]]
@@ -168,20 +154,22 @@ def _plan_rows(plan: InspectionPlan, evaluation: GeometricCoverage | None) -> _R
     part = {key: value for key, value in dataclasses.asdict(plan.part).items() if value is not None}
     rig = plan.rig.to_dict()
     del rig["requirements"]
-    rows: _Rows = [["what", "value"], ["frame", FRAME], ["viewpoints", len(plan.viewpoints)]]
-    rows += [[f"part {key}", value] for key, value in _flat(part)]
-    rows += [[f"rig {key}", value] for key, value in _flat(rig)]
-    rows += [[f"requirements {key}", value] for key, value in _flat(dataclasses.asdict(plan.requirements))]
-    rows += [[f"made {key}", value] for key, value in _flat(plan.made)]
+    said: dict[str, Any] = {
+        "frame": FRAME,
+        "viewpoints": len(plan.viewpoints),
+        "part": part,
+        "rig": rig,
+        "requirements": dataclasses.asdict(plan.requirements),
+        "made": plan.made,
+    }
     if evaluation is not None:
-        figures = dict(evaluation.areas) | {
+        said["evaluated"] = dict(evaluation.areas) | {
             "elements": evaluation.surface.num_elements,
             "waterfall": evaluation.waterfall(),
             "uncovered": evaluation.uncovered(),
             "k_coverage": evaluation.k_coverage(),
         }
-        rows += [[f"evaluated {key}", value] for key, value in _flat(figures)]
-    return rows
+    return [["what", "value"], *map(list, _flat(said))]
 
 
 def _flat(table: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:

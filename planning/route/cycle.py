@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -32,21 +33,14 @@ def cycle_time_s(order: Ints, times_s: Floats | Floats32, stop_s: float, *, clos
     return route_cost(sub, np.arange(len(order)), closed=closed) + stop_s * len(order)
 
 
-def shorten_cycle(cycle: Cycle, chosen: Ints, *, seed: int = 0, rounds: int = ROUNDS) -> Ints:
-    """Views that reach the target too, in the order of their route, and never take longer than the ``chosen``.
+def shorten_cycle(cycle: Cycle, chosen: Ints, *, seed: int = 0) -> Ints:
+    """Views that reach the target too, in the order of their route, and never take longer than ``chosen`` in its order.
 
     A local search drops views, exchanges one for another that stands better on the way, and adds one that
     makes several superfluous, for as long as that saves time. Then views around a random one are torn out, the
     cover is repaired with those of most newly covered weight per second, and improved in the same way; the
     result is kept if it takes less (ruin and recreate, Schrimpf et al. 2000). No optimality is claimed.
     Deterministic for a seed.
-
-    Parameters
-    ----------
-    chosen
-        A cover, in any order.
-    rounds
-        How often views are torn out.
 
     Raises
     ------
@@ -59,7 +53,7 @@ def shorten_cycle(cycle: Cycle, chosen: Ints, *, seed: int = 0, rounds: int = RO
     rng = np.random.default_rng(seed)
     given = np.array(chosen, dtype=np.int64)
     best = cycle.improved(min(given, cycle.routed(given), key=cycle.seconds))
-    for _ in range(rounds if len(best) else 0):
+    for _ in range(ROUNDS if len(best) else 0):
         other = cycle.improved(cycle.repaired(cycle.torn(best, rng), rng))
         if cycle.seconds(other) < cycle.seconds(best) * (1.0 - LEAST_GAIN):
             best = other
@@ -68,13 +62,7 @@ def shorten_cycle(cycle: Cycle, chosen: Ints, *, seed: int = 0, rounds: int = RO
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Cycle:
-    """What a cycle must cover, and the steps of the search for it. Orders are shape (K,), indices of candidates.
-
-    Raises
-    ------
-    ValueError
-        If the times have the wrong shape.
-    """
+    """What a cycle must cover, and the steps of the search for it. Orders are shape (K,), indices of candidates."""
 
     problem: CoverProblem
     """Of V candidate views."""
@@ -91,14 +79,10 @@ class Cycle:
     target: float
     """Weight that the views must cover."""
 
-    views_of_row: csr_array = field(init=False)
-    """Shape (R, V): the visibility turned round."""
-
-    def __post_init__(self) -> None:
-        shape = (self.problem.num_views,) * 2
-        if self.times_s.shape != shape:
-            raise ValueError(f"times_s must have shape {shape}, got {self.times_s.shape}")
-        object.__setattr__(self, "views_of_row", csr_array(self.problem.visible.T))
+    @cached_property
+    def views_of_row(self) -> csr_array:
+        """Shape (R, V): the visibility turned round."""
+        return csr_array(self.problem.visible.T)
 
     @property
     def needed(self) -> float:
@@ -218,11 +202,9 @@ class Cycle:
         while (covered := problem.covered_weight(order)) < self.needed:
             gain = problem.visible @ (weight * (problem.counts(order) < problem.demand))
             gain[order] = 0.0
-            seconds = (
-                _Places(self.times_s, order, closed=self.closed).cheapest_insertion()
-                if len(order)
-                else np.zeros(problem.num_views)
-            )
+            seconds = np.zeros(problem.num_views)
+            if len(order):
+                seconds = _Places(self.times_s, order, closed=self.closed).cheapest_insertion()
             useful = np.minimum(gain, max(self.target - covered, 1e-300)) * luck
             # A rig that moves and stops in no time pays only in views.
             view = int(np.argmax(useful / (seconds + self.stop_s + 1e-9)))

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 
 import networkx as nx
 import numpy as np
-from numba import njit
+from scipy.cluster.hierarchy import cophenet, linkage
 from scipy.optimize import Bounds, LinearConstraint, linprog, milp
 from scipy.sparse import coo_array, csr_array, vstack
+from scipy.spatial.distance import squareform
 
 from viewcov.inspection.arrays import Bools, Floats, Ints
 from viewcov.planning.route.held_karp import TreeBound, one_tree_bound
@@ -18,20 +18,6 @@ from viewcov.planning.route.order import RouteBound, closed_costs, opened_tour, 
 
 CUT_ROUNDS = 100
 """Most rounds of cuts for the linear relaxation; integer rounds end when no subtour is left."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class ExactTour:
-    """The shortest tour found, and whether nothing is shorter."""
-
-    tour: Ints
-    """Shape (N,)."""
-
-    bound: float
-    """No closed tour costs less, up to the solver's tolerance of 1e-6 of the cost."""
-
-    proven: bool
-    """Whether the tour is shortest; otherwise the time was too short."""
 
 
 def prove_route(
@@ -47,9 +33,9 @@ def prove_route(
     if len(matrix) <= 3:
         return np.asarray(order), route_bound(cost, order, closed=closed, start=start)
     tour = np.asarray(order) if len(matrix) == len(order) else np.append(order, len(order))
-    exact = exact_tour(matrix, tour, time_limit_s=time_limit_s)
-    best = opened_tour(exact.tour, len(cost), start=start)
-    seconds = min(exact.bound, route_cost(cost, best, closed=closed))
+    tour, bound = exact_tour(matrix, tour, time_limit_s=time_limit_s)
+    best = opened_tour(tour, len(cost), start=start)
+    seconds = min(bound, route_cost(cost, best, closed=closed))
     return best, RouteBound(seconds=seconds, name="branch and cut")
 
 
@@ -89,9 +75,7 @@ class _Model:
 
     def whole(self, *, time_limit_s: float) -> tuple[Floats | None, float]:
         """A cheapest whole choice of steps if it was found in time, and a lower bound on its cost."""
-        rules = [LinearConstraint(self.degrees, self.visits, self.visits)]
-        if self.cuts.shape[0]:
-            rules.append(LinearConstraint(self.cuts, self.visits, np.inf))
+        rules = (LinearConstraint(self.degrees, self.visits, self.visits), LinearConstraint(self.cuts, self.visits))
         found = milp(
             self.cost, integrality=np.ones(len(self.cost), dtype=np.int64), bounds=Bounds(0.0, 1.0), constraints=rules,
             options={"time_limit": max(time_limit_s, 0.01), "mip_rel_gap": 0.0},
@@ -116,13 +100,14 @@ class _Model:
         return float(crossing), np.array(sorted(group))
 
 
-def exact_tour(cost: Floats, tour: Ints, *, time_limit_s: float = 60.0) -> ExactTour:
-    """The shortest closed tour through N >= 4 places, starting from a short one.
+def exact_tour(cost: Floats, tour: Ints, *, time_limit_s: float = 60.0) -> tuple[Ints, float]:
+    """The shortest closed tour through N >= 4 places, starting from a short one, and a bound on what any costs.
 
     Held and Karp's bound with a step forced in rules out most steps. The others are variables of a linear
     program to which the weakest cuts of its solution are added until none is violated, and of an integer
     program to which each subtour of its solution adds one, until the solution is a tour. ``cost`` is as in
-    `short_route`; after the time limit the tour given comes back with the bound so far.
+    `short_route`; after the time limit the tour given comes back with the bound so far. Where the tour is proven to be
+    shortest, the bound is its cost up to the solver's tolerance of 1e-6 of that.
     """
     stop = time.monotonic() + time_limit_s
     upper = tour_cost(cost, tour)
@@ -145,10 +130,10 @@ def exact_tour(cost: Floats, tour: Ints, *, time_limit_s: float = 60.0) -> Exact
         if len(parts) == 1:
             found = _in_order(model.steps[taken > 0.5], symmetric=symmetric)
             best = min(np.asarray(tour), found, key=lambda each: tour_cost(cost, each))
-            return ExactTour(tour=best, bound=min(bound, tour_cost(cost, best)), proven=True)
+            return best, min(bound, tour_cost(cost, best))
         for part in parts:
             model.add_cut(np.isin(np.arange(len(cost)), part))
-    return ExactTour(tour=np.asarray(tour), bound=bound, proven=False)
+    return np.asarray(tour), bound
 
 
 def _cut_relaxation(model: _Model, *, stop: float) -> None:
@@ -182,7 +167,7 @@ def _margins(cost: Floats, tree: TreeBound) -> Floats:
     """By how much the bound rises if a 1-tree must contain the step from row to column, shape (N, N)."""
     priced = cost + tree.leaving[:, None] + tree.entering[None]
     np.fill_diagonal(priced, np.inf)
-    margins = priced - _heaviest_on_path(np.minimum(priced, priced.T))
+    margins = priced - np.pad(_heaviest_on_path(np.minimum(priced, priced.T)[1:, 1:]), ((1, 0), (1, 0)))
     joins = priced[0][:, None] + priced[:, 0][None]
     joins[0] = joins[:, 0] = np.inf
     np.fill_diagonal(joins, np.inf)
@@ -192,28 +177,11 @@ def _margins(cost: Floats, tree: TreeBound) -> Floats:
     return margins
 
 
-@njit(cache=True, nogil=True)
-def _heaviest_on_path(weight):  # type: ignore[no-untyped-def]
-    """The heaviest edge on the way between two places other than place 0 in their cheapest tree, (N, N)."""
-    num = len(weight)
-    heaviest = np.full((num, num), -np.inf)
-    reach, parent = np.full(num, np.inf), np.ones(num, dtype=np.int64)
-    inside, order = np.zeros(num, dtype=np.bool_), np.ones(num, dtype=np.int64)
-    here = 1
-    inside[1] = True
-    for count in range(1, num - 1):
-        following = -1
-        for place in range(1, num):
-            if inside[place]:
-                continue
-            if weight[here, place] < reach[place]:
-                reach[place], parent[place] = weight[here, place], here
-            if following < 0 or reach[place] < reach[following]:
-                following = place
-        here = following
-        for earlier in order[:count]:
-            heaviest[here, earlier] = max(heaviest[parent[here], earlier], reach[here])
-            heaviest[earlier, here] = heaviest[here, earlier]
-        inside[here] = True
-        order[count] = here
-    return heaviest
+def _heaviest_on_path(weight: Floats) -> Floats:
+    """The heaviest edge on the way between two places in their cheapest tree, (N, N); zeros on the diagonal.
+
+    Single linkage joins two places at that height. It takes ranks of the weights, as those may be negative.
+    """
+    values, rank = np.unique(squareform(weight, checks=False), return_inverse=True)
+    joined_at = cophenet(linkage(rank.astype(np.float64), "single"))
+    return np.asarray(squareform(values[joined_at.astype(np.int64)]))

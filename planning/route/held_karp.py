@@ -30,7 +30,7 @@ class TreeBound:
     """Shape (N,): price of entering each place."""
 
 
-def one_tree_bound(cost: Floats, *, upper: float, rounds: int = ROUNDS) -> TreeBound:
+def one_tree_bound(cost: Floats, *, upper: float) -> TreeBound:
     """Held and Karp's bound (1970) on the cost of every closed tour through N >= 3 places.
 
     A tour is a 1-tree: a spanning tree of all places but one, plus a step out of that one and a step into it.
@@ -47,7 +47,7 @@ def one_tree_bound(cost: Floats, *, upper: float, rounds: int = ROUNDS) -> TreeB
     matrix = np.array(cost, dtype=np.float64)
     np.fill_diagonal(matrix, 0.0)
     symmetric = bool((matrix == matrix.T).all())
-    bound, leaving, entering = _ascend(matrix, upper, rounds, symmetric)
+    bound, leaving, entering = _ascend(matrix, upper, ROUNDS, symmetric)
     largest = float(np.abs(matrix).max() + np.abs(leaving).max() + np.abs(entering).max())
     return TreeBound(cost=bound - 1e-14 * len(matrix) * largest, leaving=leaving, entering=entering)
 
@@ -119,28 +119,19 @@ def _one_tree(cost, price):  # type: ignore[no-untyped-def]
 @njit(cache=True, nogil=True)
 def _join(cost, price, degree):  # type: ignore[no-untyped-def]
     """Cost of the cheapest step out of place 0 and step into it, with different other ends."""
-    num = len(cost)
-    out_first = out_second = in_first = in_second = 0
-    out_cost, in_cost = np.full(num, np.inf), np.full(num, np.inf)
-    for place in range(1, num):
-        out_cost[place] = cost[0, place] + price[0, 0] + price[1, place]
-        in_cost[place] = cost[place, 0] + price[0, place] + price[1, 0]
-        if out_cost[place] < out_cost[out_first]:
-            out_first, out_second = place, out_first
-        elif out_cost[place] < out_cost[out_second]:
-            out_second = place
-        if in_cost[place] < in_cost[in_first]:
-            in_first, in_second = place, in_first
-        elif in_cost[place] < in_cost[in_second]:
-            in_second = place
-    out, into = out_first, in_first
+    out_cost, in_cost = cost[0] + price[0, 0] + price[1], cost[:, 0] + price[0] + price[1, 0]
+    out_cost[0] = in_cost[0] = np.inf
+    out, into = np.argmin(out_cost), np.argmin(in_cost)
+    least_out, least_in = out_cost[out], in_cost[into]
     if out == into:
-        if out_cost[out_first] + in_cost[in_second] < out_cost[out_second] + in_cost[in_first]:
-            into = in_second
+        out_cost[out] = in_cost[into] = np.inf
+        other_out, other_in = np.argmin(out_cost), np.argmin(in_cost)
+        if least_out + in_cost[other_in] < out_cost[other_out] + least_in:
+            into, least_in = other_in, in_cost[other_in]
         else:
-            out = out_second
+            out, least_out = other_out, out_cost[other_out]
     degree[0, 0] += 1.0
     degree[1, out] += 1.0
     degree[0, into] += 1.0
     degree[1, 0] += 1.0
-    return out_cost[out] + in_cost[into]
+    return least_out + least_in

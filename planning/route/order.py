@@ -27,8 +27,6 @@ SLACK = 0.1
 BLOCK = 512
 """Viewpoints whose times are computed at once."""
 
-RouteBoundName = Literal["Held-Karp 1-tree", "branch and cut", "all orders"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RouteBound:
@@ -37,7 +35,7 @@ class RouteBound:
     seconds: float
     """The bound, without the stops."""
 
-    name: RouteBoundName
+    name: Literal["Held-Karp 1-tree", "branch and cut", "all orders"]
     """What proves it."""
 
 
@@ -107,12 +105,12 @@ def short_route(cost: Floats, *, closed: bool = False, start: int | None = None,
     return opened_tour(best, len(cost), start=start)
 
 
-def improve_route(cost: Floats, order: Ints, *, closed: bool = False, start: int | None = None) -> Ints:
-    """The tour after local search alone; never costlier than before. ``closed`` and ``start`` as in `short_route`."""
-    matrix = closed_costs(cost, closed=closed, start=start)
+def improve_route(cost: Floats, order: Ints, *, closed: bool = False) -> Ints:
+    """The tour after local search alone; never costlier than before."""
+    matrix = closed_costs(cost, closed=closed, start=None)
     order = np.asarray(order, dtype=np.int64)
     tour = order if len(matrix) == len(order) else np.append(order, len(order))
-    return opened_tour(iterated_tour(matrix, tour, kicks=0, rng=np.random.default_rng(0)), len(cost), start=start)
+    return opened_tour(iterated_tour(matrix, tour, kicks=0, rng=np.random.default_rng(0)), len(cost), start=None)
 
 
 def route_bound(cost: Floats, order: Ints, *, closed: bool = False, start: int | None = None) -> RouteBound:

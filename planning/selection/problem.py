@@ -6,6 +6,7 @@ import heapq
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -58,9 +59,7 @@ class CoverProblem:
 
     def counts(self, chosen: ArrayLike) -> Ints:
         """How many of the ``chosen`` views see each row, shape (R,)."""
-        views = np.asarray(chosen, dtype=np.int64)
-        seen = [self.rows_seen(view) for view in views]
-        rows = np.concatenate(seen) if seen else np.empty(0, dtype=np.int64)
+        rows = self.visible[np.asarray(chosen, dtype=np.int64)].indices
         return np.bincount(rows, minlength=len(self.weight))
 
     def covered_weight(self, chosen: ArrayLike) -> float:
@@ -136,12 +135,7 @@ def greedy_best(problem: CoverProblem, *, num_views: int) -> Ints:
 
     For demand 1 they cover at least 1 - 1/e of what the best ``num_views`` views cover.
     """
-    tally, chosen = Tally(problem), []
-    for view in _lazy_greedy(problem, tally):
-        chosen.append(view)
-        if len(chosen) == num_views:
-            break
-    return np.array(chosen, dtype=np.int64)
+    return np.fromiter(islice(_lazy_greedy(problem, Tally(problem)), num_views), dtype=np.int64)
 
 
 def _lazy_greedy(problem: CoverProblem, tally: Tally) -> Iterator[int]:

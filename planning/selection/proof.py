@@ -17,6 +17,9 @@ from viewcov.planning.selection.relaxation import CoverRelaxation, OutOfTimeErro
 
 log = logging.getLogger(__name__)
 
+_Limits = dict[int, tuple[float, float]]
+"""Least and most views of some of the sets, by their numbers."""
+
 _MARGIN = 1e-6
 """A node is closed only if it falls short of the target by more than this share: the solver's tolerances."""
 
@@ -58,7 +61,7 @@ class Budget:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Node:
-    limits: dict[int, tuple[float, float]]
+    limits: _Limits
     relaxed: RelaxedCover
 
 
@@ -125,7 +128,7 @@ class _Search:
             open_nodes += sorted(children, key=lambda child: child.relaxed.value)
         return None, not open_nodes
 
-    def _solve(self, limits: dict[int, tuple[float, float]], *, max_rounds: int) -> RelaxedCover | None:
+    def _solve(self, limits: _Limits, *, max_rounds: int) -> RelaxedCover | None:
         """The relaxation with those limits, None if it falls short of the target."""
         self._relaxation.limit(limits, self._sets)
         enough = self._share - _MARGIN
@@ -146,7 +149,7 @@ class _Search:
 
     def _split(self, node: _Node) -> list[_Node] | None:
         """The open cases that the node falls into; None if there is no set to split on."""
-        best: tuple[float, list[tuple[dict[int, tuple[float, float]], RelaxedCover | None]]] | None = None
+        best: tuple[float, list[tuple[_Limits, RelaxedCover | None]]] | None = None
         for number in self._promising(node.relaxed.chosen):
             cases = self._cases(node.limits, number, float(node.relaxed.chosen[self._sets[number]].sum()))
             tried = [(limits, self._solve(limits, max_rounds=1)) for limits in cases]
@@ -177,9 +180,7 @@ class _Search:
         spread = np.unique(np.linspace(0, len(by_size) - 1, min(_BRANCHES_TRIED, len(by_size))).round().astype(int))
         return [int(number) for number in by_size[spread]]
 
-    def _cases(
-        self, limits: dict[int, tuple[float, float]], number: int, total: float
-    ) -> list[dict[int, tuple[float, float]]]:
+    def _cases(self, limits: _Limits, number: int, total: float) -> list[_Limits]:
         low, high = limits.get(number, (-np.inf, np.inf))
         below, above = math.floor(total), math.floor(total) + 1
         return [{**limits, number: (low, float(below))}, {**limits, number: (float(above), high)}]
@@ -195,9 +196,9 @@ def view_sets(problem: CoverProblem) -> list[Ints]:
     from scipy.spatial.distance import squareform
 
     num_views = problem.num_views
-    single = [np.array([view]) for view in range(num_views)]
+    sets = [np.array([view]) for view in range(num_views)]
     if num_views < 3:
-        return single
+        return sets
     seen = problem.visible
     weighted = csr_array((problem.weight[seen.indices], seen.indices, seen.indptr), shape=seen.shape)
     both = np.asarray((weighted @ seen.T).todense())
@@ -207,7 +208,6 @@ def view_sets(problem: CoverProblem) -> list[Ints]:
     distance = np.clip((distance + distance.T) / 2.0, 0.0, 1.0)
     np.fill_diagonal(distance, 0.0)
     tree = linkage(squareform(distance, checks=False), "average")
-    sets = list(single)
     for first, second, *_ in tree:
         sets.append(np.concatenate([sets[int(first)], sets[int(second)]]))
     return [members for members in sets if len(members) <= max(1.0, _LARGEST_SET * num_views)]

@@ -149,22 +149,19 @@ def group_rows(problem: CoverProblem, *, num_groups: int, seed: int = 0) -> Ints
     Rows become points by random projection of their sets of views, and the group of largest spread is halved
     at its median until there are enough.
     """
-    import heapq
-
     rng = np.random.default_rng(seed)
     points = problem.visible.T @ rng.standard_normal((problem.num_views, 12))
     groups = [np.arange(len(points))]
-    heap = [(-_spread(points, groups[0], problem.weight), 0)]
-    while len(groups) < num_groups and heap and heap[0][0] < 0:
-        _, number = heapq.heappop(heap)
+    spreads = [_spread(points, groups[0], problem.weight)]
+    while len(groups) < num_groups and max(spreads) > 0:
+        number = int(np.argmax(spreads))
         rows = groups[number]
         axis = int(np.argmax(points[rows].var(axis=0)))
         order = rows[np.argsort(points[rows, axis], kind="stable")]
-        halves = order[: len(order) // 2], order[len(order) // 2 :]
-        groups[number] = halves[0]
-        groups.append(halves[1])
-        for which, half in ((number, halves[0]), (len(groups) - 1, halves[1])):
-            heapq.heappush(heap, (-_spread(points, half, problem.weight), which))
+        groups[number], other = np.split(order, [len(order) // 2])
+        groups.append(other)
+        spreads[number] = _spread(points, groups[number], problem.weight)
+        spreads.append(_spread(points, other, problem.weight))
     group = np.empty(len(points), dtype=np.int64)
     for number, rows in enumerate(groups):
         group[rows] = number

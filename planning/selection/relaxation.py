@@ -1,17 +1,18 @@
-"""The linear relaxation of covering a share of the weight, solved by cuts so that its size is that of the views."""
+"""Proven lower bounds on the number of views: the linear relaxation, solved by cuts so that it has the views' size."""
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from scipy.sparse import csr_array
+from scipy.sparse import csr_array, hstack
 
 from viewcov.inspection.arrays import Bools, Floats, Ints
-from viewcov.planning.selection.problem import CoverProblem
+from viewcov.planning.selection.problem import TOLERANCE, CoverProblem
 from viewcov.planning.selection.reduction import group_rows
 
 _PRECISION = 2e-5
@@ -20,8 +21,28 @@ _PRECISION = 2e-5
 _MAX_CUTS = 2500
 """Cuts beyond which those that have not been tight lately are dropped."""
 
+_MAX_ROUNDS = 400
+"""Rounds of cuts at most; any number of them gives a valid bound."""
+
 _STALE = 25
 """Solutions in a row in which a cut is not tight before it may be dropped."""
+
+Status = Literal["optimal", "feasible"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LowerBound:
+    """No fewer of the candidate views reach the target."""
+
+    num_views: int
+    """The bound."""
+
+    name: Literal["integer program", "branch and bound", "linear program", "largest views"]
+    """What proves it."""
+
+    def status(self, num_views: int) -> Status:
+        """Whether a plan of ``num_views`` views is proven to be smallest among the candidates."""
+        return "optimal" if num_views <= self.num_views else "feasible"
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -107,20 +128,19 @@ class CoverRelaxation:
         model.addRow(-np.inf, np.inf, num_views, everything[:num_views], np.ones(num_views))
         self._cut(np.zeros(len(self._share), dtype=bool), np.arange(num_groups))
 
-    def fewest(self, share: float, *, max_rounds: int = 400, until: float = np.inf) -> RelaxedCover | None:
+    def fewest(self, share: float, *, until: float = np.inf) -> RelaxedCover | None:
         """Smallest sum of views that cover the ``share`` of the coverable weight; None if nothing does.
 
-        Any number of rounds gives a valid bound. The first is always finished; those after it end when the monotonic
-        clock reads ``until``.
+        The first round of cuts is always finished; those after it end when the monotonic clock reads ``until``.
         """
-        return self._goal("views", share, max_rounds=max_rounds, until=until)
+        return self._goal("views", share, max_rounds=_MAX_ROUNDS, until=until)
 
     def most(
-        self, num_views: float, *, enough: float = np.inf, max_rounds: int = 400, until: float = np.inf
+        self, num_views: float, *, enough: float = np.inf, max_rounds: int = _MAX_ROUNDS, until: float = np.inf
     ) -> RelaxedCover | None:
         """Largest share that ``num_views`` views cover, or the first upper bound below ``enough``; None if nothing.
 
-        Any number of rounds gives a valid bound. They end when the monotonic clock reads ``until``.
+        The rounds of cuts end when the monotonic clock reads ``until``.
 
         Raises
         ------
@@ -143,7 +163,7 @@ class CoverRelaxation:
         for _ in range(max_rounds):
             # The first linear program of a smallest sum is small, and without it there would be no bound at all.
             try:
-                better, covered = self._solved(np.inf if found is None and few else until)
+                better, covered = self._solved(np.inf if found is None and few else until, sign=1.0 if few else -1.0)
             except OutOfTimeError:
                 if found is None:
                     raise
@@ -151,15 +171,11 @@ class CoverRelaxation:
             if better is None:
                 return None
             found = better
-            if not few:
-                found = RelaxedCover(value=-found.value, chosen=found.chosen)
-                if found.value < enough:
-                    return found
-            if time.monotonic() >= until or not self._add_cuts(found.chosen, covered):
+            if found.value < enough or time.monotonic() >= until or not self._add_cuts(found.chosen, covered):
                 return found
         return found
 
-    def _solved(self, until: float) -> tuple[RelaxedCover | None, Floats]:
+    def _solved(self, until: float, *, sign: float) -> tuple[RelaxedCover | None, Floats]:
         """The optimum with the cuts so far, and the covered share of each group that it believes in."""
         model = self._model
         # HiGHS counts its seconds from the model's making.
@@ -174,10 +190,10 @@ class CoverRelaxation:
         solution = model.getSolution()
         values = np.array(solution.col_value)
         self._priced = list(self._extra), np.array(solution.row_dual)[2:]
-        self._note_idle(self._priced[1])
-        found = RelaxedCover(
-            value=float(model.getInfo().objective_function_value), chosen=np.clip(values[: self.num_views], 0.0, 1.0)
-        )
+        for row, dual in zip(*self._priced, strict=True):
+            row.idle = 0 if dual != 0.0 else row.idle + 1
+        value = sign * float(model.getInfo().objective_function_value)
+        found = RelaxedCover(value=value, chosen=np.clip(values[: self.num_views], 0.0, 1.0))
         return found, values[self.num_views :] * self._group_share
 
     def _add_cuts(self, chosen: Floats, believed: Floats) -> bool:
@@ -193,46 +209,24 @@ class CoverRelaxation:
     def _cut(self, covered: Bools, groups: Ints) -> None:
         """For each of the groups: its covered share is at most what is ``covered`` and what the views add."""
         members = csr_array(self._members[groups])
-        inside = covered[members.indices]
         sure = members @ np.where(covered, self._share, 0.0) / self._group_share[groups]
-        weighted = csr_array(
-            (np.where(inside, 0.0, self._share[members.indices]), members.indices, members.indptr), shape=members.shape
-        )
-        added = csr_array(weighted @ self._sees)
-        starts, columns, values = [0], list[Ints](), list[Floats]()
-        for place, group in enumerate(groups):
-            part = slice(*added.indptr[place : place + 2])
-            some = added.data[part] > 0
-            columns.append(np.append(added.indices[part][some], self.num_views + group))
-            scale = self.problem.demand * self._group_share[group]
-            values.append(np.append(-added.data[part][some] / scale, 1.0))
-            starts.append(starts[-1] + int(some.sum()) + 1)
-            mine = slice(*members.indptr[place : place + 2])
-            rows = members.indices[mine][~inside[mine]].astype(np.int64)
-            self._extra.append(_Row(group=int(group), open_rows=rows))
-        self._model.addRows(
-            len(groups),
-            np.full(len(groups), -np.inf),
-            sure,
-            starts[-1],
-            np.array(starts[:-1], dtype=np.int32),
-            np.concatenate(columns).astype(np.int32),
-            np.concatenate(values).astype(np.float64),
-        )
-
-    def _note_idle(self, cut_dual: Floats) -> None:
-        for place, row in enumerate(self._extra):
-            row.idle = 0 if cut_dual[place] != 0.0 else row.idle + 1
+        for group, rows in zip(groups, np.split(members.indices, members.indptr[1:-1]), strict=True):
+            self._extra.append(_Row(group=int(group), open_rows=rows[~covered[rows]].astype(np.int64)))
+        members.data = np.where(covered, 0.0, self._share)[members.indices]
+        added = csr_array(members @ self._sees)
+        added.eliminate_zeros()
+        added.data /= -np.repeat(self.problem.demand * self._group_share[groups], np.diff(added.indptr))
+        own = np.eye(len(self._group_share))[groups]
+        cuts = csr_array(hstack([added, csr_array(own)], format="csr"))
+        lower = np.full(len(groups), -np.inf)
+        self._model.addRows(len(groups), lower, sure, cuts.nnz, cuts.indptr[:-1], cuts.indices, cuts.data)
 
     def _drop_stale(self) -> None:
-        if len(self._extra) <= _MAX_CUTS:
-            return
-        stale = [row.group >= 0 and row.idle > _STALE for row in self._extra]
-        places = np.flatnonzero(stale)
-        if len(places) == 0:
-            return
-        self._model.deleteRows(len(places), (places + 2).astype(np.int32))
-        self._extra = [row for row, drop in zip(self._extra, stale, strict=True) if not drop]
+        stale = np.array([row.group >= 0 and row.idle > _STALE for row in self._extra])
+        if len(stale) > _MAX_CUTS and stale.any():
+            places = np.flatnonzero(stale)
+            self._model.deleteRows(len(places), (places + 2).astype(np.int32))
+            self._extra = [self._extra[place] for place in np.flatnonzero(~stale)]
 
     def prices(self) -> Floats:
         """What the last solution of ``fewest`` pays for each row of the problem, shape (R,), at least 0."""
@@ -256,3 +250,52 @@ class CoverRelaxation:
             members = sets[number].astype(np.int32)
             self._model.addRow(*limits[number], len(members), members, np.ones(len(members)))
             self._extra.append(_Row(set_number=number))
+
+
+def largest_views_bound(problem: CoverProblem, *, target: float) -> int:
+    """The smallest n whose n largest views, overlaps counted twice, could reach ``target``: cheap and weak."""
+    needed = problem.demand * target * (1.0 - TOLERANCE)
+    if needed <= 0:
+        return 0
+    weight = np.where(problem.coverable, problem.weight, 0.0)
+    reach = np.cumsum(np.sort(problem.visible @ weight)[::-1])
+    return max(int(np.searchsorted(reach, needed)) + 1, problem.demand)
+
+
+def certified_bound(problem: CoverProblem, *, target: float, price: Floats) -> float:
+    """A valid lower bound on the number of views for any ``price`` >= 0 of the rows, shape (R,).
+
+    With u the prices, w the weights, k the demand, U_v the prices of the rows that view v sees, and any
+    lambda >= 0, every choice x of views that covers the rows y with w y >= T has
+
+        |x| >= lambda T - sum_r max(0, lambda w_r - k u_r) - sum_v max(0, U_v - 1),
+
+    because |x| >= sum_v x_v U_v - sum_v max(0, U_v - 1), and sum_v x_v U_v >= sum_r u_r k y_r. It is the dual
+    of the linear relaxation; the best lambda is found exactly. No solver's tolerance enters.
+    """
+    weight = np.where(problem.coverable, problem.weight, 0.0)
+    excess = np.maximum(problem.visible @ price - 1.0, 0.0).sum()
+    paid = problem.demand * price
+    rows = np.flatnonzero(weight > 0)
+    rows = rows[np.argsort(paid[rows] / weight[rows], kind="stable")]
+    # The slope in lambda is T minus the weight of the rows whose break point lies below.
+    place = int(np.searchsorted(np.cumsum(weight[rows]), target * (1.0 - TOLERANCE)))
+    if place >= len(rows):
+        return 0.0
+    level = paid[rows[place]] / weight[rows[place]]
+    unpaid = np.maximum(level * weight[rows] - paid[rows], 0.0).sum()
+    return float(level * target * (1.0 - TOLERANCE) - unpaid - excess)
+
+
+def relaxed_bound(
+    problem: CoverProblem, *, target: float, relaxation: CoverRelaxation, until: float = np.inf
+) -> LowerBound:
+    """The bound of the linear relaxation, its prices turned into a proof by `certified_bound`; merge rows first.
+
+    The relaxation is no longer tightened once the monotonic clock reads ``until``.
+    """
+    best = LowerBound(num_views=largest_views_bound(problem, target=target), name="largest views")
+    if best.num_views == 0 or relaxation.fewest(target / problem.coverable_weight, until=until) is None:
+        return best
+    certified = math.ceil(certified_bound(problem, target=target, price=relaxation.prices()) - 1e-6)
+    return LowerBound(num_views=certified, name="linear program") if certified >= best.num_views else best

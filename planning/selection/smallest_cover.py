@@ -10,11 +10,10 @@ from scipy.sparse import csr_array
 
 from viewcov.inspection.arrays import Ints
 from viewcov.planning.selection.annealing import anneal_best, anneal_cover
-from viewcov.planning.selection.bounds import BoundName, LowerBound, Status, largest_views_bound, relaxed_bound
 from viewcov.planning.selection.problem import TOLERANCE, CoverProblem, greedy_best, greedy_cover, is_cover, prune_cover
 from viewcov.planning.selection.proof import Budget, prove_cover
 from viewcov.planning.selection.reduction import merge_rows, reduce_cover
-from viewcov.planning.selection.relaxation import CoverRelaxation
+from viewcov.planning.selection.relaxation import CoverRelaxation, LowerBound, largest_views_bound, relaxed_bound
 
 _SEARCH_WORK = 5e9
 """Updates of gains that one annealing run may make: about five seconds."""
@@ -35,19 +34,6 @@ class Cover:
 
     bound: LowerBound
     """No cover of the target is smaller."""
-
-    nodes: int = 0
-    """Nodes of the branch and bound."""
-
-    @property
-    def gap(self) -> float:
-        """By what share of the views the bound lies below them."""
-        return (len(self.views) - self.bound.num_views) / len(self.views) if len(self.views) else 0.0
-
-    @property
-    def status(self) -> Status:
-        """Whether the views are proven to be as few as possible."""
-        return self.bound.status(len(self.views))
 
 
 def smallest_cover(
@@ -153,7 +139,7 @@ def _partial_cover(
     )
     if num_views > bound.num_views:
         bound = LowerBound(num_views=num_views, name="branch and bound")
-    return Cover(views=np.sort(views), bound=bound, nodes=budget.nodes)
+    return Cover(views=np.sort(views), bound=bound)
 
 
 def _num_moves(problem: CoverProblem, size: int, effort: float) -> int:
@@ -171,11 +157,9 @@ def _full_cover(
 ) -> Cover:
     """A smallest cover of everything coverable, by integer programming on the reduced problem."""
     reduced = reduce_cover(problem)
-    num_rows = len(reduced.problem.weight)
-    if num_rows == 0:
+    if not len(reduced.problem.weight):
         return _proven(reduced.forced)
-    left_s = max(budget.time_limit_s, 1.0)
-    chosen, least = _integer_program(reduced.problem, time_limit_s=left_s)
+    chosen, least = _integer_program(reduced.problem, time_limit_s=max(budget.time_limit_s, 1.0))
     fixed = len(reduced.forced)
     if chosen is not None:
         start = min(start, np.concatenate([reduced.forced, reduced.views[chosen]]), key=len)
@@ -186,9 +170,10 @@ def _full_cover(
         )
     if len(start) <= fixed + least:
         return _proven(start)
-    weak = largest_views_bound(problem, target=target)
-    name: BoundName = "integer program" if fixed + least >= weak else "largest views"
-    return Cover(views=np.sort(start), bound=LowerBound(num_views=max(fixed + least, weak), name=name))
+    bound = LowerBound(num_views=largest_views_bound(problem, target=target), name="largest views")
+    if fixed + least >= bound.num_views:
+        bound = LowerBound(num_views=fixed + least, name="integer program")
+    return Cover(views=np.sort(start), bound=bound)
 
 
 def _proven(views: Ints) -> Cover:

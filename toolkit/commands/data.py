@@ -1,4 +1,4 @@
-"""The commands about what comes in: check, synthesize."""
+"""The commands that make something of a plan: convert, synthesize."""
 
 from __future__ import annotations
 
@@ -8,27 +8,27 @@ from typing import Annotated
 from cyclopts import Parameter
 
 import viewcov
-from viewcov.options import Json, PlanFile, RigName, ScaleMm, Units
+from viewcov.options import Jobs, Json, PlanFile
 from viewcov.output import say
 from viewcov.synthesis.options import SynthesisOptions
+from viewcov.workflows.convert import ConvertOptions
 
 
-def check(
-    path: Annotated[str, Parameter(help="Part, rig, plan, image, or folder of an inspection or data set.")],
+def convert(
+    source: Annotated[Path, Parameter(help="Plan or poses, in any format that --to knows.")],
     /,
     *,
-    rig: RigName = "paper",
-    units: Units = None,
-    scale_mm: ScaleMm = None,
+    options: ConvertOptions,
+    out: Annotated[Path, Parameter(help="File to write; for colmap a folder.")],
+    jobs: Jobs = 2,
     json: Json = False,
-) -> bool:
-    """Say what is wrong with a part, rig, plan, inspection, data set or image.
+    progress: bool = False,
+) -> None:
+    """Write a plan for COLMAP, nerfstudio, BOP, ROS or as a table, or make one of poses from there.
 
-    Example: viewcov check housing.stl --units inch --rig cell.toml
+    Example: viewcov convert plan.json --to colmap --out model
     """
-    report = viewcov.check(path, units=units, scale_mm=scale_mm, rig=rig)
-    say(report if json else report.text, json=json)
-    return report.ok
+    say(viewcov.convert(source, out, options, jobs=jobs, progress=progress), json=json)
 
 
 def synthesize(

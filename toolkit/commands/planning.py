@@ -1,4 +1,4 @@
-"""The commands that make, measure and hand on plans."""
+"""The commands that make and measure plans: plan, route, evaluate."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ from viewcov.options import Jobs, Json, Out, PartFile, PlanFile, Required, RigNa
 from viewcov.output import say
 from viewcov.planning.options import EvaluationOptions, PlanningOptions, RouteOptions
 from viewcov.viewer.words import counted, mm2, percent
-from viewcov.workflows.convert import ConvertOptions
 
 if TYPE_CHECKING:
     from viewcov.coverage.geometric.figures import GeometricFigures
@@ -55,8 +54,7 @@ def plan(
     loaded_rig = viewcov.load_rig(rig)
     requirements = loaded_rig.requirements
     if face_weights:
-        weights = {int(face): float(weight) for face, weight in face_weights.items()}
-        requirements = replace(requirements, face_weights=tuple(weights.items()))
+        requirements = replace(requirements, face_weights=tuple(face_weights.items()))
     loaded = viewcov.load_part(part, units=units, scale_mm=scale_mm)
     for finding in loaded.findings:
         level = logging.WARNING if finding.severity == "warning" else logging.INFO
@@ -112,23 +110,6 @@ def evaluate(
     figures = result.figures()
     say(figures if json else _lines(figures, _of_evaluation(figures)), json=json)
     return coverage is None or result.coverage.coverage >= coverage
-
-
-def convert(
-    source: Annotated[Path, Parameter(help="Plan or poses, in any format that --to knows.")],
-    /,
-    *,
-    options: ConvertOptions,
-    out: Annotated[Path, Parameter(help="File to write; for colmap a folder.")],
-    jobs: Jobs = 2,
-    json: Json = False,
-    progress: bool = False,
-) -> None:
-    """Write a plan for COLMAP, nerfstudio, BOP, ROS or as a table, or make one of poses from there.
-
-    Example: viewcov convert plan.json --to colmap --out model
-    """
-    say(viewcov.convert(source, out, options, jobs=jobs, progress=progress), json=json)
 
 
 def _lines(figures: PlanFigures | GeometricFigures, told: Iterable[tuple[str, str]]) -> str:

@@ -11,7 +11,7 @@ from viewcov.inspection.errors import InputError
 from viewcov.inspection.mesh.part import Unit
 from viewcov.inspection.plan import InspectionPlan, read_plan
 from viewcov.inspection.records import Options, Positive, Record, checked_jobs
-from viewcov.planning.exchange.formats import FORMATS, Format, locate
+from viewcov.planning.exchange.plans import FORMATS, Format, export_plan, import_viewpoints, locate, plan_from_views
 
 log = logging.getLogger(__name__)
 
@@ -52,21 +52,13 @@ def convert_file(
 ) -> Converted:
     """Write a plan, or poses of another program on a part with a rig, in the wanted format.
 
-    Parameters
-    ----------
-    source, out
-        Files, for COLMAP folders.
-    options
-        The formats, and the part and rig of poses from elsewhere, which do not say them.
-    jobs, progress
-        Processes and progress bars of evaluating the plan, which a workbook needs for its reasons.
+    Source and out are files, for COLMAP folders. A workbook needs the plan evaluated for its reasons, by so many jobs.
 
     Raises
     ------
     InputError
         If the source cannot be read, lacks a part or rig or has its own, or does not fit into the format.
     """
-    from viewcov.planning.exchange.plans import export_plan
     from viewcov.planning.plan_evaluation import evaluate_plan
 
     checked_jobs(jobs)
@@ -95,7 +87,6 @@ def _own_plan(path: Path, options: ConvertOptions) -> InspectionPlan:
 def _foreign_plan(path: Path, fmt: Format, options: ConvertOptions) -> InspectionPlan:
     from viewcov.inspection.loading.part_files import load_part
     from viewcov.inspection.rig.rig import load_rig
-    from viewcov.planning.exchange.plans import import_viewpoints, plan_from_views
 
     if options.part is None:
         raise InputError(

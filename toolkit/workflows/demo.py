@@ -98,18 +98,7 @@ def run_demo(
 ) -> Summary:
     """Run the whole loop, continue where a killed run stopped, and give the content of ``summary.json``.
 
-    Parameters
-    ----------
-    part
-        File of the part, or ``builtin:NAME``.
-    out
-        Folder of the demo: a new one, or one of the same part and options.
-    options
-        What else the demo is told.
-    jobs
-        Processes to use.
-    progress
-        Whether to show progress bars on stderr.
+    ``part`` is a file or ``builtin:NAME``; ``out`` a new folder, or that of a demo of the same part and options.
 
     Raises
     ------
@@ -136,14 +125,14 @@ def run_demo(
     with clock.stage("plan"):
         plan = _plan(options, loaded, rig, out, jobs=jobs, progress=progress)
     with clock.stage("synthesize"):
-        folders = _twin(options, plan, out, progress=progress)
+        folders = viewcov.synthesize(plan, out / "dataset", _rendering(options), progress=progress).inspections()
     with clock.stage("segment"):
         figures = _segment(options, plan, folders, out, progress=progress)
     with clock.stage("evaluate"):
         _evaluate(plan, out, jobs=jobs, progress=progress)
     with clock.stage("cover_and_fuse"):
         _cover(options, folders, out, jobs=jobs, progress=progress)
-    from viewcov.workflows.summary import read_summary, summarise, write_summary
+    from viewcov.workflows.summary import Summary, summarise
 
     summary = summarise(out).model_copy(
         update={
@@ -153,21 +142,12 @@ def run_demo(
             "seeds": {"all": options.seed},
         }
     )
-    write_summary(out / "summary.json", summary)
+    write_record(out / "summary.json", summary)
     with clock.stage("show"):
         viewcov.report(out, progress=progress)
-    write_summary(out / "summary.json", summary.model_copy(update={"seconds": clock.seconds}))
+    write_record(out / "summary.json", summary.model_copy(update={"seconds": clock.seconds}))
     viewcov.report(out, draw=False)
-    return read_summary(out / "summary.json")
-
-
-def show_if_possible(out: Path) -> None:
-    """Open the results in a window, where a display is there."""
-    from viewcov.viewer.result_files import surface_files
-    from viewcov.viewer.window import has_display, show
-
-    if has_display():
-        show(*surface_files(out / "results"))
+    return read_record(out / "summary.json", Summary)
 
 
 def _refuse_other(card: DemoCard, out: Path) -> None:
@@ -204,10 +184,6 @@ def _plan(options: DemoOptions, part: Part, rig: Rig, out: Path, *, jobs: int, p
 def _rendering(options: DemoOptions, **more: Any) -> SynthesisOptions:
     said = options.model_dump(include={"instances", "defects", "samples", "seed"})
     return viewcov.SynthesisOptions(**said | more)
-
-
-def _twin(options: DemoOptions, plan: InspectionPlan, out: Path, *, progress: bool) -> list[InspectionFolder]:
-    return viewcov.synthesize(plan, out / "dataset", _rendering(options), progress=progress).inspections()
 
 
 def _segment(

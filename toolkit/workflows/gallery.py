@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -16,10 +16,11 @@ from viewcov.inspection.files import read_grey, read_mask
 from viewcov.inspection.folder import InspectionFolder
 from viewcov.inspection.planted import Truth
 from viewcov.inspection.predictions import read_predictions_card
-from viewcov.inspection.records import read_record
+from viewcov.inspection.records import read_record, write_record
 from viewcov.viewer import palette
-from viewcov.viewer.charts import PodCurve, coverage_chart, pod_chart
-from viewcov.viewer.compare import agreement
+from viewcov.viewer.charts import coverage_chart, pod_chart
+from viewcov.viewer.compare import Side, agreement
+from viewcov.viewer.figures import SIZE_PX
 from viewcov.viewer.heatmaps import Look, heatmap, panel_size
 from viewcov.viewer.image_sheets import SheetImage, image_sheet
 from viewcov.viewer.markers import Marker
@@ -30,9 +31,8 @@ from viewcov.viewer.report.page import write_report
 from viewcov.viewer.result_files import find_results
 from viewcov.viewer.vtp import SurfaceFile, read_vtp
 from viewcov.viewer.words import counted, number
-from viewcov.workflows.summary import inspections_under, plan_under, read_summary, summarise, write_summary
+from viewcov.workflows.summary import Summary, inspections_under, plan_under, summarise
 
-_SIZE = (1600, 800)
 _SHEET_VIEWS = 6
 _BARE_THRESHOLD = 0.5
 """Of images of probabilities whose model is not known."""
@@ -47,8 +47,6 @@ def report_on(result: Path, out: Path | None = None, *, draw: bool = True, progr
 
     Parameters
     ----------
-    result
-        Folder with results.
     out
         Where the page goes; ``report.html`` in the folder if not given. It holds its pictures; they are kept in
         ``pictures/`` beside it too.
@@ -66,7 +64,7 @@ def report_on(result: Path, out: Path | None = None, *, draw: bool = True, progr
     stored = result / "summary.json"
     # A demo writes its own summary, with times and versions; elsewhere the results may be newer than the last one.
     own = (result / "demo.json").is_file() and stored.is_file()
-    summary = read_summary(stored) if own else summarise(result)
+    summary = read_record(stored, Summary) if own else summarise(result)
     page = out or result / "report.html"
     pictures = list(_pictures(result, page.parent / "pictures"))
     if draw:
@@ -74,7 +72,7 @@ def report_on(result: Path, out: Path | None = None, *, draw: bool = True, progr
             do()
             assert Path(picture.path).is_file()
     if not own:
-        write_summary(stored, summary)
+        write_record(stored, summary)
     write_report(page, summary, [picture for picture, _ in pictures])
     return page
 
@@ -106,24 +104,20 @@ class _Gallery:
 
     folder: Path
     mesh: SurfaceFile | None = None
-    views: tuple[View, ...] = field(default_factory=tuple)
+    views: tuple[View, ...] = ()
 
-    def heatmap(self, mesh: SurfaceFile, name: str, picture: Picture, markers: list[Marker] | None = None) -> Draw:
-        """A picture of one array in its layer's words, and what draws it."""
-        values, layer, path = mesh.arrays[name], mesh.layer(name), Path(picture.path)
+    def heatmap(self, mesh: SurfaceFile, side: Side, picture: Picture, markers: Sequence[Marker] = ()) -> Draw:
+        """A picture of an array in its layer's words, and what draws it."""
 
         def draw() -> None:
-            look = Look(views=self._views_of(mesh), markers=markers or (), size_px=_SIZE)
-            heatmap(mesh, values, layer, path, title=picture.title, look=look)
+            look = Look(views=self._views_of(mesh), markers=markers)
+            heatmap(mesh, *side, picture.path, title=picture.title, look=look)
 
         return picture, draw
 
     def _views_of(self, mesh: SurfaceFile) -> tuple[View, ...]:
-        known = self.mesh
-        if known is None or not (
-            np.array_equal(known.faces, mesh.faces) and np.array_equal(known.vertices_mm, mesh.vertices_mm)
-        ):
-            width, height = panel_size(_SIZE, len(WHOLE_PART))
+        if self.mesh is None or not self.mesh.is_same_surface(mesh):
+            width, height = panel_size(SIZE_PX, len(WHOLE_PART))
             self.mesh, self.views = mesh, draw_views(mesh, WHOLE_PART, width_px=width, height_px=height)
         return self.views
 
@@ -149,13 +143,10 @@ class _Gallery:
         for name, caption in words.items():
             if name in mesh.arrays:
                 path = self.folder / f"geometric-{name.replace('_', '-')}.png"
-                title = mesh.layer(name).title
-                yield self.heatmap(mesh, name, Picture(path=path, title=title, caption=caption, section="geometric"))
-        path, by_views, whole = (
-            self.folder / "coverage-by-views.png",
-            figures.coverage_by_views,
-            figures.coverable_share,
-        )
+                picture = Picture(path=path, title=mesh.layer(name).title, caption=caption, section="geometric")
+                yield self.heatmap(mesh, mesh.side(name), picture)
+        path, by_views = self.folder / "coverage-by-views.png", figures.coverage_by_views
+        whole = figures.coverable_share
         curves = {
             "best view next": [0.0, *(whole * share for share in by_views.greedily)],
             "in the order of the route": [0.0, *(whole * share for share in by_views.in_order)],
@@ -173,7 +164,7 @@ class _Gallery:
         for k, (model, row) in enumerate(figures.models.items(), start=1):
             size, level = f"{number(row.pod_map.size_mm, 2)} mm", f"{row.pod_map.pod_threshold:g}"
             yield self.heatmap(
-                mesh, f"state_{model}",
+                mesh, mesh.side(f"state_{model}"),
                 Picture(
                     path=self.folder / f"state-{k}.png", title=f"Where PoD reaches {level}, {model}",
                     section="effective", caption=f"Where a defect of {size} is found with a probability of at least "
@@ -181,50 +172,37 @@ class _Gallery:
                 ),
             )  # fmt: skip
             yield self.heatmap(
-                mesh, f"pod_{model}",
+                mesh, mesh.side(f"pod_{model}"),
                 Picture(
                     path=self.folder / f"pod-{k}.png", title=f"Probability of detection (PoD), {model}",
                     section="effective", caption=f"Of a defect of {size} in the fused views, by the same model.",
                 ),
             )  # fmt: skip
-        names = list(figures.models)
-        if len(names) > 1:
-            yield self._agreement(mesh, names[0], names[1])
-        curves = [
-            PodCurve(name=name, size_mm=row.pod_by_size.size_mm, pod=row.pod_by_size.pod, a90_mm=row.pod_by_size.a90_mm)
-            for name, row in figures.models.items()
-        ]
+        if len(figures.models) > 1:
+            first, last = list(figures.models)[:2]
+            side = agreement(mesh.side(f"state_{first}"), mesh.side(f"state_{last}"), (first, last))
+            picture = Picture(
+                path=self.folder / "models.png", title=f"Where PoD reaches the level: {first} and {last}",
+                caption="Where both models, only one, or neither reaches the level of the maps above.",
+                section="effective",
+            )  # fmt: skip
+            yield self.heatmap(mesh, side, picture)
         path = self.folder / "pod-by-size.png"
         yield (
             Picture(
                 path=path, title="Probability of detection by defect size", section="effective",
                 caption="Mean over the surface that images show, by the hit/miss model fitted to the planted defects.",
             ),
-            lambda: pod_chart(path, curves),
+            lambda: pod_chart(path, {name: row.pod_by_size for name, row in figures.models.items()}),
         )  # fmt: skip
-
-    def _agreement(self, mesh: SurfaceFile, first: str, last: str) -> Draw:
-        values, layer = agreement(
-            (mesh.layer(f"state_{first}"), mesh.arrays[f"state_{first}"]),
-            (mesh.layer(f"state_{last}"), mesh.arrays[f"state_{last}"]), (first, last),
-        )  # fmt: skip
-        path, title = self.folder / "models.png", f"Where PoD reaches the level: {first} and {last}"
-        caption = "Where both models, only one, or neither reaches the level of the maps above."
-        return (
-            Picture(path=path, title=title, caption=caption, section="effective"),
-            lambda: heatmap(
-                mesh, values, layer, path, title=title, look=Look(views=self._views_of(mesh), size_px=_SIZE)
-            ),
-        )
 
     def fused(self, mesh: SurfaceFile, figures: FusedFigures, inspections: list[InspectionFolder]) -> Iterator[Draw]:
         """The defects that are reported, the truth where there is one, and some images."""
-        name = f"probability_{figures.rule}"
         rings = [_ring(one.id, one.center_mm, *_RINGS[one.true]) for one in figures.defects]
         title = f"Fused defect probability, {figures.inspection}, {figures.model}"
         caption = f"Evidence of all views by model {figures.model}, rule {figures.rule.replace('_', ' ')}."
         picture = Picture(path=self.folder / "fused.png", title=title, caption=caption, section="defects")
-        yield self.heatmap(mesh, name, picture, rings)
+        yield self.heatmap(mesh, mesh.side(f"probability_{figures.rule}"), picture, rings)
         inspection = next((one for one in inspections if one.name == figures.inspection), None)
         if inspection is None:
             return
@@ -236,7 +214,7 @@ class _Gallery:
                 for one in read_record(inspection.truth_path, Truth).defects
             ]
             yield self.heatmap(
-                mesh, "true_share",
+                mesh, mesh.side("true_share"),
                 Picture(
                     path=self.folder / "truth.png", title=f"Planted defects, {inspection.name}", section="defects",
                     caption=f"Share of each element that a planted defect covers; rings: found or missed by model "

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from viewcov.coverage.effective.figures import write_figures
 from viewcov.inspection.files import write_table
 from viewcov.inspection.mesh.surface import Surface
 from viewcov.inspection.records import write_record
+from viewcov.viewer.vtp import write_vtp
 
 if TYPE_CHECKING:
     from viewcov.coverage.effective.cover import CoverResult
@@ -95,8 +97,6 @@ def write_fused(result: FusedInspection) -> None:
 
 def _write_arrays(stem: Path, surface: Surface, arrays: Mapping[str, NDArray[Any]], *, main: str | None = None) -> None:
     """The arrays per element as ``.vtp`` for viewers and as Parquet for tables."""
-    from viewcov.viewer.vtp import write_vtp
-
     inspected = {} if surface.inspected.all() else {"inspected": surface.inspected}
     write_vtp(stem.with_suffix(".vtp"), surface, {**arrays, **inspected}, main=main)
     place = {f"{axis}_mm": surface.centroid_mm[:, k] for k, axis in enumerate("xyz")}

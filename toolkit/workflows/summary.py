@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from statistics import fmean
-from typing import ClassVar, Literal, TypeVar
+from typing import ClassVar, Literal
 
 from pydantic import ValidationError
 
@@ -15,14 +15,12 @@ from viewcov.coverage.ladder import RUNGS, Areas
 from viewcov.inspection.folder import InspectionFolder, open_inspections
 from viewcov.inspection.mesh.part import Part
 from viewcov.inspection.plan import InspectionPlan, read_plan
-from viewcov.inspection.records import FileRecord, read_record, write_record
+from viewcov.inspection.records import FileRecord
 from viewcov.planning.figures import PlanFigures
 from viewcov.viewer.report.content import Content, FusionFigures, PartFigures, RuleFigures, SingleViews
-from viewcov.viewer.result_files import ResultFile, find_results
+from viewcov.viewer.result_files import find_results
 from viewcov.viewer.vtp import read_vtp
 from viewcov.viewer.words import counted, interval, mm2, percent, points
-
-F = TypeVar("F", GeometricFigures, EffectiveFigures)
 
 SYNTHETIC = "Defects and images are synthetic: what is measured here holds for the twin's material, light and defects."
 _EFFECTIVE = (
@@ -42,16 +40,6 @@ class Summary(Content, FileRecord):
     REMEDY: ClassVar[str] = "make it again with 'viewcov report' or 'viewcov demo'"
 
     schema_version: Literal["viewcov-summary/1"] = "viewcov-summary/1"
-
-
-def read_summary(path: str | Path) -> Summary:
-    """The content of a ``summary.json``; raises InputError if it is missing or does not fit."""
-    return read_record(path, Summary)
-
-
-def write_summary(path: str | Path, summary: Summary) -> None:
-    """Write ``summary.json``."""
-    write_record(path, summary)
 
 
 def inspections_under(root: Path) -> list[InspectionFolder]:
@@ -90,10 +78,10 @@ def summarise(root: Path) -> Summary:
     InputError
         If there are no results, or a file of them does not fit.
     """
-    results = find_results(root)
-    geometric = _first(results, GeometricFigures)
-    effective = _first(results, EffectiveFigures)
-    fused = [figures for result in results if isinstance(figures := result.figures(), FusedFigures)]
+    told = [result.figures() for result in find_results(root)]
+    geometric = next((one for one in told if isinstance(one, GeometricFigures)), None)
+    effective = next((one for one in told if isinstance(one, EffectiveFigures)), None)
+    fused = [one for one in told if isinstance(one, FusedFigures)]
     plan = plan_under(root)
     made = _plan_figures(plan)
     summary = Summary(
@@ -140,11 +128,6 @@ def headline(summary: Content) -> Iterator[str]:
     if summary.reported is not None and not summary.planted:
         of_ = summary.reported
         yield f"{'3D defects':<20}{len(of_.defects)} reported on {of_.inspection}, {of_.model}"
-
-
-def _first(results: Sequence[ResultFile], kind: type[F]) -> F | None:
-    found = (result.figures() for result in results if result.kind != "fused")
-    return next((figures for figures in found if isinstance(figures, kind)), None)
 
 
 def _plan_figures(plan: InspectionPlan | None) -> PlanFigures | None:

@@ -6,7 +6,7 @@ import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 from viewcov.inspection.errors import InputError
 from viewcov.viewer import palette
@@ -70,7 +70,6 @@ class Bars:
     """Bars below each other."""
 
     lines: Sequence[Bar]
-    kind: ClassVar[str] = "bars"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +78,6 @@ class Text:
 
     text: str
     tone: Literal["", "heading", "note", "sure", "open"] = ""
-    kind: ClassVar[str] = "text"
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +85,6 @@ class Points:
     """A list."""
 
     lines: Sequence[str]
-    kind: ClassVar[str] = "points"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,7 +98,6 @@ class Table:
     rows: Sequence[Sequence[Cell]]
     caption: str = ""
     best: frozenset[int] = frozenset()
-    kind: ClassVar[str] = "table"
 
     @property
     def numeric(self) -> list[bool]:
@@ -133,8 +129,6 @@ class Picture:
 
     section: str = ""
     """Section that it belongs to, such as ``effective``; one of their own, near the end, by default."""
-
-    kind: ClassVar[str] = "picture"
 
     @property
     def source(self) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from viewcov.coverage.ladder import MEANINGS, RUNGS
+from viewcov.coverage.ladder import MEANINGS, RUNGS, Rung
 from viewcov.viewer import palette
 from viewcov.viewer.report.blocks import Bar, Bars, Block, Card, Text
 from viewcov.viewer.report.content import Content
@@ -40,12 +40,8 @@ def lead(content: Content) -> str:
     return " ".join(said)
 
 
-def cards(content: Content) -> list[Card]:
+def cards(content: Content) -> Iterator[Card]:
     """The headline figures."""
-    return list(_cards(content))
-
-
-def _cards(content: Content) -> Iterator[Card]:
     if content.viewpoints is not None:
         bound = content.plan.lower_bound if content.plan else None
         least = f" At least {number(bound)} are needed to cover as much." if bound is not None else ""
@@ -76,9 +72,9 @@ def _cards(content: Content) -> Iterator[Card]:
         yield Card(title="Reported", value=number(num), unit=unit, meaning=where, accent=palette.RED)
 
 
-def _rung(rung: str, share: float, area: str, accent: str) -> Card:
-    meaning = f"{_upper(MEANINGS[rung])}: share {OF}.{area}"  # type: ignore[index]
-    return Card(title=_upper(RUNGS[rung]), value=_bare(share), unit="%", meaning=meaning, accent=accent)  # type: ignore[index]
+def _rung(rung: Rung, share: float, area: str, accent: str) -> Card:
+    meaning = f"{_upper(MEANINGS[rung])}: share {OF}.{area}"
+    return Card(title=_upper(RUNGS[rung]), value=_bare(share), unit="%", meaning=meaning, accent=accent)
 
 
 def _upper(words: str) -> str:
@@ -94,18 +90,12 @@ def ladder(content: Content) -> Sequence[Block]:
     areas = content.areas
     lines: list[Bar] = []
     if areas is not None:
-        whole = mm2(areas.inspected_area_mm2)
+        coverable, covered = areas.coverable_share, areas.covered_share
         lines = [
-            Bar(name=RUNGS["inspected"], share=1.0, text="100 %", detail=whole, colour=palette.GREY),
-            Bar(
-                name=RUNGS["coverable"], share=areas.coverable_share, text=percent(areas.coverable_share),
-                detail=mm2(areas.coverable_area_mm2), before=1.0, colour=palette.ALMOST,
-            ),
-            Bar(
-                name=RUNGS["covered"], share=areas.covered_share, text=percent(areas.covered_share),
-                detail=mm2(areas.covered_area_mm2), before=areas.coverable_share, colour=palette.COVERED,
-            ),
-        ]  # fmt: skip
+            _bar("inspected", 1.0, areas.inspected_area_mm2, palette.GREY),
+            _bar("coverable", coverable, areas.coverable_area_mm2, palette.ALMOST, before=1.0),
+            _bar("covered", covered, areas.covered_area_mm2, palette.COVERED, before=coverable),
+        ]
     if content.effective is not None:
         colours = model_colours(content)
         lines += [
@@ -125,3 +115,7 @@ def ladder(content: Content) -> Sequence[Block]:
         rungs.append(f"{RUNGS['effectively_covered']}: {MEANINGS['effectively_covered']}")
     words = f"{_upper('; '.join(rungs))}. Each is a share {OF}. Pale: what the rung before has.{whiskers}"
     return [Bars(lines), Text(words, "note")]
+
+
+def _bar(rung: Rung, share: float, area_mm2: float, colour: str, *, before: float | None = None) -> Bar:
+    return Bar(name=RUNGS[rung], share=share, text=percent(share), detail=mm2(area_mm2), before=before, colour=colour)

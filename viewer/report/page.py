@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from viewcov.inspection.files import write_text
 from viewcov.viewer import palette
 from viewcov.viewer.report import sections
-from viewcov.viewer.report.blocks import Picture, Section
+from viewcov.viewer.report.blocks import Block, Picture, Section
 from viewcov.viewer.report.content import Content
 from viewcov.viewer.report.geometry import geometric
 from viewcov.viewer.report.ladder import cards, ladder, lead
 from viewcov.viewer.words import MISSING
 
-_FIRST = {
+_SECTIONS: dict[str, tuple[str, Callable[[Content], Iterable[Block]]]] = {
     "ladder": ("What is covered", ladder),
     "effective": ("What the models find", sections.effective),
     "geometric": ("What the plan covers", geometric),
@@ -23,21 +23,17 @@ _FIRST = {
     "segmentation": ("Single images", sections.segmentation),
     "plan": ("Inspection plan", sections.plan),
     "part": ("Part", sections.part),
+    "pictures": ("Pictures", lambda _: ()),
+    "limitations": ("Notes", sections.notes),
+    "about": ("Time, versions and seeds", sections.about),
 }
-_LAST = {"limitations": ("Notes", sections.notes), "about": ("Time, versions and seeds", sections.about)}
 
 
 def write_report(path: str | Path, content: Content, pictures: Sequence[Picture] = ()) -> None:
     """Write the report of a run as one HTML file that can be sent alone, in one step.
 
-    Parameters
-    ----------
-    path
-        The HTML file.
-    content
-        The figures. Every section may be missing.
-    pictures
-        Files that exist already, shown in the section each one names, or at the end.
+    Every section of the content may be missing. Pictures, whose files exist already, are shown in the section that each
+    one names, or at the end.
 
     Raises
     ------
@@ -57,7 +53,7 @@ def write_report(path: str | Path, content: Content, pictures: Sequence[Picture]
         title=f"Inspection of {part.name}" if part else "Inspection",
         source=part.source if part else "",
         lead=lead(content),
-        cards=cards(content),
+        cards=list(cards(content)),
         sections=list(_sections(content, pictures)),
         made=f"Made with viewcov {version}".rstrip() + ".",
         colours=palette.CSS,
@@ -67,15 +63,8 @@ def write_report(path: str | Path, content: Content, pictures: Sequence[Picture]
 
 def _sections(content: Content, pictures: Sequence[Picture]) -> Iterator[Section]:
     """Those that have something to show."""
-    for key, (name, blocks_of) in _FIRST.items():
-        own = [picture for picture in pictures if picture.section == key]
+    for key, (name, blocks_of) in _SECTIONS.items():
+        own = [one for one in pictures if key == (one.section if one.section in _SECTIONS else "pictures")]
         blocks = [*blocks_of(content), *own]
         if blocks:
             yield Section(key=key, title=name, blocks=blocks)
-    rest = [picture for picture in pictures if picture.section not in _FIRST]
-    if rest:
-        yield Section(key="pictures", title="Pictures", blocks=rest)
-    for key, (name, blocks_of) in _LAST.items():
-        last = list(blocks_of(content))
-        if last:
-            yield Section(key=key, title=name, blocks=last)
