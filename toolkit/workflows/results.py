@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from viewcov.coverage.effective.figures import write_figures
 from viewcov.inspection.files import write_table
 from viewcov.inspection.mesh.surface import Surface
 from viewcov.inspection.records import write_record
