@@ -146,7 +146,7 @@ def test_damaged_mesh_files_load_or_are_one_line(tmp_path: Path) -> None:
 
 
 def test_the_built_in_part_has_the_same_name_and_digest_in_every_process(clutch: Part) -> None:
-    code = "from viewcov.inspection import load_part; print(load_part('builtin:clutch-half').source.sha256)"
+    code = "from viewcov import load_part; print(load_part('builtin:clutch-half').source.sha256)"
     environment = {**os.environ, "PYTHONHASHSEED": "1"}
     other = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, check=True, env=environment)
     assert other.stdout.decode().strip() == clutch.source.sha256
