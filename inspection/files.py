@@ -169,7 +169,7 @@ def read_toml(path: str | Path) -> dict[str, Any]:
 
 
 def _parsed(path: str | Path, kind: str, parse: Callable[[str], Any]) -> Any:
-    _require(path, "file", kind)
+    require_file(path, "file", kind)
     try:
         return parse(Path(path).read_text("utf-8-sig"))
     except (OSError, ValueError, RecursionError) as error:
@@ -178,7 +178,8 @@ def _parsed(path: str | Path, kind: str, parse: Callable[[str], Any]) -> Any:
         ) from None
 
 
-def _require(path: str | Path, what: str, kind: str) -> None:
+def require_file(path: str | Path, what: str, kind: str) -> None:
+    """Raise InputError if there is no such file."""
     if not os.path.isfile(path):  # noqa: PTH113 - pathlib raises where a name is too long.
         raise InputError(path, f"no such {what}", expected=f"a {kind} file", found="nothing", remedy="check the path")
 
@@ -213,7 +214,7 @@ def read_levels(path: str | Path) -> NDArray[np.unsignedinteger]:
     """
     from PIL import Image, UnidentifiedImageError
 
-    _require(path, "image", "PNG or JPEG")
+    require_file(path, "image", "PNG or JPEG")
     try:
         with Image.open(path, formats=_IMAGE_FORMATS) as image:
             image.load()
@@ -266,7 +267,7 @@ def read_table(
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    _require(path, "table", "Parquet")
+    require_file(path, "table", "Parquet")
     try:
         table = pq.read_table(path)
         columns = {name: table[name].to_numpy(zero_copy_only=False) for name in table.column_names}
