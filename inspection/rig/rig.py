@@ -20,8 +20,7 @@ from viewcov.inspection.rig.light import Light
 from viewcov.inspection.rig.material import Material
 from viewcov.inspection.rig.motion import MotionModel
 from viewcov.inspection.rig.requirements import Requirements
-from viewcov.inspection.rig.ringlight import RingLight
-from viewcov.inspection.rig.segments import RingSegments
+from viewcov.inspection.rig.ringlight import RingLight, RingSegments
 from viewcov.inspection.rig.values import CHECKED, Above0, From0, Number
 
 PRESETS = ("paper", "paper-half", "paper-quarter")
