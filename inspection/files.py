@@ -134,10 +134,7 @@ def _sweep(target: Path) -> None:
 
 def sha256_of(*chunks: bytes) -> str:
     """SHA-256 of the joined bytes, as 64 hexadecimal digits."""
-    digest = hashlib.sha256()
-    for chunk in chunks:
-        digest.update(chunk)
-    return digest.hexdigest()
+    return hashlib.sha256(b"".join(chunks)).hexdigest()
 
 
 def write_text(path: str | Path, text: str) -> None:
@@ -147,8 +144,8 @@ def write_text(path: str | Path, text: str) -> None:
 
 
 def write_json(path: str | Path, value: Any) -> None:
-    """Write a value as indented JSON in one step. NaN and infinity are refused."""
-    write_text(path, json.dumps(value, indent=2, allow_nan=False, default=_plain) + "\n")
+    """Write plain values as indented JSON in one step. NaN and infinity are refused."""
+    write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
 
 
 def read_json(path: str | Path) -> Any:
@@ -310,13 +307,3 @@ def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def _short(text: str) -> str:
     shown = text if text.isprintable() else ascii(text)[1:-1]
     return repr(shown if len(shown) <= 80 else f"{shown[:77]}...")
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, np.generic):
-        return value.item()
-    if isinstance(value, np.ndarray):
-        return value.tolist()
-    if isinstance(value, Path):
-        return value.as_posix()
-    raise TypeError(f"cannot write a {type(value).__name__} as JSON")

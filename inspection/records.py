@@ -132,7 +132,7 @@ def checked_jobs(jobs: int) -> int:
 
 
 R = TypeVar("R", bound=FileRecord)
-M = TypeVar("M", bound=Record)
+T = TypeVar("T")
 
 
 def write_record(path: str | Path, record: FileRecord) -> None:
@@ -157,10 +157,10 @@ def read_record(path: str | Path, kind: type[R]) -> R:
     return checked(value, kind, where=path, remedy=kind.REMEDY)
 
 
-def checked(value: Any, kind: type[M], *, where: object, remedy: str) -> M:
-    """A value read from a file as a record; an ``InputError`` that names the field where it does not fit."""
+def checked(value: Any, kind: type[T], *, where: object, remedy: str) -> T:
+    """A value read from a file as of a type; an ``InputError`` that names the field where it does not fit."""
     try:
-        return kind.model_validate(value)
+        return kind.model_validate(value) if issubclass(kind, BaseModel) else TypeAdapter(kind).validate_python(value)
     except ValidationError as error:
         raise _refusal(where, error, kind="field", remedy=remedy) from None
 
