@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from viewcov.inspection.arrays import Bools, Ints
-from viewcov.inspection.mesh.bodies import linked, manifold_bodies, num_connected, paired_faces, solid_bodies
+from viewcov.inspection.mesh.bodies import linked, linked_by_edges, manifold_bodies, paired_faces, solid_bodies
 from viewcov.inspection.mesh.part import Finding, tell, triangle_areas, triangle_normals
 from viewcov.inspection.mesh.split import flipped_to_delaunay, unique_edges
 from viewcov.inspection.mesh.winding import Mesh, closed_bodies, turn_outward, wind_alike
@@ -38,7 +38,8 @@ def mend(mesh: Mesh) -> tuple[Mesh, list[Finding]]:
     if doubled.any():
         _report_double_sided(mesh, doubled, num_doubled, findings)
     _report_edges(mesh, findings)
-    if (num_bodies := num_connected(mesh.faces)) > 1:
+    edges, face_edges = unique_edges(mesh.faces)
+    if (num_bodies := linked_by_edges(face_edges, len(edges))[0]) > 1:
         remedy = "all are kept as one part; surfaces where bodies touch cannot be seen by any camera"
         tell(findings, "several-bodies", num_bodies, "note", remedy)
     mesh = replace(mesh, cad_face_idx=_complete_cad_faces(mesh))
@@ -103,8 +104,7 @@ def _touching(corners: Ints, twofold: Bools) -> Bools:
     double = np.flatnonzero(twofold)
     if not len(double):
         return twofold
-    links = np.column_stack([np.repeat(np.arange(len(double)), 3), len(double) + face_edges[double].ravel()])
-    num_patches, patch = linked(len(double) + len(edges), links)
+    num_patches, patch = linked_by_edges(face_edges[double], len(edges))
     num_double = np.bincount(face_edges[double].ravel(), minlength=len(edges))
     num_single = np.bincount(face_edges[~twofold].ravel(), minlength=len(edges))
     joins = num_single == 2

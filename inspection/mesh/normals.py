@@ -16,11 +16,10 @@ def cad_corner_normals(part: Part) -> Floats:
     """
     corners = part.corners_mm
     normals = triangle_normals(corners)
+    ahead, back = np.roll(corners, -1, axis=1) - corners, np.roll(corners, 1, axis=1) - corners
+    angle = np.arctan2(np.linalg.norm(np.cross(ahead, back), axis=2), np.einsum("fci,fci->fc", ahead, back))
     group = smooth_groups(part.faces, part.cad_face_idx)
-    weighted = corner_angles(corners)[:, :, None] * normals[:, None, :]
-    sums = sum_by_group(group, weighted)
-    length = np.linalg.norm(sums, axis=1, keepdims=True)
-    smooth = np.divide(sums, length, out=np.zeros_like(sums), where=length > 0)[group]
+    smooth = unit(sum_by_group(group, angle[:, :, None] * normals[:, None, :]))[group]
     # Where a sheet meets its own back (sum zero or turned away), the triangle's own normal is the best guess.
     opposed = np.einsum("fci,fi->fc", smooth, normals) < 0.1
     return np.where(opposed[:, :, None], normals[:, None, :], smooth)
@@ -30,13 +29,6 @@ def smooth_groups(faces: Ints, cad_face_idx: Ints32) -> Ints:
     """Number of the (vertex, CAD face) pair at each corner, shape (F, 3); equal numbers share a normal."""
     key = faces * (int(cad_face_idx.max()) + 1) + cad_face_idx[:, None].astype(np.int64)
     return np.unique(key, return_inverse=True)[1].reshape(-1, 3)
-
-
-def corner_angles(corners: Floats) -> Floats:
-    """Interior angles, shape (F, 3), radians, of triangles with corners of shape (F, 3, 3)."""
-    ahead = np.roll(corners, -1, axis=1) - corners
-    back = np.roll(corners, 1, axis=1) - corners
-    return np.arctan2(np.linalg.norm(np.cross(ahead, back), axis=2), np.einsum("fci,fci->fc", ahead, back))
 
 
 def sum_by_group(group: Ints, vectors: Floats) -> Floats:
@@ -49,11 +41,6 @@ def unit(vectors: Floats) -> Floats:
     """Vectors of shape (..., 3) at length 1; zero stays zero."""
     length = np.linalg.norm(vectors, axis=-1, keepdims=True)
     return np.divide(vectors, length, out=np.zeros_like(vectors), where=length > 0)
-
-
-def shading_normals(part: Part, face_idx: Ints, points_mm: Floats) -> Floats:
-    """Unit normals of the smooth CAD faces, shape (N, 3), at points (N, 3) on the part's triangles (N,)."""
-    return interpolated_normals(part, cad_corner_normals(part), face_idx, points_mm)
 
 
 def interpolated_normals(part: Part, corner_normals: Floats, face_idx: Ints, points_mm: Floats) -> Floats:
