@@ -25,9 +25,7 @@ def locked_floats(values: ArrayLike, *, name: str, shape: tuple[int | None, ...]
 def locked(values: ArrayLike, *, name: str, shape: tuple[int | None, ...], dtype: type[np.generic]) -> NDArray[Any]:
     """Read-only copy of ``values`` as ``dtype`` and of ``shape``; ``None`` stands for any length."""
     array = np.array(values).astype(dtype, copy=True)
-    if array.ndim != len(shape) or any(
-        want is not None and have != want for have, want in zip(array.shape, shape, strict=True)
-    ):
+    if array.ndim != len(shape) or any(want not in (None, have) for have, want in zip(array.shape, shape, strict=True)):
         raise ValueError(f"{name} must have shape {shape}, got {array.shape}")
     array.flags.writeable = False
     return array

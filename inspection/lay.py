@@ -65,19 +65,15 @@ class _Line:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class MachinedFace:
-    """A CAD face of T triangles, of which a process tells whether it made it."""
+    """A CAD face, of which a process tells whether it made it.
+
+    Of its triangles: corners (T, 3, 3), smooth normals there, own normals (T, 3), areas (T,).
+    """
 
     corners: Floats
-    """Shape (T, 3, 3), millimetres."""
-
     smooth: Floats
-    """Shape (T, 3, 3): smooth normals at the corners."""
-
     normal: Floats
-    """Shape (T, 3): the triangles' own normals."""
-
     area: Floats
-    """Shape (T,)."""
 
     own: _Line | None = None
     """The axis about which it is one of rotation."""

@@ -182,9 +182,7 @@ def find_hidden(mesh: Mesh) -> tuple[Bools, list[Finding]]:
     area_mm2 = triangle_areas(mesh.vertices[mesh.faces])
     hidden = enclosed_faces(mesh.vertices, mesh.faces, body)
     pierced = piercing_faces(mesh.vertices, mesh.faces, body)
-    unseen = np.empty(0, dtype=np.int64)
-    if num_bodies > 1:
-        unseen = unseen_bodies(mesh.vertices, mesh.faces, body)
+    unseen = unseen_bodies(mesh.vertices, mesh.faces, body) if num_bodies > 1 else ()
     within = np.isin(body, unseen) & ~hidden
     # Slivers that rounding has folded over are not worth a word.
     hidden &= area_mm2[hidden].sum() > _WORTH_TELLING * area_mm2.sum()
