@@ -67,12 +67,7 @@ class InspectionPlan:
         """The plan's part as it was planned on.
 
         Its vertices are on a grid (see `snapped`), and CAD faces that the requirements leave out are not to be
-        inspected.
-
-        Raises
-        ------
-        InputError
-            If its file is gone or has other content than when the plan was made.
+        inspected. Raises InputError if its file is gone or has other content than when the plan was made.
         """
         part = self.part
         if not part.path.startswith("builtin:") and not Path(part.path).is_file():

@@ -110,10 +110,7 @@ class FileRecord(Record):
 class Options(Record):
     """What a function is told, the same in Python, on the command line and in a configuration file.
 
-    Raises
-    ------
-    InputError
-        When made with a value that is not allowed.
+    Raises InputError when made with a value that is not allowed.
     """
 
     def __init__(self, **values: Any) -> None:

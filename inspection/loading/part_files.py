@@ -40,16 +40,8 @@ def load_part(path: str | Path, *, units: str | None = None, scale_mm: float | N
     """The part in a file, or the built-in one named ``builtin:NAME``, in millimetres.
 
     STEP files state their unit and GLB is in metres by its standard; other meshes have none and are taken for
-    millimetres unless ``units`` says otherwise.
-
-    Parameters
-    ----------
-    path
-        The file, or one of ``BUILTIN_PARTS``.
-    units
-        Unit of a mesh file: mm, cm, m or inch.
-    scale_mm
-        If given, the part is scaled so that its largest extent becomes this many millimetres.
+    millimetres unless ``units`` says otherwise: mm, cm, m or inch. If ``scale_mm`` is given, the part is scaled so that
+    its largest extent becomes this many millimetres.
 
     Raises
     ------
