@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -237,8 +237,10 @@ def _main_axis(size_mm: float, faces: list[MachinedFace]) -> _Line | None:
             best, best_area = about, about_area
     if best_area < _MIN_MAIN_SHARE * sum(float(face.area.sum()) for face in faces):
         return None
-    names = ("corners", "smooth", "normal", "area")
-    return _axis_of(MachinedFace(**{name: np.concatenate([getattr(face, name) for face in best]) for name in names}))
+    joined: dict[str, Any] = {
+        name: np.concatenate([getattr(face, name) for face in best]) for name in ("corners", "smooth", "normal", "area")
+    }
+    return _axis_of(MachinedFace(**joined))
 
 
 def _lay_of(face: MachinedFace, wish: str | None) -> FaceLay:

@@ -38,10 +38,6 @@ def mend(mesh: Mesh) -> tuple[Mesh, list[Finding]]:
     if doubled.any():
         _report_double_sided(mesh, doubled, num_doubled, findings)
     _report_edges(mesh, findings)
-    edges, face_edges = unique_edges(mesh.faces)
-    if (num_bodies := linked_by_edges(face_edges, len(edges))[0]) > 1:
-        remedy = "all are kept as one part; surfaces where bodies touch cannot be seen by any camera"
-        tell(findings, "several-bodies", num_bodies, "note", remedy)
     mesh = replace(mesh, cad_face_idx=_complete_cad_faces(mesh))
     return _without_needles(mesh), findings
 
@@ -155,19 +151,17 @@ def _report_edges(mesh: Mesh, findings: list[Finding]) -> None:
     num_open = int((~cracked(mesh.vertices, mesh.faces)).sum())
     remedy = "the surface has holes; rays may pass through: export a closed solid"
     tell(findings, "open-edges", num_open, "warning", remedy)
-    num_many, balanced = _crowded_edges(mesh.faces)
+    edges, face_edges = unique_edges(mesh.faces)
+    crowded = np.bincount(face_edges.ravel()) > 2
+    upward = np.where(mesh.faces == edges[face_edges, 0], 1, -1)
+    # Whether as many faces run each of them one way as the other.
+    balanced = not np.bincount(face_edges.ravel(), weights=upward.ravel())[crowded].any()
     meaning = "bodies touch there, each wound well by itself" if balanced else "normals may be wrong there"
     remedy = f"more than two triangles meet at an edge; {meaning}"
-    tell(findings, "non-manifold-edges", num_many, "note" if balanced else "warning", remedy)
-
-
-def _crowded_edges(faces: Ints) -> tuple[int, bool]:
-    """Number of edges with more than two faces, and whether as many run each of them one way as the other."""
-    edges, face_edges = unique_edges(faces)
-    crowded = np.bincount(face_edges.ravel()) > 2
-    upward = np.where(faces == edges[face_edges, 0], 1, -1)
-    balance = np.bincount(face_edges.ravel(), weights=upward.ravel())
-    return int(crowded.sum()), not balance[crowded].any()
+    tell(findings, "non-manifold-edges", int(crowded.sum()), "note" if balanced else "warning", remedy)
+    if (num_bodies := linked_by_edges(face_edges, len(edges))[0]) > 1:
+        remedy = "all are kept as one part; surfaces where bodies touch cannot be seen by any camera"
+        tell(findings, "several-bodies", num_bodies, "note", remedy)
 
 
 def find_hidden(mesh: Mesh) -> tuple[Bools, list[Finding]]:

@@ -94,12 +94,7 @@ def _split_two(faces: Ints, middles: Ints, vertices: Floats) -> list[Ints]:
 
 def _split_three(faces: Ints, middles: Ints, _: Floats) -> list[Ints]:
     (a, b, c), (m, n, o) = faces.T, middles.T
-    return [
-        np.column_stack([a, m, o]),
-        np.column_stack([m, b, n]),
-        np.column_stack([o, n, c]),
-        np.column_stack([m, n, o]),
-    ]
+    return [np.column_stack(corners) for corners in ((a, m, o), (m, b, n), (o, n, c), (m, n, o))]
 
 
 def flipped_to_delaunay(vertices: Floats, faces: Ints, group_idx: Ints) -> Ints:
