@@ -15,9 +15,8 @@ from viewcov.inspection.errors import InputError
 from viewcov.inspection.files import found_from
 from viewcov.inspection.loading.part_files import load_part
 from viewcov.inspection.mesh.part import Part, PartSource, snapped
-from viewcov.inspection.priority import left_out
 from viewcov.inspection.records import FilePath, FileRecord, Record, Sha256, Transform, read_record, write_record
-from viewcov.inspection.rig.requirements import Requirements
+from viewcov.inspection.rig.requirements import Requirements, left_out
 from viewcov.inspection.rig.rig import Rig, rig_from_dict
 from viewcov.inspection.viewpoint import Viewpoint
 

@@ -7,11 +7,34 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
+import numpy as np
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 
 from viewcov.inspection.errors import InputError
 from viewcov.inspection.files import plain_name, read_json, write_text
 from viewcov.inspection.poses import FARTHEST_MM
+
+CHECKED = ConfigDict(extra="forbid", use_attribute_docstrings=True, defer_build=True)
+"""For pydantic's dataclasses: unknown names are refused."""
+
+
+def _as_written(value: Any) -> Any:
+    if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
+        raise ValueError("a number")
+    return value.item() if isinstance(value, np.generic) else value
+
+
+Number = Annotated[float, BeforeValidator(_as_written), Field(allow_inf_nan=False)]
+"""A finite number of a rig, where nothing is taken for one that is not written as one."""
+
+Above0 = Annotated[Number, Field(gt=0.0)]
+"""Such a number above 0."""
+
+From0 = Annotated[Number, Field(ge=0.0)]
+"""Such a number from 0."""
+
+Whole = Annotated[int, BeforeValidator(_as_written)]
+"""Such a number that is whole."""
 
 Share = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
 """From 0 to 1."""

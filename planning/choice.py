@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from viewcov.coverage.geometric.visibility import Setup, VisibilityTester
 from viewcov.inspection.arrays import Ints
 from viewcov.inspection.mesh.surface import Surface
-from viewcov.inspection.priority import weighted_areas_mm2
-from viewcov.inspection.rig.requirements import Requirements
+from viewcov.inspection.rig.requirements import Requirements, weighted_areas_mm2
 from viewcov.inspection.rig.rig import Rig
 from viewcov.planning.candidates.pool import CandidatePool
 from viewcov.planning.options import PlanningOptions

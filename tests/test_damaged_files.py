@@ -33,13 +33,12 @@ from viewcov.coverage.geometric.figures import CoverageByViews, GeometricFigures
 from viewcov.coverage.ladder import Areas
 from viewcov.inspection.errors import InputError
 from viewcov.inspection.files import write_grey, write_table, write_text
-from viewcov.inspection.folder import Dataset, InspectionFolder, write_dataset
+from viewcov.inspection.folder import Dataset, InspectionFolder, PredictionsCard, write_dataset, write_predictions_card
 from viewcov.inspection.loading.part_files import load_part
 from viewcov.inspection.mesh.part import Part
 from viewcov.inspection.mesh.surface import cut_surface
 from viewcov.inspection.plan import InspectionPlan, PoolSource, write_plan
 from viewcov.inspection.planted import PlantedDefect, Truth
-from viewcov.inspection.predictions import PredictionsCard, write_predictions_card
 from viewcov.inspection.records import FileRecord, read_record, write_record
 from viewcov.inspection.rig.rig import load_rig
 from viewcov.inspection.viewpoint import Viewpoint

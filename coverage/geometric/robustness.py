@@ -14,8 +14,8 @@ from viewcov.coverage.geometric.figures import RobustnessFigures
 from viewcov.coverage.geometric.sightings import Watch
 from viewcov.coverage.geometric.visibility import Setup
 from viewcov.inspection.arrays import Floats
-from viewcov.inspection.priority import weighted_areas_mm2
 from viewcov.inspection.records import NotNegative, Record, Seed
+from viewcov.inspection.rig.requirements import weighted_areas_mm2
 from viewcov.inspection.rig.rig import Rig
 from viewcov.inspection.viewpoint import Viewpoint
 

@@ -11,9 +11,8 @@ from pydantic.dataclasses import dataclass
 
 from viewcov.inspection.arrays import Bools, Floats
 from viewcov.inspection.errors import InputError
-from viewcov.inspection.records import one_of
+from viewcov.inspection.records import CHECKED, Above0, Number, Whole, one_of
 from viewcov.inspection.rig.lens import LENSES, LensModel
-from viewcov.inspection.rig.values import CHECKED, Above0, Number, Whole
 
 _Pixels = Annotated[Whole, Field(ge=8, le=65536)]
 

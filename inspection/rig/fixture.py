@@ -18,8 +18,7 @@ from viewcov.inspection.files import found_from, require_file, sha256_of
 from viewcov.inspection.loading.cad import STEP_SUFFIXES
 from viewcov.inspection.loading.part_files import load_part
 from viewcov.inspection.mesh.part import Part, Unit
-from viewcov.inspection.records import FilePath, Sha256
-from viewcov.inspection.rig.values import CHECKED, Number
+from viewcov.inspection.records import CHECKED, FilePath, Number, Sha256
 
 
 def _unit(normal: tuple[float, float, float]) -> tuple[float, float, float]:

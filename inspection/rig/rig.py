@@ -13,7 +13,7 @@ from pydantic.dataclasses import dataclass
 
 from viewcov.inspection.errors import InputError
 from viewcov.inspection.files import read_toml
-from viewcov.inspection.records import checked, one_of
+from viewcov.inspection.records import CHECKED, Above0, From0, Number, checked, one_of
 from viewcov.inspection.rig.camera import Camera
 from viewcov.inspection.rig.fixture import Fixture
 from viewcov.inspection.rig.light import Light
@@ -21,7 +21,6 @@ from viewcov.inspection.rig.material import Material
 from viewcov.inspection.rig.motion import MotionModel
 from viewcov.inspection.rig.requirements import Requirements
 from viewcov.inspection.rig.ringlight import RingLight, RingSegments
-from viewcov.inspection.rig.values import CHECKED, Above0, From0, Number
 
 PRESETS = ("paper", "paper-half", "paper-quarter")
 """Rigs that ship with the package: the paper's camera at full size and with 2 x 2 and 4 x 4 binning."""

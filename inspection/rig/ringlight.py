@@ -10,8 +10,8 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from viewcov.inspection.arrays import Floats, Ints
+from viewcov.inspection.records import CHECKED, Above0, From0, Number, Whole
 from viewcov.inspection.rig.light import Emitters, Light, circle, discs
-from viewcov.inspection.rig.values import CHECKED, Above0, From0, Number, Whole
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, config=CHECKED)
