@@ -13,8 +13,7 @@ from typing import Any, Literal
 import numpy as np
 
 from viewcov.inspection.arrays import Floats, Ints, Ints32
-from viewcov.inspection.mesh.normals import cad_corner_normals, unit
-from viewcov.inspection.mesh.part import Part, triangle_areas, triangle_normals
+from viewcov.inspection.mesh.part import Part, cad_corner_normals, triangle_areas, triangle_normals, unit
 
 _FLAT_RMS_DEG = 1.0
 _ROUND_RMS_DEG = 4.0

@@ -9,29 +9,16 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import numpy as np
-from pydantic import ConfigDict, Field
+from pydantic import Field
 
 from viewcov.inspection.errors import InputError
 from viewcov.inspection.files import found_from
 from viewcov.inspection.loading.part_files import load_part
-from viewcov.inspection.mesh.part import Part, PartSource, snapped
-from viewcov.inspection.records import FilePath, FileRecord, Record, Sha256, Transform, read_record, write_record
+from viewcov.inspection.mesh.part import FileSource, Part, PartSource, snapped
+from viewcov.inspection.records import FileRecord, Record, Transform, read_record, write_record
 from viewcov.inspection.rig.requirements import Requirements, left_out
 from viewcov.inspection.rig.rig import Rig, rig_from_dict
 from viewcov.inspection.viewpoint import Viewpoint
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PoolSource:
-    """Where the candidates of a plan are kept; a part of ``plan.json``."""
-
-    __pydantic_config__: ClassVar = ConfigDict(extra="forbid")
-
-    path: FilePath
-    """Path of the file."""
-
-    sha256: Sha256
-    """SHA-256 of its bytes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -53,7 +40,7 @@ class InspectionPlan:
     made: dict[str, Any] = field(default_factory=dict)
     """How it was made: options, seed, version, figures. Plain JSON values."""
 
-    pool: PoolSource | None = None
+    pool: FileSource | None = None
     """Its candidates, if they are kept; ``path`` is absolute here and relative to the plan in its file."""
 
     def __post_init__(self) -> None:
@@ -101,7 +88,7 @@ class _PlanFile(FileRecord):
     requirements: dict[str, Any]
     viewpoints: tuple[_View, ...]
     made: dict[str, Any] = Field(default_factory=dict)
-    pool: PoolSource | None = None
+    pool: FileSource | None = None
 
 
 def write_plan(path: str | Path, plan: InspectionPlan) -> None:

@@ -10,8 +10,14 @@ from hypothesis import strategies as st
 
 from viewcov.inspection.lay import face_lays
 from viewcov.inspection.loading.part_files import load_part
-from viewcov.inspection.mesh.normals import cad_corner_normals, interpolated_normals
-from viewcov.inspection.mesh.part import Part, PartSource, triangle_areas, triangle_normals
+from viewcov.inspection.mesh.part import (
+    Part,
+    PartSource,
+    cad_corner_normals,
+    interpolated_normals,
+    triangle_areas,
+    triangle_normals,
+)
 from viewcov.inspection.rig.requirements import Requirements
 from viewcov.synthesis.defects import Defect, DefectRanges, sample_defects
 from viewcov.synthesis.imprint import Imprint, imprint, refined_for

@@ -18,7 +18,7 @@ from viewcov.coverage.light.reflectance import (
 from viewcov.coverage.rays.raycasting import OBSTACLE, RELATIVE_OFFSET, RayCaster
 from viewcov.inspection.arrays import Bools, Floats, Ints
 from viewcov.inspection.lay import face_lays, lay_directions
-from viewcov.inspection.mesh.normals import cad_corner_normals, interpolated_normals
+from viewcov.inspection.mesh.part import cad_corner_normals, interpolated_normals
 from viewcov.inspection.mesh.surface import Surface
 from viewcov.inspection.poses import transform_points
 from viewcov.inspection.rig.fixture import obstacles_of

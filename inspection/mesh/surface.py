@@ -78,17 +78,12 @@ class Surface:
 
     def neighbours(self) -> Ints:
         """Pairs of elements that share an edge, shape (P, 2), each pair once, lower index first."""
-        _, face_edges = unique_edges(self.faces)
-        edge = face_edges.ravel()
+        from scipy.sparse import coo_array, triu
+
+        edge = unique_edges(self.faces)[1].ravel()
         element = np.repeat(np.arange(self.num_elements), 3)
-        order = np.argsort(edge, kind="stable")
-        edge, element = edge[order], element[order]
-        pairs = []
-        # One step suffices where two elements meet at an edge; where more do, every pair of them counts.
-        for step in range(1, int(np.bincount(edge).max())):
-            same = edge[step:] == edge[:-step]
-            pairs.append(np.column_stack([element[:-step][same], element[step:][same]]))
-        return np.unique(np.sort(np.concatenate(pairs or [np.empty((0, 2), dtype=np.int64)]), axis=1), axis=0)
+        has_edge = coo_array((np.ones(len(edge), dtype=np.int8), (element, edge))).tocsr()
+        return np.unique(np.column_stack(triu(has_edge @ has_edge.T, k=1).nonzero()).astype(np.int64), axis=0)
 
 
 def cut_surface(part: Part, max_edge_mm: float) -> Surface:
