@@ -81,6 +81,11 @@ def found_from(folder: Path, path: str) -> str:
     return str(beside if beside.is_file() and not named.exists() else named)
 
 
+def path_from(folder: Path, target: str | Path) -> str:
+    """The path of ``target`` as seen from ``folder``: it still holds when both are moved together."""
+    return Path(os.path.relpath(Path(target).resolve(), folder.resolve())).as_posix()
+
+
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
     """A temporary path beside ``path`` that replaces it when the block ends without an error.

@@ -12,7 +12,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from viewcov.inspection.errors import InputError
-from viewcov.inspection.files import files_in, inside
+from viewcov.inspection.files import files_in, inside, path_from
 from viewcov.inspection.plan import InspectionPlan, read_plan
 from viewcov.inspection.records import FileRecord, Name, Sha256, read_record, write_record
 
@@ -245,8 +245,7 @@ def folder_for_card(inspection: InspectionFolder, model: str, model_folder: Path
     """How a card names a model's folder: it still holds when model and inspection are moved together."""
     if model_folder.resolve().parent == shipped_models().resolve():
         return _SHIPPED + model_folder.name
-    start = inspection.predictions_card_path(model).parent.resolve()
-    return Path(os.path.relpath(model_folder.resolve(), start)).as_posix()
+    return path_from(inspection.predictions_card_path(model).parent, model_folder)
 
 
 def model_folder(inspection: InspectionFolder, model: str) -> Path | None:

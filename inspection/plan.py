@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -12,7 +11,7 @@ import numpy as np
 from pydantic import Field
 
 from viewcov.inspection.errors import InputError
-from viewcov.inspection.files import found_from
+from viewcov.inspection.files import found_from, path_from
 from viewcov.inspection.loading.part_files import load_part
 from viewcov.inspection.mesh.part import FileSource, Part, PartSource, snapped
 from viewcov.inspection.records import FileRecord, Record, Transform, read_record, write_record
@@ -115,9 +114,7 @@ def write_plan(path: str | Path, plan: InspectionPlan) -> None:
 
 def _relative(target: str, path: str | Path) -> str:
     """The path of ``target`` as seen from the folder of the file ``path``."""
-    if target.startswith("builtin:"):
-        return target
-    return Path(os.path.relpath(Path(target).resolve(), Path(path).resolve().parent)).as_posix()
+    return target if target.startswith("builtin:") else path_from(Path(path).resolve().parent, target)
 
 
 def read_plan(path: str | Path) -> InspectionPlan:

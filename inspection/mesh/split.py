@@ -14,19 +14,16 @@ _FLIP = -1e-3
 
 
 class Refinement(NamedTuple):
-    """Triangles after splitting, and where each came from."""
+    """Triangles after splitting, wound as before, and where each came from.
+
+    Vertices (N, 3), the old ones first and unchanged; faces (F, 3); the old face that each is a part of (F,); the two
+    old vertices between which each new one lies midway, (M, 2), in order.
+    """
 
     vertices: Floats
-    """Shape (N, 3); the old vertices come first, unchanged."""
-
     faces: Ints
-    """Shape (F, 3), the winding of the parents kept."""
-
     parent_idx: Ints
-    """Shape (F,): the old face that each new face is a part of."""
-
     edge_ends: Ints
-    """Shape (M, 2): the two old vertices between which each new vertex lies midway, in order."""
 
 
 def unique_edges(faces: Ints) -> tuple[Ints, Ints]:

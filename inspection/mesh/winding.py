@@ -14,16 +14,14 @@ from viewcov.inspection.mesh.split import unique_edges
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Mesh:
-    """Triangles on their way from a file to a part."""
+    """Triangles on their way from a file to a part.
+
+    Vertices (N, 3), faces (F, 3), and the CAD face of each (F,), -1 where the file names none.
+    """
 
     vertices: Floats
-    """Shape (N, 3)."""
-
     faces: Ints
-    """Shape (F, 3)."""
-
     cad_face_idx: Ints
-    """Shape (F,); -1 where the file names no CAD face."""
 
     def kept(self, keep: Bools) -> Mesh:
         """The mesh with only the faces of a mask, shape (F,)."""

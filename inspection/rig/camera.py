@@ -200,8 +200,7 @@ class Camera:
 
         The root of the sum of the squares of circle of confusion and Airy disc.
         """
-        blur: Floats = np.hypot(self.circle_of_confusion_px(depth_mm), self.airy_disc_px)
-        return blur
+        return np.hypot(self.circle_of_confusion_px(depth_mm), self.airy_disc_px)
 
     def depth_of_field_mm(self, max_blur_px: float) -> tuple[float, float] | None:
         """Nearest and farthest axial depth whose blur is at most ``max_blur_px`` pixels.

@@ -111,8 +111,7 @@ class Obstacles:
         """Whether points, shape (..., 3), lie deeper than the tolerance in the table; never if there is none."""
         if self.table_height_mm is None:
             return np.zeros(points_mm.shape[:-1], dtype=bool)
-        below: Bools = np.less(points_mm @ self.table_normal, self.table_height_mm - tolerance_mm)
-        return below
+        return np.less(points_mm @ self.table_normal, self.table_height_mm - tolerance_mm)
 
     def check_holds(self, part: Part) -> None:
         """Refuse a table that the whole part is sunk in.
