@@ -11,8 +11,7 @@ from viewcov.coverage.geometric.sightings import Watch, confirmed, seen_by
 from viewcov.coverage.geometric.visibility import Setup, VisibilityTester
 from viewcov.inspection.arrays import Bools, Ints
 from viewcov.inspection.mesh.surface import Surface
-from viewcov.inspection.priority import weighted_areas_mm2
-from viewcov.inspection.rig.requirements import Requirements
+from viewcov.inspection.rig.requirements import Requirements, weighted_areas_mm2
 from viewcov.inspection.rig.rig import Rig
 from viewcov.inspection.viewpoint import Viewpoint
 from viewcov.planning.candidates.pool import CandidatePool

@@ -18,10 +18,9 @@ from viewcov.inspection.errors import InputError
 from viewcov.inspection.mesh.part import Part, snapped, triangle_areas
 from viewcov.inspection.mesh.surface import Surface, cut_surface
 from viewcov.inspection.plan import InspectionPlan, write_plan
-from viewcov.inspection.priority import left_out
 from viewcov.inspection.records import checked_jobs
 from viewcov.inspection.rig.motion import MotionModel
-from viewcov.inspection.rig.requirements import Requirements
+from viewcov.inspection.rig.requirements import Requirements, left_out
 from viewcov.inspection.rig.rig import Rig
 from viewcov.inspection.viewpoint import Viewpoint
 from viewcov.planning.candidates.pool import CandidateSearch, gather_candidates, images_filled

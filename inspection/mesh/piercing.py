@@ -40,19 +40,13 @@ def piercing_faces(vertices: Floats, faces: Ints, body: Ints) -> Piercings:
     return Piercings(same_body=(hits & 1) > 0, other_body=(hits & 2) > 0)
 
 
-def sides_pierce(triangles: Floats, corners: Floats) -> Bools:
-    """Which triangles (T, 3, 3) pierce faces with corners (F, 3, 3) with a side, shape (T,)."""
-    sides = np.stack([triangles, np.roll(triangles, -1, axis=1)], axis=2).reshape(-1, 2, 3)
-    hits = _pierce(_strangers(sides), _strangers(corners))[0]
-    return np.asarray(hits.reshape(-1, 3).any(axis=1))
-
-
-def pierced_by(triangles: Floats, points: Floats, edges: Ints) -> Bools:
-    """Which triangles (T, 3, 3) are pierced by edges (E, 2) between points (N, 3), shape (T,)."""
+def crossing(triangles: Floats, corners: Floats, ends: Floats) -> Bools:
+    """Which triangles (T, 3, 3) pierce faces with corners (F, 3, 3) or are pierced by edges with ends (E, 2, 3)."""
     if not len(triangles):
         return np.zeros(0, dtype=bool)
-    hits = _pierce(_strangers(points[edges]), _strangers(triangles))[1]
-    return np.asarray(hits > 0)
+    sides = np.stack([triangles, np.roll(triangles, -1, axis=1)], axis=2).reshape(-1, 2, 3)
+    piercing = _pierce(_strangers(sides), _strangers(corners))[0].reshape(-1, 3).any(axis=1)
+    return np.asarray(piercing | (_pierce(_strangers(ends), _strangers(triangles))[1] > 0))
 
 
 def _strangers(corners: Floats) -> tuple[Floats, Ints, Ints]:

@@ -14,19 +14,16 @@ _FLIP = -1e-3
 
 
 class Refinement(NamedTuple):
-    """Triangles after splitting, and where each came from."""
+    """Triangles after splitting, wound as before, and where each came from.
+
+    Vertices (N, 3), the old ones first and unchanged; faces (F, 3); the old face that each is a part of (F,); the two
+    old vertices between which each new one lies midway, (M, 2), in order.
+    """
 
     vertices: Floats
-    """Shape (N, 3); the old vertices come first, unchanged."""
-
     faces: Ints
-    """Shape (F, 3), the winding of the parents kept."""
-
     parent_idx: Ints
-    """Shape (F,): the old face that each new face is a part of."""
-
     edge_ends: Ints
-    """Shape (M, 2): the two old vertices between which each new vertex lies midway, in order."""
 
 
 def unique_edges(faces: Ints) -> tuple[Ints, Ints]:
@@ -94,12 +91,7 @@ def _split_two(faces: Ints, middles: Ints, vertices: Floats) -> list[Ints]:
 
 def _split_three(faces: Ints, middles: Ints, _: Floats) -> list[Ints]:
     (a, b, c), (m, n, o) = faces.T, middles.T
-    return [
-        np.column_stack([a, m, o]),
-        np.column_stack([m, b, n]),
-        np.column_stack([o, n, c]),
-        np.column_stack([m, n, o]),
-    ]
+    return [np.column_stack(corners) for corners in ((a, m, o), (m, b, n), (o, n, c), (m, n, o))]
 
 
 def flipped_to_delaunay(vertices: Floats, faces: Ints, group_idx: Ints) -> Ints:
