@@ -279,8 +279,7 @@ def _follows(lay: FaceLay, line: _Line, face: MachinedFace) -> bool:
 
 def _is_across(line: _Line, face: MachinedFace) -> bool:
     """Whether a flat face is perpendicular to the line."""
-    lean = abs(np.average(face.normal @ line.axis, weights=face.area))
-    return bool(lean > np.cos(np.deg2rad(_FLAT_RMS_DEG)))
+    return bool(abs(np.average(face.normal @ line.axis, weights=face.area)) > np.cos(np.deg2rad(_FLAT_RMS_DEG)))
 
 
 def _fills_ring(line: _Line, face: MachinedFace) -> bool:

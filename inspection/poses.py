@@ -40,8 +40,7 @@ def inverse(target_from_source: Floats) -> Floats:
 def transform_points(target_from_source: Floats, points_source: Floats) -> Floats:
     """Points in the target frame, shape (..., 3)."""
     # Not a matrix product: BLAS would start threads for this little work and wait for busy cores.
-    turned: Floats = np.einsum("...j,ij->...i", points_source, target_from_source[:3, :3])
-    return turned + target_from_source[:3, 3]
+    return np.einsum("...j,ij->...i", points_source, target_from_source[:3, :3]) + target_from_source[:3, 3]
 
 
 def look_at(center_mm: ArrayLike, target_mm: ArrayLike, *, roll_deg: float = 0.0) -> Floats:

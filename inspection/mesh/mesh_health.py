@@ -175,7 +175,7 @@ def find_hidden(mesh: Mesh) -> tuple[Bools, list[Finding]]:
     num_bodies, body = manifold_bodies(mesh.faces)
     area_mm2 = triangle_areas(mesh.vertices[mesh.faces])
     hidden = enclosed_faces(mesh.vertices, mesh.faces, body)
-    pierced = piercing_faces(mesh.vertices, mesh.faces, body)
+    by_own, by_other = piercing_faces(mesh.vertices, mesh.faces, body)
     unseen = unseen_bodies(mesh.vertices, mesh.faces, body) if num_bodies > 1 else ()
     within = np.isin(body, unseen) & ~hidden
     # Slivers that rounding has folded over are not worth a word.
@@ -196,9 +196,9 @@ def find_hidden(mesh: Mesh) -> tuple[Bools, list[Finding]]:
         "counts as not coverable",
     )  # fmt: skip
     remedy = "triangles of one body pierce each other; what lies inside it is not inspected: export a sound solid"
-    tell(found, "self-intersections", int(pierced.same_body.sum()), "warning", remedy)
+    tell(found, "self-intersections", int(by_own.sum()), "warning", remedy)
     remedy = "triangles of different bodies pierce each other, as bodies do that fit tightly; all are kept"
-    tell(found, "overlapping-bodies", int(pierced.other_body.sum()), "note", remedy)
+    tell(found, "overlapping-bodies", int(by_other.sum()), "note", remedy)
     return hidden, found
 
 

@@ -34,8 +34,7 @@ def unique_edges(faces: Ints) -> tuple[Ints, Ints]:
     ends = np.sort(np.stack([faces, np.roll(faces, -1, axis=1)], axis=-1).reshape(-1, 2), axis=1)
     base = int(faces.max()) + 1 if faces.size else 1
     keys, edge_of = np.unique(ends[:, 0] * base + ends[:, 1], return_inverse=True)
-    edges = np.column_stack([keys // base, keys % base])
-    return edges, edge_of.reshape(-1, 3)
+    return np.column_stack([keys // base, keys % base]), edge_of.reshape(-1, 3)
 
 
 def split_marked(vertices: Floats, faces: Ints, edges: Ints, face_edges: Ints, marked: Bools) -> Refinement:

@@ -117,6 +117,5 @@ def load_rig(rig: str | Path) -> Rig:
             path, "no such rig", expected=f"a TOML file or one of {', '.join(PRESETS)}", found="neither",
             remedy="check the name",
         )  # fmt: skip
-    table = read_toml(path)
-    read = rig_from_dict(table, where=path, name=path.stem, folder=path.resolve().parent)
+    read = rig_from_dict(read_toml(path), where=path, name=path.stem, folder=path.resolve().parent)
     return read if read.fixture is None else replace(read, fixture=read.fixture.identified())
