@@ -23,8 +23,7 @@ from viewcov.coverage.rays.raster import id_buffer
 from viewcov.inspection.arrays import Floats, Ints
 from viewcov.inspection.lay import face_lays, lay_coordinates
 from viewcov.inspection.loading.part_files import load_part
-from viewcov.inspection.mesh.normals import cad_corner_normals, unit
-from viewcov.inspection.mesh.part import Part
+from viewcov.inspection.mesh.part import Part, cad_corner_normals, unit
 from viewcov.inspection.mesh.surface import Surface, cut_surface
 from viewcov.inspection.rig.light import MAX_REFLECTIONS
 from viewcov.inspection.rig.material import Material

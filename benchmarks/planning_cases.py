@@ -21,7 +21,7 @@ from viewcov.coverage.geometric.visibility import Setup
 from viewcov.inspection.loading.part_files import load_part
 from viewcov.inspection.mesh.part import Part, snapped
 from viewcov.inspection.mesh.surface import Surface
-from viewcov.inspection.priority import surface_to_inspect
+from viewcov.inspection.rig.inspected import surface_to_inspect
 from viewcov.inspection.rig.rig import PRESETS, Rig, load_rig
 from viewcov.inspection.viewpoint import Viewpoint
 from viewcov.planning.candidates.pool import CandidateSearch, gather_candidates

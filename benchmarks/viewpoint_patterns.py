@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
-from viewcov.inspection.arrays import Floats, checked_number, locked_floats
+from viewcov.inspection.arrays import Floats, locked_floats
 from viewcov.inspection.mesh.part import Part
 from viewcov.inspection.mesh.surface import Surface
 from viewcov.inspection.poses import tangents
@@ -102,12 +102,14 @@ def ring_pattern(
         raise ValueError(f"axis must have a length, got {along.tolist()}")
     if num_each < 1:
         raise ValueError(f"num_each must be at least 1, got {num_each}")
-    checked_number(standoff_mm, name="standoff_mm", above=0.0)
+    if not standoff_mm > 0.0:
+        raise ValueError(f"standoff_mm must be above 0, got {standoff_mm}")
     along = along / np.linalg.norm(along)
     first, second = (vector[0] for vector in tangents(along[None]))
     directions = []
     for elevation_deg in elevations_deg:
-        checked_number(elevation_deg, name="elevations_deg", at_least=-90.0, at_most=90.0)
+        if not -90.0 <= elevation_deg <= 90.0:
+            raise ValueError(f"elevations_deg must be from -90 to 90, got {elevation_deg}")
         elevation = np.deg2rad(elevation_deg)
         upright = abs(abs(elevation_deg) - 90.0) < 1e-9
         azimuth = 2 * np.pi * np.arange(1 if upright else num_each) / num_each

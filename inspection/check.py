@@ -84,16 +84,10 @@ class CheckReport(Record):
 def check_path(
     path: str | Path, *, units: str | None = None, scale_mm: float | None = None, rig: str | Path = "paper"
 ) -> CheckReport:
-    """What is wrong with a part, rig, plan, inspection, data set or image.
+    """What is wrong with a part (a file or ``builtin:NAME``), rig, plan, inspection, data set or image.
 
-    Parameters
-    ----------
-    path
-        File, folder, or ``builtin:NAME``.
-    units, scale_mm
-        For a part, as in ``load_part``.
-    rig
-        For a part: the rig whose field of view its size is compared with.
+    For a part, ``units`` and ``scale_mm`` are as in ``load_part``, and its size is compared with the field of view of
+    the ``rig``.
 
     Raises
     ------

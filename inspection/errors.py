@@ -10,16 +10,7 @@ class ViewcovError(Exception):
 class InputError(ViewcovError):
     """Something the user gave is not usable. The command line prints it and ends with exit status 2.
 
-    Parameters
-    ----------
-    where
-        File, option or field that is at fault.
-    what
-        What is wrong with it.
-    expected, found
-        What was expected there and what was found.
-    remedy
-        What the user can do about it.
+    Its line says where (a file, option or field), what is wrong there, what was expected and found, and a remedy.
     """
 
     def __init__(self, where: object, what: str, *, expected: str, found: str, remedy: str) -> None:

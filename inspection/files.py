@@ -86,6 +86,11 @@ def found_from(folder: Path, path: str) -> str:
     return str(beside if beside.is_file() and not named.exists() else named)
 
 
+def path_from(folder: Path, target: str | Path) -> str:
+    """The path of ``target`` as seen from ``folder``: it still holds when both are moved together."""
+    return Path(os.path.relpath(Path(target).resolve(), folder.resolve())).as_posix()
+
+
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
     """A temporary path beside ``path`` that replaces it when the block ends without an error.
@@ -139,10 +144,7 @@ def _sweep(target: Path) -> None:
 
 def sha256_of(*chunks: bytes) -> str:
     """SHA-256 of the joined bytes, as 64 hexadecimal digits."""
-    digest = hashlib.sha256()
-    for chunk in chunks:
-        digest.update(chunk)
-    return digest.hexdigest()
+    return hashlib.sha256(b"".join(chunks)).hexdigest()
 
 
 def write_text(path: str | Path, text: str) -> None:
@@ -152,8 +154,8 @@ def write_text(path: str | Path, text: str) -> None:
 
 
 def write_json(path: str | Path, value: Any) -> None:
-    """Write a value as indented JSON in one step. NaN and infinity are refused."""
-    write_text(path, json.dumps(value, indent=2, allow_nan=False, default=_plain) + "\n")
+    """Write plain values as indented JSON in one step. NaN and infinity are refused."""
+    write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
 
 
 def read_json(path: str | Path) -> Any:
@@ -179,7 +181,7 @@ def read_toml(path: str | Path) -> dict[str, Any]:
 
 
 def _parsed(path: str | Path, kind: str, parse: Callable[[str], Any]) -> Any:
-    _require(path, "file", kind)
+    require_file(path, "file", kind)
     try:
         return parse(Path(path).read_text("utf-8-sig"))
     except (OSError, ValueError, RecursionError) as error:
@@ -188,7 +190,8 @@ def _parsed(path: str | Path, kind: str, parse: Callable[[str], Any]) -> Any:
         ) from None
 
 
-def _require(path: str | Path, what: str, kind: str) -> None:
+def require_file(path: str | Path, what: str, kind: str) -> None:
+    """Raise InputError if there is no such file."""
     if not os.path.isfile(path):  # noqa: PTH113 - pathlib raises where a name is too long.
         raise InputError(path, f"no such {what}", expected=f"a {kind} file", found="nothing", remedy="check the path")
 
@@ -223,7 +226,7 @@ def read_levels(path: str | Path) -> NDArray[np.unsignedinteger]:
     """
     from PIL import Image, UnidentifiedImageError
 
-    _require(path, "image", "PNG or JPEG")
+    require_file(path, "image", "PNG or JPEG")
     try:
         with Image.open(path, formats=_IMAGE_FORMATS) as image:
             image.load()
@@ -276,7 +279,7 @@ def read_table(
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    _require(path, "table", "Parquet")
+    require_file(path, "table", "Parquet")
     try:
         table = pq.read_table(path)
         columns = {name: table[name].to_numpy(zero_copy_only=False) for name in table.column_names}
@@ -319,13 +322,3 @@ def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def _short(text: str) -> str:
     shown = text if text.isprintable() else ascii(text)[1:-1]
     return repr(shown if len(shown) <= 80 else f"{shown[:77]}...")
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, np.generic):
-        return value.item()
-    if isinstance(value, np.ndarray):
-        return value.tolist()
-    if isinstance(value, Path):
-        return value.as_posix()
-    raise TypeError(f"cannot write a {type(value).__name__} as JSON")

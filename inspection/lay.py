@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
 from viewcov.inspection.arrays import Floats, Ints, Ints32
-from viewcov.inspection.mesh.normals import cad_corner_normals, unit
-from viewcov.inspection.mesh.part import Part, triangle_areas, triangle_normals
+from viewcov.inspection.mesh.part import Part, cad_corner_normals, triangle_areas, triangle_normals, unit
 
 _FLAT_RMS_DEG = 1.0
 _ROUND_RMS_DEG = 4.0
@@ -64,39 +63,37 @@ class _Line:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Sample:
-    """Triangles of one face: corners (T, 3, 3), smooth normals there, own normals (T, 3), areas (T,)."""
+class MachinedFace:
+    """A CAD face, of which a process tells whether it made it.
+
+    Of its triangles: corners (T, 3, 3), smooth normals there, own normals (T, 3), areas (T,).
+    """
 
     corners: Floats
     smooth: Floats
     normal: Floats
     area: Floats
 
-    @property
-    def points(self) -> Floats:
-        return self.corners.reshape(-1, 3)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class MachinedFace:
-    """A CAD face, of which a process tells whether it made it."""
-
-    sample: _Sample
-    """Its triangles."""
-
-    own: _Line | None
+    own: _Line | None = None
     """The axis about which it is one of rotation."""
 
-    main: _Line | None
+    main: _Line | None = None
     """The part's main axis."""
 
-    wished: bool
+    wished: bool = False
     """Whether the user says that it was made by the process."""
+
+    @property
+    def points(self) -> Floats:
+        """The corners one by one, shape (3 T, 3)."""
+        return self.corners.reshape(-1, 3)
 
     @property
     def is_flat(self) -> bool:
         """Whether it is a plane."""
-        return _is_flat(self.sample)
+        mean = np.average(self.normal, axis=0, weights=self.area)
+        # The mean of unit vectors that lean by a (rms) has length 1 - a^2 / 2.
+        return bool(np.linalg.norm(mean) > 1.0 - 0.5 * np.deg2rad(_FLAT_RMS_DEG) ** 2)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,14 +122,10 @@ def face_lays(part: Part, *, processes: Mapping[int, str] | None = None) -> tupl
     ``processes`` has CAD face numbers and their process, one of ``PROCESSES``, where the user knows better: ``milled``
     or ``plain`` always apply, ``turned`` and ``drilled`` only where the face is one of rotation.
     """
-    samples = _samples(part)
-    axes = [_axis_of(sample) for sample in samples]
-    main = _main_axis(part.largest_extent_mm, axes, samples)
+    faces = _faces(part)
+    main = _main_axis(part.largest_extent_mm, faces)
     wishes = processes or {}
-    return tuple(
-        _lay_of(sample, own=own, main=main, wish=wishes.get(cad))
-        for cad, (sample, own) in enumerate(zip(samples, axes, strict=True))
-    )
+    return tuple(_lay_of(replace(face, main=main), wishes.get(cad)) for cad, face in enumerate(faces))
 
 
 def lay_coordinates(lays: tuple[FaceLay, ...], cad_face_idx: Ints32, corners_mm: Floats) -> Floats:
@@ -186,26 +179,27 @@ def _rows_by_face(cad_face_idx: Ints32, num_faces: int) -> list[Ints]:
     return np.split(order, np.searchsorted(cad_face_idx[order], np.arange(1, num_faces)))
 
 
-def _samples(part: Part) -> list[_Sample]:
-    """The triangles of each CAD face that have an area."""
+def _faces(part: Part) -> list[MachinedFace]:
+    """The CAD faces, of triangles that have an area, with their axes."""
     smooth, area = cad_corner_normals(part), triangle_areas(part.corners_mm)
     made = []
     for all_rows in _rows_by_face(part.cad_face_idx, int(part.cad_face_idx.max()) + 1):
         rows = all_rows[area[all_rows] > 0]
         corners = part.corners_mm[rows]
-        made.append(_Sample(corners=corners, smooth=smooth[rows], normal=triangle_normals(corners), area=area[rows]))
+        face = MachinedFace(corners=corners, smooth=smooth[rows], normal=triangle_normals(corners), area=area[rows])
+        made.append(replace(face, own=_axis_of(face)))
     return made
 
 
-def _axis_of(sample: _Sample) -> _Line | None:
+def _axis_of(face: MachinedFace) -> _Line | None:
     """The axis about which a face is one of rotation; None for planes and others.
 
     Every normal line of such a face meets the axis: (c x n) . a + n . m = 0 with the axis' Plücker
     coordinates (a, m). The best pair in the least-squares sense with |a| = 1 is an eigenvector.
     """
-    if len(sample.area) < 4 or _is_flat(sample):
+    if len(face.area) < 4 or face.is_flat:
         return None
-    points, normals, weights = sample.points, sample.smooth.reshape(-1, 3), np.repeat(sample.area, 3)
+    points, normals, weights = face.points, face.smooth.reshape(-1, 3), np.repeat(face.area, 3)
     base = np.average(points, axis=0, weights=weights)
     size = max(float(np.ptp(points, axis=0).max()), 1e-9)
     c = (points - base) / size
@@ -221,60 +215,53 @@ def _axis_of(sample: _Sample) -> _Line | None:
     moment = -inverse @ am.T @ axis
     moment -= (moment @ axis) * axis  # A screw's pitch is dropped.
     line = _Line(origin=base + size * np.cross(axis, moment), axis=axis)
-    return line if _round_error_deg(line, sample) <= _ROUND_RMS_DEG else None
+    return line if _round_error_deg(line, face) <= _ROUND_RMS_DEG else None
 
 
-def _is_flat(sample: _Sample) -> bool:
-    mean = np.average(sample.normal, axis=0, weights=sample.area)
-    # The mean of unit vectors that lean by a (rms) has length 1 - a^2 / 2.
-    return bool(np.linalg.norm(mean) > 1.0 - 0.5 * np.deg2rad(_FLAT_RMS_DEG) ** 2)
-
-
-def _round_error_deg(line: _Line, sample: _Sample) -> float:
+def _round_error_deg(line: _Line, face: MachinedFace) -> float:
     """Root mean square angle by which normals leave the planes through the axis, degrees."""
-    around = unit(np.cross(line.axis, sample.points - line.origin))
-    lean = np.clip(np.einsum("ni,ni->n", around, sample.smooth.reshape(-1, 3)), -1.0, 1.0)
-    return float(np.rad2deg(np.sqrt(np.average(np.arcsin(lean) ** 2, weights=np.repeat(sample.area, 3)))))
+    around = unit(np.cross(line.axis, face.points - line.origin))
+    lean = np.clip(np.einsum("ni,ni->n", around, face.smooth.reshape(-1, 3)), -1.0, 1.0)
+    return float(np.rad2deg(np.sqrt(np.average(np.arcsin(lean) ** 2, weights=np.repeat(face.area, 3)))))
 
 
-def _main_axis(size_mm: float, axes: list[_Line | None], samples: list[_Sample]) -> _Line | None:
+def _main_axis(size_mm: float, faces: list[MachinedFace]) -> _Line | None:
     """The axis with the largest curved area about it, if that is a good share of the part."""
-    best: list[_Sample] = []
+    best: list[MachinedFace] = []
     best_area = 0.0
-    for axis in axes:
-        if axis is None:
-            continue
-        about = [s for s, other in zip(samples, axes, strict=True) if other and axis.same_as(other, size_mm)]
-        about_area = sum(float(s.area.sum()) for s in about)
+    for axis in (face.own for face in faces if face.own):
+        about = [face for face in faces if face.own and axis.same_as(face.own, size_mm)]
+        about_area = sum(float(face.area.sum()) for face in about)
         if about_area > best_area + 1e-9:
             best, best_area = about, about_area
-    if best_area < _MIN_MAIN_SHARE * sum(float(s.area.sum()) for s in samples):
+    if best_area < _MIN_MAIN_SHARE * sum(float(face.area.sum()) for face in faces):
         return None
-    return _axis_of(_Sample(**{name: np.concatenate([getattr(s, name) for s in best]) for name in _Sample.__slots__}))
+    joined: dict[str, Any] = {
+        name: np.concatenate([getattr(face, name) for face in best]) for name in ("corners", "smooth", "normal", "area")
+    }
+    return _axis_of(MachinedFace(**joined))
 
 
-def _lay_of(sample: _Sample, *, own: _Line | None, main: _Line | None, wish: str | None) -> FaceLay:
+def _lay_of(face: MachinedFace, wish: str | None) -> FaceLay:
     """By the first process, from the one wished for on, that can have made the face."""
-    if not len(sample.area):
+    if not len(face.area):
         return _plain(np.zeros(3))
     names = list(PROCESSES)
     for name in names[names.index(wish) if wish else 0 :]:
-        face = MachinedFace(sample=sample, own=own, main=main, wished=wish == name)
-        lay = PROCESSES[name].lay_of(face)
+        lay = PROCESSES[name].lay_of(replace(face, wished=wish == name))
         if lay is not None:
             return replace(lay, process=name)
-    return _plain(sample.points.mean(axis=0))
+    return _plain(face.points.mean(axis=0))
 
 
 def turned_lay(face: MachinedFace) -> FaceLay | None:
     """About the part's main axis: faces of rotation, and rings across it."""
-    main, sample = face.main, face.sample
-    if main is None:
+    if face.main is None:
         return None
-    lay = round_lay(face, main)
+    lay = round_lay(face, face.main)
     if face.is_flat:
-        return lay if (_fills_ring(main, sample) or face.wished) and _is_across(main, sample) else None
-    return lay if _follows(lay, main, sample) else None
+        return lay if (_fills_ring(face.main, face) or face.wished) and _is_across(face.main, face) else None
+    return lay if _follows(lay, face.main, face) else None
 
 
 def drilled_lay(face: MachinedFace) -> FaceLay | None:
@@ -282,38 +269,34 @@ def drilled_lay(face: MachinedFace) -> FaceLay | None:
     if face.own is None:
         return None
     lay = round_lay(face, face.own)
-    return lay if _follows(lay, face.own, face.sample) else None
+    return lay if _follows(lay, face.own, face) else None
 
 
-def _follows(lay: FaceLay, line: _Line, sample: _Sample) -> bool:
+def _follows(lay: FaceLay, line: _Line, face: MachinedFace) -> bool:
     """Whether a curved face is one of rotation about the line and its meridian fairly straight."""
-    return (
-        _round_error_deg(line, sample) <= _ROUND_RMS_DEG and _meridian_span_deg(lay, sample) <= _MAX_MERIDIAN_SPAN_DEG
-    )
+    return _round_error_deg(line, face) <= _ROUND_RMS_DEG and _meridian_span_deg(lay, face) <= _MAX_MERIDIAN_SPAN_DEG
 
 
-def _is_across(line: _Line, sample: _Sample) -> bool:
+def _is_across(line: _Line, face: MachinedFace) -> bool:
     """Whether a flat face is perpendicular to the line."""
-    lean = abs(np.average(sample.normal @ line.axis, weights=sample.area))
-    return bool(lean > np.cos(np.deg2rad(_FLAT_RMS_DEG)))
+    return bool(abs(np.average(face.normal @ line.axis, weights=face.area)) > np.cos(np.deg2rad(_FLAT_RMS_DEG)))
 
 
-def _fills_ring(line: _Line, sample: _Sample) -> bool:
+def _fills_ring(line: _Line, face: MachinedFace) -> bool:
     """Facing on a lathe makes whole rings; a key way's floor fills little of the ring it lies in."""
-    radius = np.linalg.norm(np.cross(sample.points - line.origin, line.axis), axis=1)
-    edge = np.roll(sample.corners, -1, axis=1) - sample.corners
-    side = np.cross(edge, line.origin - sample.corners) @ line.axis
+    radius = np.linalg.norm(np.cross(face.points - line.origin, line.axis), axis=1)
+    edge = np.roll(face.corners, -1, axis=1) - face.corners
+    side = np.cross(edge, line.origin - face.corners) @ line.axis
     has_middle = ((side >= 0).all(axis=1) | (side <= 0).all(axis=1)).any()
     inner = 0.0 if has_middle else float(radius.min())
-    return bool(sample.area.sum() >= _MIN_RING_SHARE * np.pi * (float(radius.max()) ** 2 - inner**2))
+    return bool(face.area.sum() >= _MIN_RING_SHARE * np.pi * (float(radius.max()) ** 2 - inner**2))
 
 
 def round_lay(face: MachinedFace, line: _Line) -> FaceLay:
     """The lay of grooves about an axis."""
-    sample = face.sample
-    arm = sample.points - line.origin
+    arm = face.points - line.origin
     meridian = np.column_stack([np.linalg.norm(np.cross(arm, line.axis), axis=1), arm @ line.axis])
-    weights = np.repeat(sample.area, 3)
+    weights = np.repeat(face.area, 3)
     center = np.average(meridian, axis=0, weights=weights)
     spread = ((meridian - center).T * weights) @ (meridian - center)
     radial, axial = np.linalg.eigh(spread)[1][:, 1]
@@ -324,11 +307,11 @@ def round_lay(face: MachinedFace, line: _Line) -> FaceLay:
     )  # fmt: skip
 
 
-def _meridian_span_deg(lay: FaceLay, sample: _Sample) -> float:
+def _meridian_span_deg(lay: FaceLay, face: MachinedFace) -> float:
     """Range of the angle between the meridian's tangent and its mean, degrees."""
-    arm = sample.corners.mean(axis=1) - lay.origin_mm
+    arm = face.corners.mean(axis=1) - lay.origin_mm
     outward = unit(arm - (arm @ lay.axis)[:, None] * lay.axis)
-    radial, axial = np.einsum("ni,ni->n", sample.normal, outward), sample.normal @ lay.axis
+    radial, axial = np.einsum("ni,ni->n", face.normal, outward), face.normal @ lay.axis
     # The normal leans as the tangent does.
     angle = np.arctan2(axial, radial) - np.arctan2(axial.mean(), radial.mean())
     return float(np.rad2deg(np.ptp((angle + np.pi) % (2 * np.pi))))
@@ -336,13 +319,12 @@ def _meridian_span_deg(lay: FaceLay, sample: _Sample) -> float:
 
 def straight_lay(face: MachinedFace) -> FaceLay:
     """The lay of grooves along the face's longest extent."""
-    sample = face.sample
-    axis = unit(np.average(sample.normal, axis=0, weights=sample.area))
-    center = np.average(sample.corners.mean(axis=1), axis=0, weights=sample.area)
+    axis = unit(np.average(face.normal, axis=0, weights=face.area))
+    center = np.average(face.corners.mean(axis=1), axis=0, weights=face.area)
     # Second moment of the area: of a triangle with corners p it is A / 12 (sum p p' + (sum p)(sum p)').
-    arm = sample.corners - center
+    arm = face.corners - center
     arms = np.concatenate([arm, arm.sum(axis=1, keepdims=True)], axis=1)
-    moment = np.einsum("t,tki,tkj->ij", sample.area / 12.0, arms, arms)
+    moment = np.einsum("t,tki,tkj->ij", face.area / 12.0, arms, arms)
     along = np.linalg.eigh(moment)[1][:, 2]
     along = unit(along - (along @ axis) * axis)
     along = along * (1.0 if along[np.argmax(np.abs(along))] > 0 else -1.0)
@@ -385,6 +367,6 @@ PROCESSES: dict[str, Process] = {
     "turned": Process(lay_of=turned_lay, columns=512),
     "drilled": Process(lay_of=drilled_lay, coarseness=0.8, streak=0.25, columns=256),
     "milled": Process(lay_of=lambda face: straight_lay(face) if face.is_flat or face.wished else None, coarseness=1.5),
-    "plain": Process(lay_of=lambda face: _plain(face.sample.points.mean(axis=0)), grooved=False, coarseness=0.8),
+    "plain": Process(lay_of=lambda face: _plain(face.points.mean(axis=0)), grooved=False, coarseness=0.8),
 }
 """Tried in this order; what stands behind ``plain`` is found only where the user says so."""

@@ -3,36 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import numpy as np
-from pydantic import ConfigDict, Field
+from pydantic import Field
 
 from viewcov.inspection.errors import InputError
-from viewcov.inspection.files import found_from
+from viewcov.inspection.files import found_from, path_from
 from viewcov.inspection.loading.part_files import load_part
-from viewcov.inspection.mesh.part import Part, PartSource, snapped
-from viewcov.inspection.priority import left_out
-from viewcov.inspection.records import FilePath, FileRecord, Record, Sha256, Transform, read_record, write_record
-from viewcov.inspection.rig.requirements import Requirements
+from viewcov.inspection.mesh.part import FileSource, Part, PartSource, snapped
+from viewcov.inspection.records import FileRecord, Record, Transform, read_record, write_record
+from viewcov.inspection.rig.requirements import Requirements, left_out
 from viewcov.inspection.rig.rig import Rig, rig_from_dict
 from viewcov.inspection.viewpoint import Viewpoint
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PoolSource:
-    """Where the candidates of a plan are kept; a part of ``plan.json``."""
-
-    __pydantic_config__: ClassVar = ConfigDict(extra="forbid")
-
-    path: FilePath
-    """Path of the file."""
-
-    sha256: Sha256
-    """SHA-256 of its bytes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -54,7 +39,7 @@ class InspectionPlan:
     made: dict[str, Any] = field(default_factory=dict)
     """How it was made: options, seed, version, figures. Plain JSON values."""
 
-    pool: PoolSource | None = None
+    pool: FileSource | None = None
     """Its candidates, if they are kept; ``path`` is absolute here and relative to the plan in its file."""
 
     def __post_init__(self) -> None:
@@ -67,12 +52,7 @@ class InspectionPlan:
         """The plan's part as it was planned on.
 
         Its vertices are on a grid (see `snapped`), and CAD faces that the requirements leave out are not to be
-        inspected.
-
-        Raises
-        ------
-        InputError
-            If its file is gone or has other content than when the plan was made.
+        inspected. Raises InputError if its file is gone or has other content than when the plan was made.
         """
         part = self.part
         if not part.path.startswith("builtin:") and not Path(part.path).is_file():
@@ -107,7 +87,7 @@ class _PlanFile(FileRecord):
     requirements: dict[str, Any]
     viewpoints: tuple[_View, ...]
     made: dict[str, Any] = Field(default_factory=dict)
-    pool: PoolSource | None = None
+    pool: FileSource | None = None
 
 
 def write_plan(path: str | Path, plan: InspectionPlan) -> None:
@@ -134,9 +114,7 @@ def write_plan(path: str | Path, plan: InspectionPlan) -> None:
 
 def _relative(target: str, path: str | Path) -> str:
     """The path of ``target`` as seen from the folder of the file ``path``."""
-    if target.startswith("builtin:"):
-        return target
-    return Path(os.path.relpath(Path(target).resolve(), Path(path).resolve().parent)).as_posix()
+    return target if target.startswith("builtin:") else path_from(Path(path).resolve().parent, target)
 
 
 def read_plan(path: str | Path) -> InspectionPlan:

@@ -14,11 +14,8 @@ FARTHEST_MM = 1e7
 def rigid(transform: ArrayLike, *, name: str) -> Floats:
     """Read-only copy of a proper rigid transform, shape (4, 4).
 
-    Raises
-    ------
-    ValueError
-        If the shape is wrong, a value is not finite, the rotation is not orthonormal with determinant +1
-        (within 1e-6), the translation exceeds ``FARTHEST_MM``, or the last row is not (0, 0, 0, 1).
+    Raises ValueError if the shape is wrong, a value is not finite, the rotation is not orthonormal with determinant +1
+    (within 1e-6), the translation exceeds ``FARTHEST_MM``, or the last row is not (0, 0, 0, 1).
     """
     checked = locked_floats(transform, name=name, shape=(4, 4))
     rotation = checked[:3, :3]
@@ -43,8 +40,7 @@ def inverse(target_from_source: Floats) -> Floats:
 def transform_points(target_from_source: Floats, points_source: Floats) -> Floats:
     """Points in the target frame, shape (..., 3)."""
     # Not a matrix product: BLAS would start threads for this little work and wait for busy cores.
-    turned: Floats = np.einsum("...j,ij->...i", points_source, target_from_source[:3, :3])
-    return turned + target_from_source[:3, 3]
+    return np.einsum("...j,ij->...i", points_source, target_from_source[:3, :3]) + target_from_source[:3, 3]
 
 
 def look_at(center_mm: ArrayLike, target_mm: ArrayLike, *, roll_deg: float = 0.0) -> Floats:
@@ -54,10 +50,7 @@ def look_at(center_mm: ArrayLike, target_mm: ArrayLike, *, roll_deg: float = 0.0
     that looks along Z has its +y along -Y of the world. ``roll_deg`` turns the camera about its optical axis,
     from +x towards +y.
 
-    Raises
-    ------
-    ValueError
-        If the two points coincide.
+    Raises ValueError if the two points coincide.
     """
     center = locked_floats(center_mm, name="center_mm", shape=(3,))
     target = locked_floats(target_mm, name="target_mm", shape=(3,))

@@ -7,11 +7,34 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
+import numpy as np
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 
 from viewcov.inspection.errors import InputError
 from viewcov.inspection.files import plain_name, read_json, write_text
 from viewcov.inspection.poses import FARTHEST_MM
+
+CHECKED = ConfigDict(extra="forbid", use_attribute_docstrings=True, defer_build=True)
+"""For pydantic's dataclasses: unknown names are refused."""
+
+
+def _as_written(value: Any) -> Any:
+    if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
+        raise ValueError("a number")
+    return value.item() if isinstance(value, np.generic) else value
+
+
+Number = Annotated[float, BeforeValidator(_as_written), Field(allow_inf_nan=False)]
+"""A finite number of a rig, where nothing is taken for one that is not written as one."""
+
+Above0 = Annotated[Number, Field(gt=0.0)]
+"""Such a number above 0."""
+
+From0 = Annotated[Number, Field(ge=0.0)]
+"""Such a number from 0."""
+
+Whole = Annotated[int, BeforeValidator(_as_written)]
+"""Such a number that is whole."""
 
 Share = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
 """From 0 to 1."""
@@ -116,10 +139,7 @@ class FileRecord(Record):
 class Options(Record):
     """What a function is told, the same in Python, on the command line and in a configuration file.
 
-    Raises
-    ------
-    InputError
-        When made with a value that is not allowed.
+    Raises InputError when made with a value that is not allowed.
     """
 
     def __init__(self, **values: Any) -> None:
@@ -138,7 +158,7 @@ def checked_jobs(jobs: int) -> int:
 
 
 R = TypeVar("R", bound=FileRecord)
-M = TypeVar("M", bound=Record)
+T = TypeVar("T")
 
 
 def write_record(path: str | Path, record: FileRecord) -> None:
@@ -163,10 +183,10 @@ def read_record(path: str | Path, kind: type[R]) -> R:
     return checked(value, kind, where=path, remedy=kind.REMEDY)
 
 
-def checked(value: Any, kind: type[M], *, where: object, remedy: str) -> M:
-    """A value read from a file as a record; an ``InputError`` that names the field where it does not fit."""
+def checked(value: Any, kind: type[T], *, where: object, remedy: str) -> T:
+    """A value read from a file as of a type; an ``InputError`` that names the field where it does not fit."""
     try:
-        return kind.model_validate(value)
+        return kind.model_validate(value) if issubclass(kind, BaseModel) else TypeAdapter(kind).validate_python(value)
     except ValidationError as error:
         raise _refusal(where, error, kind="field", remedy=remedy) from None
 

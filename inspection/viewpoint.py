@@ -31,14 +31,7 @@ class Viewpoint:
         object.__setattr__(self, "world_from_camera", rigid(self.world_from_camera, name="world_from_camera"))
 
     @classmethod
-    def looking_at(
-        cls,
-        center_mm: ArrayLike,
-        target_mm: ArrayLike,
-        *,
-        id: str,  # noqa: A002
-        roll_deg: float = 0.0,
-    ) -> Viewpoint:
+    def looking_at(cls, center_mm: ArrayLike, target_mm: ArrayLike, *, id: str, roll_deg: float = 0.0) -> Viewpoint:  # noqa: A002
         """The viewpoint at ``center_mm`` whose optical axis meets ``target_mm``; see ``poses.look_at``."""
         return cls(id=id, world_from_camera=look_at(center_mm, target_mm, roll_deg=roll_deg))
 

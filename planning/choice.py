@@ -9,7 +9,7 @@ import numpy as np
 
 from viewcov.coverage.geometric.visibility import Setup, VisibilityTester
 from viewcov.inspection.arrays import Ints
-from viewcov.inspection.priority import weighted_areas_mm2
+from viewcov.inspection.rig.requirements import weighted_areas_mm2
 from viewcov.planning.candidates.pool import CandidatePool
 from viewcov.planning.options import PlanningOptions
 from viewcov.planning.rows import Rows

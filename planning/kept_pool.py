@@ -25,9 +25,9 @@ from scipy.sparse import csr_array
 from viewcov.inspection.arrays import Bools
 from viewcov.inspection.errors import InputError
 from viewcov.inspection.files import replacing, sha256_of
-from viewcov.inspection.mesh.part import PartSource
+from viewcov.inspection.mesh.part import FileSource, PartSource
 from viewcov.inspection.mesh.surface import Surface
-from viewcov.inspection.plan import InspectionPlan, PoolSource
+from viewcov.inspection.plan import InspectionPlan
 from viewcov.inspection.records import Count, FileRecord, NotNegative
 from viewcov.inspection.rig.requirements import Requirements
 from viewcov.inspection.rig.rig import Rig
@@ -100,7 +100,7 @@ class _Header(FileRecord):
     given_up_mm2: dict[Defeat, NotNegative]
 
 
-def keep_pool(plan_path: Path, pool: KeptPool, plan: InspectionPlan, surface: Surface) -> PoolSource:
+def keep_pool(plan_path: Path, pool: KeptPool, plan: InspectionPlan, surface: Surface) -> FileSource:
     """Write the pool beside a plan, on the surface that it is measured on, and say where it is."""
     path = plan_path.with_suffix(_SUFFIX)
     gathered = pool.gathered
@@ -122,7 +122,7 @@ def keep_pool(plan_path: Path, pool: KeptPool, plan: InspectionPlan, surface: Su
     np.savez_compressed(stream, allow_pickle=False, **arrays)
     with replacing(path) as temporary:
         temporary.write_bytes(stream.getvalue())
-    return PoolSource(path=str(path.resolve()), sha256=sha256_of(stream.getvalue()))
+    return FileSource(path=str(path.resolve()), sha256=sha256_of(stream.getvalue()))
 
 
 def kept_pool(plan: InspectionPlan, surface: Surface) -> KeptPool | None:

@@ -15,8 +15,9 @@ from viewcov.coverage.geometric.sightings import confirmed, seen_by
 from viewcov.coverage.geometric.visibility import Setup
 from viewcov.inspection.mesh.surface import Surface
 from viewcov.inspection.plan import InspectionPlan
-from viewcov.inspection.priority import surface_to_inspect, weighted_areas_mm2
 from viewcov.inspection.records import AtLeastOne, Foreign, Positive, Seed, Transform, checked, checked_jobs
+from viewcov.inspection.rig.inspected import surface_to_inspect
+from viewcov.inspection.rig.requirements import weighted_areas_mm2
 from viewcov.inspection.viewpoint import Viewpoint
 from viewcov.planning.candidates.pool import CandidateSearch, gather_candidates
 from viewcov.planning.kept_pool import KeptPool, kept_pool

@@ -19,10 +19,10 @@ from viewcov.inspection.errors import InputError
 from viewcov.inspection.mesh.part import Part, snapped, triangle_areas
 from viewcov.inspection.mesh.surface import Surface
 from viewcov.inspection.plan import InspectionPlan, write_plan
-from viewcov.inspection.priority import left_out, surface_to_inspect, weighted_areas_mm2
 from viewcov.inspection.records import checked_jobs
+from viewcov.inspection.rig.inspected import surface_to_inspect
 from viewcov.inspection.rig.motion import MotionModel
-from viewcov.inspection.rig.requirements import Requirements
+from viewcov.inspection.rig.requirements import Requirements, left_out, weighted_areas_mm2
 from viewcov.inspection.rig.rig import Rig
 from viewcov.inspection.viewpoint import Viewpoint
 from viewcov.planning.candidates.pool import CandidateSearch, gather_candidates, images_filled

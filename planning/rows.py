@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.optimize import brentq
@@ -73,8 +73,8 @@ class Rows:
         """The elements as a surface whose weight is that of the whole: each has the area that it stands for."""
         if self.num_draws is None:
             return whole
-        part = whole.only(self.element_idx)
-        return replace(part, area_mm2=self.weight * part.area_mm2 / weight[self.element_idx])
+        elements = self.element_idx
+        return whole.only(elements, area_mm2=self.weight * whole.area_mm2[elements] / weight[elements])
 
     def most_missed(self, share: float) -> float:
         """The share of the draws that a set of this share of the weight is hit by at most, with ``CONFIDENCE``.

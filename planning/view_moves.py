@@ -10,7 +10,7 @@ from scipy.sparse import csr_array, vstack
 
 from viewcov.coverage.geometric.visibility import VisibilityTester
 from viewcov.inspection.arrays import Bools, Floats, Ints
-from viewcov.inspection.priority import weighted_areas_mm2
+from viewcov.inspection.rig.requirements import weighted_areas_mm2
 from viewcov.inspection.viewpoint import Viewpoint
 from viewcov.planning.candidates.clearance import Clearance
 from viewcov.planning.candidates.pool import CandidatePool

@@ -10,7 +10,7 @@ from scipy.sparse import csr_array, vstack
 from viewcov.coverage.geometric.sightings import Watch, confirmed, sparse_rows
 from viewcov.coverage.geometric.visibility import Setup
 from viewcov.inspection.arrays import Bools, Floats, Ints, Ints32
-from viewcov.inspection.priority import weighted_areas_mm2
+from viewcov.inspection.rig.requirements import weighted_areas_mm2
 from viewcov.inspection.viewpoint import Viewpoint
 from viewcov.planning.selection.problem import CoverProblem
 

@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, Field, JsonValue, model_validator
 
-from viewcov.inspection.predictions import ModelName, PixelThreshold
+from viewcov.inspection.folder import ModelName, PixelThreshold
 from viewcov.inspection.records import AtLeastOne, Count, FileRecord, NotNegative, Record, Sha256, Share
 from viewcov.segmentation.exposure import checked_exposures
 

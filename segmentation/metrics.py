@@ -16,8 +16,7 @@ from tqdm import tqdm
 
 from viewcov.inspection.arrays import Bools, Floats, Floats32, Ints
 from viewcov.inspection.files import read_levels
-from viewcov.inspection.folder import Dataset, Split
-from viewcov.inspection.predictions import ModelName, PixelThreshold
+from viewcov.inspection.folder import Dataset, ModelName, PixelThreshold, Split
 from viewcov.inspection.records import Count, FileRecord, Known, NotNegative, Record, Sha256
 from viewcov.segmentation.images import LabelledImage, Sample, SampleSet, check_size, read_labelled, samples_of
 from viewcov.segmentation.models import SegmentationModel

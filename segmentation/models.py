@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from viewcov.inspection.errors import InputError, MissingExtraError
 from viewcov.inspection.files import replacing, sha256_of
-from viewcov.inspection.predictions import shipped_models
+from viewcov.inspection.folder import shipped_models
 from viewcov.inspection.records import read_record
 from viewcov.segmentation.cards import CARD_NAME, WEIGHTS_NAME, Architecture, ModelCard, Weights
 

@@ -7,8 +7,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from viewcov.inspection.folder import Split
-from viewcov.inspection.predictions import ModelName, PixelThreshold
+from viewcov.inspection.folder import ModelName, PixelThreshold, Split
 from viewcov.inspection.records import AtLeastOne, NotNegative, Options, Positive, PositiveShare, Seed, Share
 from viewcov.segmentation.cards import Architecture, Exposures
 from viewcov.segmentation.crops import CropOptions

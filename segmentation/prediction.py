@@ -13,8 +13,8 @@ from tqdm import tqdm
 from viewcov.inspection.arrays import Floats32
 from viewcov.inspection.errors import InputError
 from viewcov.inspection.files import files_in, read_grey, write_grey
-from viewcov.inspection.folder import InspectionFolder
-from viewcov.inspection.predictions import (
+from viewcov.inspection.folder import (
+    InspectionFolder,
     PredictionsCard,
     folder_for_card,
     read_predictions_card,

@@ -11,8 +11,7 @@ import numpy as np
 
 from viewcov.inspection.arrays import Floats, Ints, locked_floats
 from viewcov.inspection.errors import InputError
-from viewcov.inspection.mesh.normals import cad_corner_normals, interpolated_normals, unit
-from viewcov.inspection.mesh.part import Part, triangle_areas
+from viewcov.inspection.mesh.part import Part, cad_corner_normals, interpolated_normals, triangle_areas, unit
 from viewcov.inspection.planted import DefectKind
 from viewcov.inspection.records import Record, Share
 from viewcov.inspection.rig.requirements import Requirements

@@ -9,8 +9,15 @@ import numpy as np
 
 from viewcov.inspection.arrays import Bools, Floats, Ints, Ints32
 from viewcov.inspection.lay import FaceLay, polar_edge_limit_mm
-from viewcov.inspection.mesh.normals import cad_corner_normals, smooth_groups, sum_by_group, unit
-from viewcov.inspection.mesh.part import Part, triangle_areas, triangle_normals
+from viewcov.inspection.mesh.part import (
+    Part,
+    cad_corner_normals,
+    smooth_groups,
+    sum_by_group,
+    triangle_areas,
+    triangle_normals,
+    unit,
+)
 from viewcov.synthesis.defects import LABELLED_DEPTH, RIM_REACH, Defect
 from viewcov.synthesis.refinement import RefinedMesh, refine, unrefined
 

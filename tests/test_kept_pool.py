@@ -18,8 +18,9 @@ from viewcov.coverage.ladder import Loss
 from viewcov.inspection.errors import InputError
 from viewcov.inspection.files import sha256_of
 from viewcov.inspection.loading.part_files import load_part
+from viewcov.inspection.mesh.part import FileSource
 from viewcov.inspection.mesh.surface import cut_surface
-from viewcov.inspection.plan import PoolSource, read_plan, write_plan
+from viewcov.inspection.plan import read_plan, write_plan
 from viewcov.inspection.rig.fixture import Fixture
 from viewcov.inspection.rig.rig import load_rig
 from viewcov.inspection.viewpoint import Viewpoint
@@ -66,12 +67,12 @@ def test_a_pool_that_does_not_fit_is_told_and_searched_anew(tmp_path: Path, capl
     figures = planned(tmp_path).figures
     plan = read_plan(tmp_path / "plan.json")
     stricter = dataclasses.replace(plan.requirements, max_incidence_deg=40.0)
-    other = PoolSource(path=str(tmp_path / "plan.pool.npz"), sha256="0" * 64)
+    other = FileSource(path=str(tmp_path / "plan.pool.npz"), sha256="0" * 64)
     for changed, why in (
         (dataclasses.replace(plan, pool=None), "names no pool"),
         (dataclasses.replace(plan, pool=other), "not the one that the plan was made with"),
         (dataclasses.replace(plan, requirements=stricter), "other requirements"),
-        (dataclasses.replace(plan, pool=PoolSource(path=str(tmp_path / "no.npz"), sha256="0" * 64)), "is not there"),
+        (dataclasses.replace(plan, pool=FileSource(path=str(tmp_path / "no.npz"), sha256="0" * 64)), "is not there"),
     ):
         caplog.clear()
         with caplog.at_level(logging.WARNING):
@@ -155,13 +156,13 @@ def test_a_damaged_pool_is_one_line(tmp_path: Path) -> None:
         {"ids": np.array([{}], dtype=object)},
     ):
         np.savez(path, **(whole | change))
-        pool = PoolSource(path=str(path), sha256=sha256_of(path.read_bytes()))
+        pool = FileSource(path=str(path), sha256=sha256_of(path.read_bytes()))
         with pytest.raises(InputError, match="not a whole pool of candidates") as caught:
             evaluate_plan(dataclasses.replace(plan, pool=pool))
         assert "\n" not in str(caught.value)
     path.write_bytes(path.read_bytes()[:-200])
     with pytest.raises(InputError, match="not a whole pool"):
-        evaluate_plan(dataclasses.replace(plan, pool=PoolSource(path=str(path), sha256=sha256_of(path.read_bytes()))))
+        evaluate_plan(dataclasses.replace(plan, pool=FileSource(path=str(path), sha256=sha256_of(path.read_bytes()))))
 
 
 def test_what_table_and_fixture_hide_is_lost_to_them(tmp_path: Path) -> None:

@@ -22,8 +22,7 @@ from viewcov.inspection.rig import rig as rig_module
 from viewcov.inspection.rig.light import AMBIENT_SHARE, Emitters, Light
 from viewcov.inspection.rig.material import Material
 from viewcov.inspection.rig.rig import Rig, load_rig, rig_from_dict
-from viewcov.inspection.rig.ringlight import RingLight
-from viewcov.inspection.rig.segments import RingSegments
+from viewcov.inspection.rig.ringlight import RingLight, RingSegments
 from viewcov.planning.candidates.clearance import _tubes
 
 RIG = load_rig("paper-quarter")

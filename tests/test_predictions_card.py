@@ -7,13 +7,12 @@ from pathlib import Path
 import pytest
 
 from viewcov.inspection.errors import InputError
-from viewcov.inspection.folder import InspectionFolder
-from viewcov.inspection.predictions import (
+from viewcov.inspection.folder import (
+    InspectionFolder,
     PredictionsCard,
     calibration_path,
     folder_for_card,
     model_folder,
-    predictions_card_path,
     read_predictions_card,
     shipped_models,
     write_predictions_card,
@@ -50,7 +49,7 @@ def test_bare_images_have_no_card_and_a_broken_one_is_named(tmp_path: Path) -> N
     assert read_predictions_card(inspection, "tiny") is None
     assert model_folder(inspection, "tiny") is None
     write_card(inspection, tmp_path / "tiny")
-    path = predictions_card_path(inspection, "tiny")
+    path = inspection.predictions_card_path("tiny")
     path.write_text(path.read_text().replace("0.5", "1.5"))
     with pytest.raises(InputError, match=r"predictions/tiny/model\.json: field 'threshold' is not valid"):
         read_predictions_card(inspection, "tiny")

@@ -12,8 +12,7 @@ from viewcov.inspection.loading.part_files import load_part
 from viewcov.inspection.mesh.part import Part
 from viewcov.inspection.mesh.surface import cut_surface
 from viewcov.inspection.plan import read_plan, write_plan
-from viewcov.inspection.priority import face_weights, left_out, weighted_areas_mm2
-from viewcov.inspection.rig.requirements import Requirements
+from viewcov.inspection.rig.requirements import Requirements, face_weights, left_out, weighted_areas_mm2
 from viewcov.inspection.rig.rig import load_rig
 from viewcov.planning.options import PlanningOptions
 from viewcov.planning.planner import plan_views

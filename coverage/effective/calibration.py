@@ -19,9 +19,8 @@ from viewcov.coverage.effective.truth import SurfaceTruth, truth_on_elements
 from viewcov.inspection.arrays import Floats
 from viewcov.inspection.errors import InputError
 from viewcov.inspection.files import inside
-from viewcov.inspection.folder import InspectionFolder
+from viewcov.inspection.folder import InspectionFolder, calibration_path, model_folder
 from viewcov.inspection.mesh.surface import Surface
-from viewcov.inspection.predictions import calibration_path, model_folder
 from viewcov.inspection.records import FileRecord, PositiveShare, read_record
 
 log = logging.getLogger(__name__)

@@ -18,12 +18,11 @@ from viewcov.coverage.rays.screening import Lens
 from viewcov.inspection.arrays import Bools, Floats, Floats32, Ints32
 from viewcov.inspection.errors import InputError
 from viewcov.inspection.files import read_grey, write_table
-from viewcov.inspection.folder import InspectionFolder
+from viewcov.inspection.folder import InspectionFolder, model_folder, shipped_models
 from viewcov.inspection.mesh.surface import Surface
 from viewcov.inspection.plan import InspectionPlan
-from viewcov.inspection.predictions import model_folder, shipped_models
-from viewcov.inspection.priority import surface_to_inspect
 from viewcov.inspection.rig.fixture import obstacles_of
+from viewcov.inspection.rig.inspected import surface_to_inspect
 from viewcov.inspection.viewpoint import Viewpoint
 
 _PAIRS_AT_ONCE = 32

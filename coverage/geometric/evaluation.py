@@ -16,9 +16,8 @@ from viewcov.coverage.geometric.visibility import TESTS, Setup, VisibilityTester
 from viewcov.coverage.ladder import Areas, Loss
 from viewcov.inspection.arrays import Bools, Floats, Ints, Ints32
 from viewcov.inspection.mesh.surface import Surface
-from viewcov.inspection.priority import weighted_areas_mm2
 from viewcov.inspection.rig.fixture import obstacles_of
-from viewcov.inspection.rig.requirements import Requirements
+from viewcov.inspection.rig.requirements import Requirements, weighted_areas_mm2
 from viewcov.inspection.rig.rig import Rig
 from viewcov.inspection.viewpoint import Viewpoint
 

@@ -13,9 +13,9 @@ from viewcov.coverage.geometric.evaluation import GeometricCoverage
 from viewcov.coverage.geometric.figures import RobustnessFigures
 from viewcov.coverage.geometric.sightings import Watch
 from viewcov.coverage.geometric.visibility import Setup
-from viewcov.inspection.arrays import Floats, checked_count
-from viewcov.inspection.priority import weighted_areas_mm2
+from viewcov.inspection.arrays import Floats
 from viewcov.inspection.records import NotNegative, Record, Seed
+from viewcov.inspection.rig.requirements import weighted_areas_mm2
 from viewcov.inspection.rig.rig import Rig
 from viewcov.inspection.viewpoint import Viewpoint
 
@@ -82,7 +82,8 @@ def robustness(
     jobs
         Processes; the result does not depend on it.
     """
-    num_draws = checked_count(num_draws, name="num_draws", at_least=1)
+    if num_draws < 1:
+        raise ValueError(f"num_draws must be at least 1, got {num_draws}")
     surface, limits = coverage.surface, coverage.requirements
     area = np.where(coverage.coverable, weighted_areas_mm2(surface, limits), 0.0)
     whole = area.sum() if area.any() else np.inf

@@ -18,7 +18,7 @@ from viewcov.coverage.light.reflectance import (
 from viewcov.coverage.rays.raycasting import OBSTACLE, RELATIVE_OFFSET, RayCaster
 from viewcov.inspection.arrays import Bools, Floats, Ints
 from viewcov.inspection.lay import face_lays, lay_directions
-from viewcov.inspection.mesh.normals import shading_normals
+from viewcov.inspection.mesh.part import cad_corner_normals, interpolated_normals
 from viewcov.inspection.mesh.surface import Surface
 from viewcov.inspection.poses import transform_points
 from viewcov.inspection.rig.fixture import obstacles_of
@@ -53,7 +53,7 @@ class GreyPredictor:
         self, surface: Surface, rig: Rig, *, num_threads: int = 0, shadow_caster: RayCaster | None = None
     ) -> None:
         part = surface.part
-        normals = shading_normals(part, surface.source_face_idx, surface.centroid_mm)
+        normals = interpolated_normals(part, cad_corner_normals(part), surface.source_face_idx, surface.centroid_mm)
         tangents = lay_directions(face_lays(part), surface.cad_face_idx, surface.centroid_mm, normals)
         self._surface, self._rig = surface, rig
         self._metal = MetalPoints.on(surface.centroid_mm, normals, tangents, rig.material)

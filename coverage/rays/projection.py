@@ -11,7 +11,7 @@ from viewcov.inspection.arrays import Floats, Floats32, Ints, Ints32
 from viewcov.inspection.mesh.surface import Surface
 from viewcov.inspection.poses import transform_points
 from viewcov.inspection.rig.camera import Camera
-from viewcov.inspection.rig.fixture import Obstacles, joined_triangles
+from viewcov.inspection.rig.fixture import Obstacles
 from viewcov.inspection.viewpoint import Viewpoint
 
 TOP_SHARE = 0.1
@@ -100,9 +100,12 @@ def triangles_in_view(
     Both of shape (height, width). A triangle with its centroid deeper than ``tolerance_mm`` in the table is not
     seen, and a camera inside the table sees nothing.
     """
+    from trimesh.util import append_faces
+
     from viewcov.coverage.rays.raster import id_buffer
 
-    both_mm, joined = joined_triangles([(vertices_mm, faces), obstacles.triangles()])
+    others_mm, others = obstacles.triangles()
+    both_mm, joined = append_faces([vertices_mm, others_mm], [faces, others])
     ids, depth_mm = id_buffer(both_mm, joined, camera, viewpoint.camera_from_world)
     # With one more for the background, whose number -1 is the last of these.
     hidden = np.ones(len(joined) + 1, dtype=bool)

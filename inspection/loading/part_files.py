@@ -12,7 +12,8 @@ import numpy as np
 
 from viewcov.inspection.arrays import Floats
 from viewcov.inspection.errors import InputError
-from viewcov.inspection.files import sha256_of
+from viewcov.inspection.files import require_file, sha256_of
+from viewcov.inspection.loading.builtin import bearing_block, clutch_half
 from viewcov.inspection.loading.cad import STEP_SUFFIXES, glb_of_step, length_unit
 from viewcov.inspection.mesh.mesh_health import find_hidden, mend
 from viewcov.inspection.mesh.part import Finding, Part, PartSource, Unit
@@ -29,7 +30,7 @@ MM_PER_UNIT: dict[str, float] = {"mm": 1.0, "cm": 10.0, "m": 1000.0, "inch": 25.
 
 MESH_SUFFIXES = (".stl", ".obj", ".ply", ".off", ".glb", ".gltf")
 DEFAULT_PART = "builtin:clutch-half"
-BUILTIN_PARTS = (DEFAULT_PART, "builtin:bearing-block")
+BUILTIN_PARTS = {DEFAULT_PART: clutch_half, "builtin:bearing-block": bearing_block}
 
 _FAR = 4.0
 """A part is far from the origin if the middle of its box lies this many times its largest extent away."""
@@ -39,16 +40,8 @@ def load_part(path: str | Path, *, units: str | None = None, scale_mm: float | N
     """The part in a file, or the built-in one named ``builtin:NAME``, in millimetres.
 
     STEP files state their unit and GLB is in metres by its standard; other meshes have none and are taken for
-    millimetres unless ``units`` says otherwise.
-
-    Parameters
-    ----------
-    path
-        The file, or one of ``BUILTIN_PARTS``.
-    units
-        Unit of a mesh file: mm, cm, m or inch.
-    scale_mm
-        If given, the part is scaled so that its largest extent becomes this many millimetres.
+    millimetres unless ``units`` says otherwise: mm, cm, m or inch. If ``scale_mm`` is given, the part is scaled so that
+    its largest extent becomes this many millimetres.
 
     Raises
     ------
@@ -101,8 +94,7 @@ def _bytes_of(file: Path) -> bytes:
             file, "unknown kind of part file", expected=f"a file ending in {', '.join(suffixes)}",
             found=f"ending {file.suffix!r}", remedy="export the part as STEP",
         )  # fmt: skip
-    if not file.is_file():
-        raise InputError(file, "no such part file", expected="a file", found="nothing", remedy="check the path")
+    require_file(file, "part file", "part")
     data = file.read_bytes()
     if not data:
         raise InputError(file, "empty file", expected="a part", found="0 bytes", remedy="export it again")
@@ -114,11 +106,7 @@ def _builtin(path: str) -> tuple[Mesh, str]:
         raise InputError(
             path, "no such built-in part", expected=" or ".join(BUILTIN_PARTS), found=path, remedy="correct the name"
         )
-    if path == DEFAULT_PART:
-        from viewcov.inspection.loading.clutch import clutch_half as modelled
-    else:
-        from viewcov.inspection.loading.bearing_block import bearing_block as modelled
-    vertices, faces, cad_face_idx = modelled()
+    vertices, faces, cad_face_idx = BUILTIN_PARTS[path]()
     # Hashed rounded to a nanometre: the last bits of the solid modeller may differ between machines.
     digest = sha256_of(np.rint(vertices * 1e6).astype("<i8").tobytes(), faces.astype("<i8").tobytes())
     return Mesh(vertices=vertices, faces=faces, cad_face_idx=cad_face_idx), digest
@@ -187,24 +175,26 @@ def _thickness(mesh: trimesh.Trimesh) -> float:
 
 
 def _joined(file: Path, meshes: list[trimesh.Trimesh], mm_per_unit: float) -> Mesh:
+    from trimesh.util import append_faces
+
     if not meshes:
         raise InputError(
             file, "no surface in the file", expected="triangles or solids", found="none", remedy="export a solid"
         )
-    vertices, faces, cad_faces = [], [], []
-    num_vertices = num_cad_faces = 0
+    cad_faces, num_cad_faces = [], 0
     for mesh in meshes:
         _refuse_stray_faces(file, mesh)
-        vertices.append(np.asarray(mesh.vertices, dtype=np.float64) * mm_per_unit)
-        faces.append(np.asarray(mesh.faces, dtype=np.int64) + num_vertices)
         index = mesh.face_attributes.get("brep_index")
         if index is None or len(index) != len(mesh.faces):
             cad_faces.append(np.full(len(mesh.faces), -1, dtype=np.int64))
         else:
             cad_faces.append(np.asarray(index, dtype=np.int64) + num_cad_faces)
             num_cad_faces += int(index.max()) + 1
-        num_vertices += len(mesh.vertices)
-    return Mesh(vertices=np.concatenate(vertices), faces=np.concatenate(faces), cad_face_idx=np.concatenate(cad_faces))
+    vertices, faces = append_faces(
+        [np.asarray(mesh.vertices, dtype=np.float64) for mesh in meshes],
+        [np.asarray(mesh.faces, dtype=np.int64) for mesh in meshes],
+    )
+    return Mesh(vertices=vertices * mm_per_unit, faces=faces, cad_face_idx=np.concatenate(cad_faces))
 
 
 def _refuse_stray_faces(file: Path, mesh: trimesh.Trimesh) -> None:

@@ -26,11 +26,13 @@ def paired_faces(faces: Ints) -> tuple[Ints, Bools]:
     return half_edges // 3, start[:, 0] == start[:, 1]
 
 
-def num_connected(faces: Ints) -> int:
-    """Number of bodies that are connected by edges, however many faces meet there."""
-    edges, face_edges = unique_edges(faces)
-    owner = np.repeat(np.arange(len(faces)), 3)
-    return linked(len(faces) + len(edges), np.column_stack([owner, len(faces) + face_edges.ravel()]))[0]
+def linked_by_edges(face_edges: Ints, num_edges: int) -> tuple[int, Ints]:
+    """Number of bodies that are connected by edges, however many faces meet there, and the body of each face and edge.
+
+    Of faces with edges (F, 3): the bodies of the faces come first, shape (F + E,).
+    """
+    owner = np.repeat(np.arange(len(face_edges)), 3)
+    return linked(len(face_edges) + num_edges, np.column_stack([owner, len(face_edges) + face_edges.ravel()]))
 
 
 def manifold_bodies(faces: Ints) -> tuple[int, Ints]:
@@ -49,9 +51,7 @@ def closed_shells(faces: Ints, body: Ints) -> Ints:
     shell = np.where(_is_closed(body, face_edges, upward), body, -1)
     rest = np.flatnonzero(shell < 0)
     if len(rest):
-        owner = np.repeat(np.arange(len(rest)), 3)
-        links = np.column_stack([owner, len(rest) + face_edges[rest].ravel()])
-        joint = linked(len(rest) + len(edges), links)[1][: len(rest)]
+        joint = linked_by_edges(face_edges[rest], len(edges))[1][: len(rest)]
         closed = _is_closed(joint, face_edges[rest], upward[rest])
         shell[rest[closed]] = body.max() + 1 + joint[closed]
     known = shell >= 0

@@ -220,9 +220,9 @@ def _split(vertices: Floats, faces: Ints, ends: Ints, owner: Ints, near: _Near) 
     order = np.lexsort((share[mine], edge[mine]))
     points, edge = points[mine][order], edge[mine][order]
     pieces, parents, gone = [], [], []
-    for start, stop in zip(*_runs(edge), strict=True):
-        border = edge[start]
-        face, chain = owner[border], np.r_[ends[border, 0], points[start:stop], ends[border, 1]]
+    borders, first = np.unique(edge, return_index=True)
+    for border, along in zip(borders, np.split(points, first[1:]), strict=False):
+        face, chain = owner[border], np.r_[ends[border, 0], along, ends[border, 1]]
         fan = np.column_stack([chain[:-1], chain[1:], np.full(len(chain) - 1, apex[border])])
         if _fits(vertices, fan, faces[face]):
             pieces.append(fan)
@@ -230,12 +230,6 @@ def _split(vertices: Floats, faces: Ints, ends: Ints, owner: Ints, near: _Near) 
             gone.append(face)
     kept = np.setdiff1d(np.arange(len(faces)), np.array(gone, dtype=np.int64))
     return np.concatenate([faces[kept], *pieces]), np.concatenate([kept, *parents])
-
-
-def _runs(values: Ints) -> tuple[Ints, Ints]:
-    """Start and stop of each run of equal values."""
-    start = np.flatnonzero(np.r_[True, values[1:] != values[:-1]]) if len(values) else np.empty(0, dtype=np.int64)
-    return start, np.r_[start[1:], len(values)][: len(start)]
 
 
 def _fits(vertices: Floats, fan: Ints, face: Ints) -> bool:

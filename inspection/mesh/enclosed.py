@@ -9,7 +9,7 @@ from viewcov.inspection.arrays import Bools, Floats, Ints
 from viewcov.inspection.mesh.bodies import closed_shells
 from viewcov.inspection.mesh.cells import cells_of, faces_at, unit_points
 from viewcov.inspection.mesh.part import triangle_areas, triangle_normals
-from viewcov.inspection.mesh.piercing import pierced_by, sides_pierce
+from viewcov.inspection.mesh.piercing import crossing
 from viewcov.inspection.mesh.split import unique_edges
 
 OFFSET = 1e-5
@@ -54,9 +54,8 @@ def enclosed_faces(vertices: Floats, faces: Ints, body: Ints) -> Bools:
     buried = np.flatnonzero(inside)
     # The outer sides as triangles of their own, a little smaller so that they do not touch the walls around.
     outer = (middle + ahead)[buried, None] + 0.999 * (corners - middle[:, None])[buried]
-    crossed = sides_pierce(outer, corners[walls])
-    crossed |= pierced_by(outer, points, unique_edges(faces[walls])[0])
-    inside[buried[crossed]] = False
+    edges, _ = unique_edges(faces[walls])
+    inside[buried[crossing(outer, corners[walls], points[edges])]] = False
     return inside
 
 

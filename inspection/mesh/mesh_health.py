@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from viewcov.inspection.arrays import Bools, Ints
-from viewcov.inspection.mesh.bodies import linked, manifold_bodies, num_connected, paired_faces, solid_bodies
+from viewcov.inspection.mesh.bodies import linked, linked_by_edges, manifold_bodies, paired_faces, solid_bodies
 from viewcov.inspection.mesh.part import Finding, tell, triangle_areas, triangle_normals
 from viewcov.inspection.mesh.split import flipped_to_delaunay, unique_edges
 from viewcov.inspection.mesh.winding import Mesh, closed_bodies, turn_outward, wind_alike
@@ -38,9 +38,6 @@ def mend(mesh: Mesh) -> tuple[Mesh, list[Finding]]:
     if doubled.any():
         _report_double_sided(mesh, doubled, num_doubled, findings)
     _report_edges(mesh, findings)
-    if (num_bodies := num_connected(mesh.faces)) > 1:
-        remedy = "all are kept as one part; surfaces where bodies touch cannot be seen by any camera"
-        tell(findings, "several-bodies", num_bodies, "note", remedy)
     mesh = replace(mesh, cad_face_idx=_complete_cad_faces(mesh))
     return _without_needles(mesh), findings
 
@@ -103,8 +100,7 @@ def _touching(corners: Ints, twofold: Bools) -> Bools:
     double = np.flatnonzero(twofold)
     if not len(double):
         return twofold
-    links = np.column_stack([np.repeat(np.arange(len(double)), 3), len(double) + face_edges[double].ravel()])
-    num_patches, patch = linked(len(double) + len(edges), links)
+    num_patches, patch = linked_by_edges(face_edges[double], len(edges))
     num_double = np.bincount(face_edges[double].ravel(), minlength=len(edges))
     num_single = np.bincount(face_edges[~twofold].ravel(), minlength=len(edges))
     joins = num_single == 2
@@ -155,19 +151,17 @@ def _report_edges(mesh: Mesh, findings: list[Finding]) -> None:
     num_open = int((~cracked(mesh.vertices, mesh.faces)).sum())
     remedy = "the surface has holes; rays may pass through: export a closed solid"
     tell(findings, "open-edges", num_open, "warning", remedy)
-    num_many, balanced = _crowded_edges(mesh.faces)
+    edges, face_edges = unique_edges(mesh.faces)
+    crowded = np.bincount(face_edges.ravel()) > 2
+    upward = np.where(mesh.faces == edges[face_edges, 0], 1, -1)
+    # Whether as many faces run each of them one way as the other.
+    balanced = not np.bincount(face_edges.ravel(), weights=upward.ravel())[crowded].any()
     meaning = "bodies touch there, each wound well by itself" if balanced else "normals may be wrong there"
     remedy = f"more than two triangles meet at an edge; {meaning}"
-    tell(findings, "non-manifold-edges", num_many, "note" if balanced else "warning", remedy)
-
-
-def _crowded_edges(faces: Ints) -> tuple[int, bool]:
-    """Number of edges with more than two faces, and whether as many run each of them one way as the other."""
-    edges, face_edges = unique_edges(faces)
-    crowded = np.bincount(face_edges.ravel()) > 2
-    upward = np.where(faces == edges[face_edges, 0], 1, -1)
-    balance = np.bincount(face_edges.ravel(), weights=upward.ravel())
-    return int(crowded.sum()), not balance[crowded].any()
+    tell(findings, "non-manifold-edges", int(crowded.sum()), "note" if balanced else "warning", remedy)
+    if (num_bodies := linked_by_edges(face_edges, len(edges))[0]) > 1:
+        remedy = "all are kept as one part; surfaces where bodies touch cannot be seen by any camera"
+        tell(findings, "several-bodies", num_bodies, "note", remedy)
 
 
 def find_hidden(mesh: Mesh) -> tuple[Bools, list[Finding]]:
@@ -181,10 +175,8 @@ def find_hidden(mesh: Mesh) -> tuple[Bools, list[Finding]]:
     num_bodies, body = manifold_bodies(mesh.faces)
     area_mm2 = triangle_areas(mesh.vertices[mesh.faces])
     hidden = enclosed_faces(mesh.vertices, mesh.faces, body)
-    pierced = piercing_faces(mesh.vertices, mesh.faces, body)
-    unseen = np.empty(0, dtype=np.int64)
-    if num_bodies > 1:
-        unseen = unseen_bodies(mesh.vertices, mesh.faces, body)
+    by_own, by_other = piercing_faces(mesh.vertices, mesh.faces, body)
+    unseen = unseen_bodies(mesh.vertices, mesh.faces, body) if num_bodies > 1 else ()
     within = np.isin(body, unseen) & ~hidden
     # Slivers that rounding has folded over are not worth a word.
     hidden &= area_mm2[hidden].sum() > _WORTH_TELLING * area_mm2.sum()
@@ -204,9 +196,9 @@ def find_hidden(mesh: Mesh) -> tuple[Bools, list[Finding]]:
         "counts as not coverable",
     )  # fmt: skip
     remedy = "triangles of one body pierce each other; what lies inside it is not inspected: export a sound solid"
-    tell(found, "self-intersections", int(pierced.same_body.sum()), "warning", remedy)
+    tell(found, "self-intersections", int(by_own.sum()), "warning", remedy)
     remedy = "triangles of different bodies pierce each other, as bodies do that fit tightly; all are kept"
-    tell(found, "overlapping-bodies", int(pierced.other_body.sum()), "note", remedy)
+    tell(found, "overlapping-bodies", int(by_other.sum()), "note", remedy)
     return hidden, found
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 from numba import njit
@@ -18,17 +18,10 @@ TOUCH = 1e-6
 """An edge that ends less than this share of the size behind a face touches it and does not pierce it."""
 
 
-class Piercings(NamedTuple):
-    """Which faces, shape (F,) each, pierce or are pierced by one of their own body, and by one of another."""
+def piercing_faces(vertices: Floats, faces: Ints, body: Ints) -> tuple[Bools, Bools]:
+    """Which faces, shape (F,), pierce or are pierced by one of their own body, and which by one of another.
 
-    same_body: Bools
-    other_body: Bools
-
-
-def piercing_faces(vertices: Floats, faces: Ints, body: Ints) -> Piercings:
-    """Faces that edges of other faces pierce, or whose edges pierce others; touching is no piercing.
-
-    Faces as `enclosed_faces` takes them.
+    Touching is no piercing. Faces as `enclosed_faces` takes them.
     """
     points = unit_points(vertices)
     corners = np.ascontiguousarray(points[faces])
@@ -37,22 +30,16 @@ def piercing_faces(vertices: Floats, faces: Ints, body: Ints) -> Piercings:
     owner[face_edges] = np.arange(len(faces))[:, None]
     of_edge, of_face = _pierce((points[edges], edges, body[owner]), (corners, faces, body))
     hits = of_face | np.bitwise_or.reduce(of_edge[face_edges], axis=1)
-    return Piercings(same_body=(hits & 1) > 0, other_body=(hits & 2) > 0)
+    return (hits & 1) > 0, (hits & 2) > 0
 
 
-def sides_pierce(triangles: Floats, corners: Floats) -> Bools:
-    """Which triangles (T, 3, 3) pierce faces with corners (F, 3, 3) with a side, shape (T,)."""
-    sides = np.stack([triangles, np.roll(triangles, -1, axis=1)], axis=2).reshape(-1, 2, 3)
-    hits = _pierce(_strangers(sides), _strangers(corners))[0]
-    return np.asarray(hits.reshape(-1, 3).any(axis=1))
-
-
-def pierced_by(triangles: Floats, points: Floats, edges: Ints) -> Bools:
-    """Which triangles (T, 3, 3) are pierced by edges (E, 2) between points (N, 3), shape (T,)."""
+def crossing(triangles: Floats, corners: Floats, ends: Floats) -> Bools:
+    """Which triangles (T, 3, 3) pierce faces with corners (F, 3, 3) or are pierced by edges with ends (E, 2, 3)."""
     if not len(triangles):
         return np.zeros(0, dtype=bool)
-    hits = _pierce(_strangers(points[edges]), _strangers(triangles))[1]
-    return np.asarray(hits > 0)
+    sides = np.stack([triangles, np.roll(triangles, -1, axis=1)], axis=2).reshape(-1, 2, 3)
+    piercing = _pierce(_strangers(sides), _strangers(corners))[0].reshape(-1, 3).any(axis=1)
+    return np.asarray(piercing | (_pierce(_strangers(ends), _strangers(triangles))[1] > 0))
 
 
 def _strangers(corners: Floats) -> tuple[Floats, Ints, Ints]:
@@ -69,8 +56,7 @@ def _pierce(edges: tuple[Floats, Ints, Ints], faces: tuple[Floats, Ints, Ints]) 
     are not compared.
     """
     boxes = [np.concatenate([corners.min(axis=1), corners.max(axis=1)], axis=1) for corners in (edges[0], faces[0])]
-    flags: tuple[Flags, Flags] = _flags(edges, faces, (boxes[0], boxes[1]), cells_of(faces[0]))
-    return flags
+    return _flags(edges, faces, (boxes[0], boxes[1]), cells_of(faces[0]))
 
 
 @njit(cache=True, nogil=True)

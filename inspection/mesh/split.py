@@ -14,19 +14,16 @@ _FLIP = -1e-3
 
 
 class Refinement(NamedTuple):
-    """Triangles after splitting, and where each came from."""
+    """Triangles after splitting, wound as before, and where each came from.
+
+    Vertices (N, 3), the old ones first and unchanged; faces (F, 3); the old face that each is a part of (F,); the two
+    old vertices between which each new one lies midway, (M, 2), in order.
+    """
 
     vertices: Floats
-    """Shape (N, 3); the old vertices come first, unchanged."""
-
     faces: Ints
-    """Shape (F, 3), the winding of the parents kept."""
-
     parent_idx: Ints
-    """Shape (F,): the old face that each new face is a part of."""
-
     edge_ends: Ints
-    """Shape (M, 2): the two old vertices between which each new vertex lies midway, in order."""
 
 
 def unique_edges(faces: Ints) -> tuple[Ints, Ints]:
@@ -37,8 +34,7 @@ def unique_edges(faces: Ints) -> tuple[Ints, Ints]:
     ends = np.sort(np.stack([faces, np.roll(faces, -1, axis=1)], axis=-1).reshape(-1, 2), axis=1)
     base = int(faces.max()) + 1 if faces.size else 1
     keys, edge_of = np.unique(ends[:, 0] * base + ends[:, 1], return_inverse=True)
-    edges = np.column_stack([keys // base, keys % base])
-    return edges, edge_of.reshape(-1, 3)
+    return np.column_stack([keys // base, keys % base]), edge_of.reshape(-1, 3)
 
 
 def split_marked(vertices: Floats, faces: Ints, edges: Ints, face_edges: Ints, marked: Bools) -> Refinement:
@@ -94,12 +90,7 @@ def _split_two(faces: Ints, middles: Ints, vertices: Floats) -> list[Ints]:
 
 def _split_three(faces: Ints, middles: Ints, _: Floats) -> list[Ints]:
     (a, b, c), (m, n, o) = faces.T, middles.T
-    return [
-        np.column_stack([a, m, o]),
-        np.column_stack([m, b, n]),
-        np.column_stack([o, n, c]),
-        np.column_stack([m, n, o]),
-    ]
+    return [np.column_stack(corners) for corners in ((a, m, o), (m, b, n), (o, n, c), (m, n, o))]
 
 
 def flipped_to_delaunay(vertices: Floats, faces: Ints, group_idx: Ints) -> Ints:

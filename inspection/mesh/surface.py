@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass, field, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from viewcov.inspection.arrays import Bools, Floats, Ints, Ints32
 from viewcov.inspection.errors import InputError
@@ -36,14 +34,22 @@ class Surface:
     source_face_idx: Ints
     """Shape (E,): triangle of the part that each element is a part of."""
 
-    area_mm2: Floats
+    area_mm2: Floats = field(init=False)
     """Shape (E,)."""
 
-    centroid_mm: Floats
+    centroid_mm: Floats = field(init=False)
     """Shape (E, 3)."""
 
-    normal: Floats
+    normal: Floats = field(init=False)
     """Shape (E, 3), unit length, outward."""
+
+    def __post_init__(self) -> None:
+        put, corners = object.__setattr__, self.corners_mm
+        put(self, "area_mm2", triangle_areas(corners))
+        put(self, "centroid_mm", corners.mean(axis=1))
+        put(self, "normal", triangle_normals(corners))
+        for name in ("vertices_mm", "faces", "source_face_idx", "area_mm2", "centroid_mm", "normal"):
+            getattr(self, name).flags.writeable = False
 
     @property
     def num_elements(self) -> int:
@@ -66,30 +72,21 @@ class Surface:
         """Shape (E, 3, 3)."""
         return self.vertices_mm[self.faces]
 
-    def only(self, elements: Ints) -> Surface:
-        """Some of the elements; the part stays whole."""
-        return replace(
-            self,
-            faces=self.faces[elements],
-            source_face_idx=self.source_face_idx[elements],
-            area_mm2=self.area_mm2[elements],
-            centroid_mm=self.centroid_mm[elements],
-            normal=self.normal[elements],
-        )
+    def only(self, elements: Ints, *, area_mm2: Floats | None = None) -> Surface:
+        """Some of the elements, each with its own area or what it stands for; the part stays whole."""
+        some = replace(self, faces=self.faces[elements], source_face_idx=self.source_face_idx[elements])
+        if area_mm2 is not None:
+            object.__setattr__(some, "area_mm2", area_mm2)
+        return some
 
     def neighbours(self) -> Ints:
         """Pairs of elements that share an edge, shape (P, 2), each pair once, lower index first."""
-        _, face_edges = unique_edges(self.faces)
-        edge = face_edges.ravel()
+        from scipy.sparse import coo_array, triu
+
+        edge = unique_edges(self.faces)[1].ravel()
         element = np.repeat(np.arange(self.num_elements), 3)
-        order = np.argsort(edge, kind="stable")
-        edge, element = edge[order], element[order]
-        pairs = []
-        # One step suffices where two elements meet at an edge; where more do, every pair of them counts.
-        for step in range(1, int(np.bincount(edge).max())):
-            same = edge[step:] == edge[:-step]
-            pairs.append(np.column_stack([element[:-step][same], element[step:][same]]))
-        return np.unique(np.sort(np.concatenate(pairs or [np.empty((0, 2), dtype=np.int64)]), axis=1), axis=0)
+        has_edge = coo_array((np.ones(len(edge), dtype=np.int8), (element, edge))).tocsr()
+        return np.unique(np.column_stack(triu(has_edge @ has_edge.T, k=1).nonzero()).astype(np.int64), axis=0)
 
 
 def cut_surface(part: Part, max_edge_mm: float) -> Surface:
@@ -132,17 +129,7 @@ def cut_surface(part: Part, max_edge_mm: float) -> Surface:
         # Flips within each triangle keep the tips of slivers from being cut into ever smaller copies.
         faces[cut[source]] = flipped_to_delaunay(vertices, faces[cut[source]], source[cut[source]])
         _refuse_too_many(part, max_edge_mm, len(faces))
-    corners = vertices[faces]
-    return Surface(
-        part=part,
-        max_edge_mm=float(max_edge_mm),
-        vertices_mm=_read_only(vertices),
-        faces=_read_only(faces),
-        source_face_idx=_read_only(source),
-        area_mm2=_read_only(triangle_areas(corners)),
-        centroid_mm=_read_only(corners.mean(axis=1)),
-        normal=_read_only(triangle_normals(corners)),
-    )
+    return Surface(part=part, max_edge_mm=float(max_edge_mm), vertices_mm=vertices, faces=faces, source_face_idx=source)
 
 
 def _refuse_too_many(part: Part, max_edge_mm: float, expected: float) -> None:
@@ -152,8 +139,3 @@ def _refuse_too_many(part: Part, max_edge_mm: float, expected: float) -> None:
             found=f"about {expected:,.0f} for {part.area_mm2:,.0f} mm2 at edges of {max_edge_mm:g} mm",
             remedy="check the units, or allow longer edges",
         )  # fmt: skip
-
-
-def _read_only(array: NDArray[Any]) -> NDArray[Any]:
-    array.flags.writeable = False
-    return array

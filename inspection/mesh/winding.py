@@ -14,16 +14,14 @@ from viewcov.inspection.mesh.split import unique_edges
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Mesh:
-    """Triangles on their way from a file to a part."""
+    """Triangles on their way from a file to a part.
+
+    Vertices (N, 3), faces (F, 3), and the CAD face of each (F,), -1 where the file names none.
+    """
 
     vertices: Floats
-    """Shape (N, 3)."""
-
     faces: Ints
-    """Shape (F, 3)."""
-
     cad_face_idx: Ints
-    """Shape (F,); -1 where the file names no CAD face."""
 
     def kept(self, keep: Bools) -> Mesh:
         """The mesh with only the faces of a mask, shape (F,)."""
@@ -79,7 +77,9 @@ def turn_outward(mesh: Mesh, findings: list[Finding]) -> Mesh:
     closed = closed_bodies(mesh, body, num_bodies)
     turn = np.zeros(num_bodies, dtype=bool)
     turn[~closed] = volume[~closed].sum() < 0
-    low, high = _boxes(corners, body, num_bodies)
+    low, high = np.full((num_bodies, 3), np.inf), np.full((num_bodies, 3), -np.inf)
+    np.minimum.at(low, body, corners.min(axis=1))
+    np.maximum.at(high, body, corners.max(axis=1))
     turn[closed] = _inverted(volume[closed], low[closed], high[closed])
     tell(findings, "inside-out", int(turn.sum()), "note", "bodies whose normals pointed inward were turned")
     return replace(mesh, faces=np.where(turn[body][:, None], mesh.faces[:, ::-1], mesh.faces))
@@ -95,15 +95,6 @@ def closed_bodies(mesh: Mesh, body: Ints, num_bodies: int) -> Bools:
     border_mm = np.bincount(owner, weights=length, minlength=num_bodies)
     area_mm2 = np.bincount(body, weights=triangle_areas(mesh.vertices[mesh.faces]), minlength=num_bodies)
     return np.asarray(border_mm**2 < 0.25 * area_mm2)
-
-
-def _boxes(corners: Floats, body: Ints, num_bodies: int) -> Floats:
-    """Lowest and highest corner of the bounding box of each body, shape (2, B, 3)."""
-    box = np.empty((2, num_bodies, 3))
-    box[0], box[1] = np.inf, -np.inf
-    np.minimum.at(box[0], body, corners.min(axis=1))
-    np.maximum.at(box[1], body, corners.max(axis=1))
-    return box
 
 
 def _inverted(volume: Floats, low: Floats, high: Floats) -> Bools:

@@ -11,9 +11,8 @@ from pydantic.dataclasses import dataclass
 
 from viewcov.inspection.arrays import Bools, Floats
 from viewcov.inspection.errors import InputError
-from viewcov.inspection.records import one_of
+from viewcov.inspection.records import CHECKED, Above0, Number, Whole, one_of
 from viewcov.inspection.rig.lens import LENSES, LensModel
-from viewcov.inspection.rig.values import CHECKED, Above0, Number, Whole
 
 _Pixels = Annotated[Whole, Field(ge=8, le=65536)]
 
@@ -201,8 +200,7 @@ class Camera:
 
         The root of the sum of the squares of circle of confusion and Airy disc.
         """
-        blur: Floats = np.hypot(self.circle_of_confusion_px(depth_mm), self.airy_disc_px)
-        return blur
+        return np.hypot(self.circle_of_confusion_px(depth_mm), self.airy_disc_px)
 
     def depth_of_field_mm(self, max_blur_px: float) -> tuple[float, float] | None:
         """Nearest and farthest axial depth whose blur is at most ``max_blur_px`` pixels.

@@ -3,26 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
 from dataclasses import field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated
 
 import numpy as np
-from pydantic import AfterValidator, StringConstraints
+from pydantic import AfterValidator
 from pydantic.dataclasses import dataclass
 
 from viewcov.inspection.arrays import Bools, Floats, Ints
 from viewcov.inspection.errors import InputError
-from viewcov.inspection.files import found_from, sha256_of
+from viewcov.inspection.files import found_from, require_file, sha256_of
 from viewcov.inspection.loading.cad import STEP_SUFFIXES
-from viewcov.inspection.loading.part_files import MM_PER_UNIT, load_part
-from viewcov.inspection.mesh.part import Part
-from viewcov.inspection.rig.values import CHECKED, Number
-
-_Unit = Annotated[str, StringConstraints(pattern=f"^({'|'.join(MM_PER_UNIT)})$")]
-_Text = Annotated[str, StringConstraints(min_length=1)]
+from viewcov.inspection.loading.part_files import load_part
+from viewcov.inspection.mesh.part import Part, Unit
+from viewcov.inspection.records import CHECKED, FilePath, Number, Sha256
 
 
 def _unit(normal: tuple[float, float, float]) -> tuple[float, float, float]:
@@ -43,13 +39,13 @@ class Fixture:
     inspected.
     """
 
-    meshes: tuple[_Text, ...] = ()
+    meshes: tuple[FilePath, ...] = ()
     """Files of the clamps. Relative to the rig's or plan's file in files, absolute in memory."""
 
-    units: _Unit | None = None
+    units: Unit | None = None
     """Unit of mesh files that have none: mm, cm, m or inch. STEP files keep their own."""
 
-    sha256: tuple[_Text, ...] = ()
+    sha256: tuple[Sha256, ...] = ()
     """SHA-256 of each mesh file; other content is refused. Empty: not checked."""
 
     table_normal: Annotated[tuple[Number, Number, Number], AfterValidator(_unit)] = (0.0, 0.0, 1.0)
@@ -107,14 +103,15 @@ class Obstacles:
 
     def triangles(self) -> tuple[Floats, Ints]:
         """Vertices in mm and faces of all meshes, shapes (N, 3) and (F, 3)."""
-        return joined_triangles([(part.vertices_mm, part.faces) for part in self.parts])
+        from trimesh.util import append_faces
+
+        return append_faces([part.vertices_mm for part in self.parts], [part.faces for part in self.parts])
 
     def below_table(self, points_mm: Floats, *, tolerance_mm: float = 0.0) -> Bools:
         """Whether points, shape (..., 3), lie deeper than the tolerance in the table; never if there is none."""
         if self.table_height_mm is None:
             return np.zeros(points_mm.shape[:-1], dtype=bool)
-        below: Bools = np.less(points_mm @ self.table_normal, self.table_height_mm - tolerance_mm)
-        return below
+        return np.less(points_mm @ self.table_normal, self.table_height_mm - tolerance_mm)
 
     def check_holds(self, part: Part) -> None:
         """Refuse a table that the whole part is sunk in.
@@ -140,22 +137,9 @@ def obstacles_of(fixture: Fixture | None) -> Obstacles:
     return Obstacles() if fixture is None else fixture.load()
 
 
-def joined_triangles(meshes: Sequence[tuple[Floats, Ints]]) -> tuple[Floats, Ints]:
-    """One mesh's vertices and faces, shapes (N, 3) and (F, 3), of several."""
-    starts = np.cumsum([0] + [len(vertices) for vertices, _ in meshes])
-    vertices = [np.empty((0, 3)), *(vertices for vertices, _ in meshes)]
-    faces = [
-        np.empty((0, 3), dtype=np.int64),
-        *(rows + start for (_, rows), start in zip(meshes, starts, strict=False)),
-    ]
-    return np.concatenate(vertices), np.concatenate(faces)
-
-
 def _digest(mesh: str) -> str:
-    file = Path(mesh)
-    if not file.is_file():
-        raise InputError(file, "no such fixture file", expected="a mesh", found="nothing", remedy="check [fixture]")
-    return sha256_of(file.read_bytes())
+    require_file(mesh, "fixture file", "mesh")
+    return sha256_of(Path(mesh).read_bytes())
 
 
 @lru_cache(maxsize=16)  # The tester, the candidates and the clearance all need it; the digest keeps it honest.

@@ -8,7 +8,7 @@ from typing import Annotated
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from viewcov.inspection.rig.values import CHECKED, Above0, From0, Number
+from viewcov.inspection.records import CHECKED, Above0, From0, Number
 
 _ALPHAS = (0.001, 1.0)
 """Below no light source is wide enough to be sampled; above, the microfacets' shadows are wrong."""

@@ -6,7 +6,7 @@ import numpy as np
 from pydantic.dataclasses import dataclass
 
 from viewcov.inspection.arrays import Floats
-from viewcov.inspection.rig.values import CHECKED, Above0, From0
+from viewcov.inspection.records import CHECKED, Above0, From0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, config=CHECKED)

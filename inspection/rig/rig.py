@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-import dataclasses
 import tomllib
+from dataclasses import asdict, field, replace
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import create_model
+from pydantic import BaseModel, PlainValidator, TypeAdapter
 from pydantic.dataclasses import dataclass
 
 from viewcov.inspection.errors import InputError
 from viewcov.inspection.files import read_toml
-from viewcov.inspection.records import Record, checked
+from viewcov.inspection.records import CHECKED, Above0, From0, Number, checked, one_of
 from viewcov.inspection.rig.camera import Camera
 from viewcov.inspection.rig.fixture import Fixture
 from viewcov.inspection.rig.light import Light
 from viewcov.inspection.rig.material import Material
 from viewcov.inspection.rig.motion import MotionModel
 from viewcov.inspection.rig.requirements import Requirements
-from viewcov.inspection.rig.ringlight import RingLight
-from viewcov.inspection.rig.segments import RingSegments
-from viewcov.inspection.rig.values import CHECKED, Above0, From0, Number
+from viewcov.inspection.rig.ringlight import RingLight, RingSegments
 
 PRESETS = ("paper", "paper-half", "paper-quarter")
 """Rigs that ship with the package: the paper's camera at full size and with 2 x 2 and 4 x 4 binning."""
@@ -48,7 +46,18 @@ class Body:
     """Distance it must keep from the part."""
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class _Kind(BaseModel):
+    kind: Annotated[str, one_of(LIGHTS)] = "diffuse"
+
+
+def _light(value: Any) -> Light:
+    """A light as it is, or the one that a table describes."""
+    if hasattr(value, "emitters"):
+        return value
+    return TypeAdapter(LIGHTS[_Kind.model_validate(value).kind]).validate_python(value)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, config=CHECKED)
 class Rig:
     """Camera and ring light, moved together."""
 
@@ -58,37 +67,27 @@ class Rig:
     camera: Camera
     """Sensor and lens."""
 
-    ring_light: Light
+    ring_light: Annotated[Light, PlainValidator(_light)]
     """The light that moves with the camera: a ring around the lens, or any other."""
 
-    body: Body = dataclasses.field(default_factory=Body)
+    body: Body = field(default_factory=Body)
     """What must not touch the part."""
 
-    requirements: Requirements = dataclasses.field(default_factory=Requirements)
+    requirements: Requirements = field(default_factory=Requirements)
     """What each view must offer."""
 
     fixture: Fixture | None = None
     """What holds the part."""
 
-    material: Material = dataclasses.field(default_factory=Material)
+    material: Material = field(default_factory=Material)
     """What the parts that it looks at are made of."""
 
-    motion: MotionModel = dataclasses.field(default_factory=MotionModel)
+    motion: MotionModel = field(default_factory=MotionModel)
     """How fast it is moved from view to view."""
 
     def to_dict(self) -> dict[str, Any]:
         """The rig as nested plain values, the way its TOML file has it."""
-        return {key: value for key, value in dataclasses.asdict(self).items() if value is not None}
-
-
-class _RigFile(Record):
-    name: str | None = None
-    camera: Camera
-    body: Body | None = None
-    requirements: Requirements | None = None
-    material: Material | None = None
-    motion: MotionModel | None = None
-    fixture: Fixture | None = None
+        return {key: value for key, value in asdict(self).items() if value is not None}
 
 
 def rig_from_dict(table: dict[str, Any], *, where: object, name: str, folder: Path | None = None) -> Rig:
@@ -96,24 +95,9 @@ def rig_from_dict(table: dict[str, Any], *, where: object, name: str, folder: Pa
 
     Raises InputError if a table or key is missing or unknown, or a value is out of range.
     """
-    light = table.get("ring_light")
-    named = light.get("kind", "diffuse") if isinstance(light, dict) else "diffuse"
-    kind = LIGHTS.get(named) if isinstance(named, str) else None
-    if kind is None:
-        raise InputError(
-            where, "field 'ring_light.kind' is not valid", expected=f"one of {', '.join(LIGHTS)}", found=repr(named),
-            remedy="correct the rig",
-        )  # fmt: skip
-    content: Any = checked(
-        table,
-        create_model("RigFile", __base__=_RigFile, ring_light=(kind, ...)),
-        where=where,
-        remedy="correct the rig; the shipped rig 'paper' is an example",
-    )
-    values = {key: value for key in type(content).model_fields if (value := getattr(content, key)) is not None}
-    if content.fixture is not None:
-        values["fixture"] = content.fixture.located(folder or Path())
-    return Rig(**{"name": name} | values)
+    remedy = "correct the rig; the shipped rig 'paper' is an example"
+    rig = checked({"name": name} | table, Rig, where=where, remedy=remedy)
+    return rig if rig.fixture is None else replace(rig, fixture=rig.fixture.located(folder or Path()))
 
 
 def load_rig(rig: str | Path) -> Rig:
@@ -133,6 +117,5 @@ def load_rig(rig: str | Path) -> Rig:
             path, "no such rig", expected=f"a TOML file or one of {', '.join(PRESETS)}", found="neither",
             remedy="check the name",
         )  # fmt: skip
-    table = read_toml(path)
-    read = rig_from_dict(table, where=path, name=path.stem, folder=path.resolve().parent)
-    return read if read.fixture is None else dataclasses.replace(read, fixture=read.fixture.identified())
+    read = rig_from_dict(read_toml(path), where=path, name=path.stem, folder=path.resolve().parent)
+    return read if read.fixture is None else replace(read, fixture=read.fixture.identified())

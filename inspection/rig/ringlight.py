@@ -1,4 +1,4 @@
-"""The ring light around the lens."""
+"""The ring light around the lens, whole or with some segments on."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from viewcov.inspection.arrays import Floats, Ints
+from viewcov.inspection.records import CHECKED, Above0, From0, Number, Whole
 from viewcov.inspection.rig.light import Emitters, Light, circle, discs
-from viewcov.inspection.rig.values import CHECKED, Above0, From0, Number, Whole
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, config=CHECKED)
@@ -120,6 +120,30 @@ class RingLight(Ring):
         faces = np.column_stack([inner, outer, outer_after]), np.column_stack([inner, outer_after, after])
         vertices[:, 2] = self.offset_mm
         return vertices, np.concatenate(faces), np.ones(2 * len(ring))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, config=CHECKED)
+class RingSegments(Ring):
+    """A diffuse ring around the optical axis, lit from some angles to others."""
+
+    lit_deg: Annotated[tuple[tuple[Number, Number], ...], Field(min_length=1)]
+    """From and to which angle each lit segment reaches, from the image's +x towards its +y."""
+
+    kind: Literal["segments"] = "segments"
+    """Name in the rig's file."""
+
+    def __post_init__(self) -> None:
+        Ring.__post_init__(self)
+        if any(not 0.0 < to - start <= 360.0 for start, to in self.lit_deg):
+            raise ValueError(f"lit_deg that rise by 360 at most, not {self.lit_deg}")
+
+    def emitters(self, num_samples: int) -> Emitters:
+        """Those of the whole ring that lie in a lit segment."""
+        share = min(1.0, sum(to - start for start, to in self.lit_deg) / 360.0)
+        points = self.spread(max(8, round(num_samples / share)))
+        angle = np.rad2deg(np.arctan2(points[:, 1], points[:, 0]))
+        lit = np.any([(angle - start) % 360.0 < to - start for start, to in self.lit_deg], axis=0)
+        return Emitters.forward(points[lit], self.area_mm2 / len(points))
 
 
 def _annulus(inner_mm: float, outer_mm: float, apart_mm: float) -> tuple[Floats, Floats]:

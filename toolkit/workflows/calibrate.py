@@ -16,8 +16,7 @@ from viewcov.coverage.effective.figures import DefectCounts
 from viewcov.coverage.effective.fuse import fuse_inspection
 from viewcov.coverage.effective.options import CalibrateOptions, Inspections, chosen_inspections
 from viewcov.inspection.errors import InputError
-from viewcov.inspection.folder import Dataset
-from viewcov.inspection.predictions import calibration_path, model_folder, shipped_models
+from viewcov.inspection.folder import Dataset, calibration_path, model_folder, shipped_models
 from viewcov.inspection.records import Record, Share, checked_jobs, write_record
 from viewcov.segmentation.images import SampleSet
 from viewcov.segmentation.metrics import SegmentationFigures, test_model

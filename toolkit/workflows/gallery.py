@@ -13,9 +13,8 @@ from viewcov.coverage.effective.figures import EffectiveFigures, FusedFigures
 from viewcov.coverage.geometric.figures import GeometricFigures
 from viewcov.inspection.errors import InputError
 from viewcov.inspection.files import read_grey, read_mask
-from viewcov.inspection.folder import InspectionFolder
+from viewcov.inspection.folder import InspectionFolder, read_predictions_card
 from viewcov.inspection.planted import Truth
-from viewcov.inspection.predictions import read_predictions_card
 from viewcov.inspection.records import read_record, write_record
 from viewcov.viewer import palette
 from viewcov.viewer.charts import coverage_chart, pod_chart
