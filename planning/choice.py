@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,7 +13,7 @@ from viewcov.inspection.arrays import Ints
 from viewcov.inspection.rig.requirements import weighted_areas_mm2
 from viewcov.planning.candidates.pool import CandidatePool
 from viewcov.planning.options import PlanningOptions
-from viewcov.planning.rows import Rows
+from viewcov.planning.rows import CONFIDENCE, Rows
 from viewcov.planning.selection.problem import TOLERANCE, CoverProblem, greedy_cover, prune_cover
 from viewcov.planning.selection.proof import Budget
 from viewcov.planning.selection.smallest_cover import (
@@ -51,21 +52,27 @@ class ChosenViews:
     most_coverage: float
     """Share of the coverable weight that no choice of so many views exceeds."""
 
+    confidence: float = 1.0
+    """Of the bound and of that share; 1 where all elements prove them."""
 
-def first_choice(pool: CandidatePool, setup: Setup, options: PlanningOptions) -> tuple[CandidatePool, Ints] | None:
+
+def first_choice(
+    pool: CandidatePool, setup: Setup, options: PlanningOptions, *, until: float = np.inf
+) -> tuple[CandidatePool, Ints] | None:
     """A quick choice from a pool, moved to where it sees more: the pool with these poses, and the views.
 
-    None if nothing is coverable.
+    None if nothing is coverable. Views are moved no more once the monotonic clock reads ``until``.
     """
     weight, demand = weighted_areas_mm2(setup.surface, setup.requirements), setup.requirements.views_per_element
     problem = CoverProblem(visible=pool.visible, weight=weight, demand=demand)
     if not problem.coverable_weight > 0:
         return None
     target = options.coverage * problem.coverable_weight
+    budget = _budget(0, until)
     if options.num_views is not None:
-        first, _ = fullest_cover(problem, num_views=options.num_views, effort=0.2, seed=options.seed)
+        first, _ = fullest_cover(problem, num_views=options.num_views, budget=budget, effort=0.2, seed=options.seed)
     else:
-        first = smallest_cover(problem, target=target, budget=Budget(max_nodes=0), effort=0.2, seed=options.seed)
+        first = smallest_cover(problem, target=target, budget=budget, effort=0.2, seed=options.seed)
     if options.refine == 0:
         return pool, first.views
     most_tests = min(max(_LEAST_TESTS, _TESTS_PER_VIEW * len(first.views)), _MOST_TESTS)
@@ -76,11 +83,14 @@ def first_choice(pool: CandidatePool, setup: Setup, options: PlanningOptions) ->
         target=None if options.num_views is not None else target,
         seed=options.seed,
         max_tests=most_tests if options.refine is None else options.refine,
+        until=until,
     )
     return refined.pool, refined.views
 
 
-def choose_views(whole: WholeSurface, first: Ints, rows: Rows, checked: Rows, options: PlanningOptions) -> ChosenViews:
+def choose_views(
+    whole: WholeSurface, first: Ints, rows: Rows, checked: Rows, options: PlanningOptions, *, until: float = np.inf
+) -> ChosenViews:
     """The views that the options ask for, of all candidates of the surface.
 
     Parameters
@@ -93,18 +103,25 @@ def choose_views(whole: WholeSurface, first: Ints, rows: Rows, checked: Rows, op
         What views are chosen by.
     checked
         Rows that the candidates do not depend on: what the bound is about.
+    until
+        Reading of the monotonic clock when searching and proving end.
     """
+    budget = _budget(options.max_nodes, until)
     if options.num_views is None and options.coverage == 1.0:
-        return _full(whole, first, rows.element_idx, options)
-    return _partial(whole, first, rows, checked, options)
+        return _full(whole, first, rows.element_idx, options, budget)
+    return _partial(whole, first, rows, checked, options, budget)
 
 
-def _full(whole: WholeSurface, first: Ints, elements: Ints, options: PlanningOptions) -> ChosenViews:
+def _budget(max_nodes: int, until: float) -> Budget:
+    return Budget(max_nodes=max_nodes, time_limit_s=max(until - time.monotonic(), 0.0))
+
+
+def _full(whole: WholeSurface, first: Ints, elements: Ints, options: PlanningOptions, budget: Budget) -> ChosenViews:
     """Row generation: a smallest cover of some rows that covers everything is a smallest cover of everything.
 
     Whatever it misses becomes rows, and it is chosen anew.
     """
-    budget, start = Budget(max_nodes=options.max_nodes, time_limit_s=options.time_limit_s), first
+    start = first
     while True:
         problem = whole.rows(elements, whole.weight[elements])
         target = problem.coverable_weight
@@ -122,27 +139,29 @@ def _full(whole: WholeSurface, first: Ints, elements: Ints, options: PlanningOpt
         elements = np.sort(np.concatenate([elements, new]))
 
 
-def _partial(whole: WholeSurface, first: Ints, rows: Rows, checked: Rows, options: PlanningOptions) -> ChosenViews:
+def _partial(
+    whole: WholeSurface, first: Ints, rows: Rows, checked: Rows, options: PlanningOptions, budget: Budget
+) -> ChosenViews:
     """Views chosen by the rows, to cover so much of them that they cover the share asked for of the whole."""
     problem = whole.rows(rows.element_idx, rows.weight)
     whole.look(first)
     sampled = rows.num_draws is not None
-    budget = Budget(max_nodes=options.max_nodes, time_limit_s=options.time_limit_s)
     if options.num_views is not None:
-        cover, most = fullest_cover(problem, num_views=options.num_views, start=first, seed=options.seed)
+        cover, most = fullest_cover(problem, num_views=options.num_views, start=first, budget=budget, seed=options.seed)
         target, share = problem.covered_weight(cover.views), most / problem.coverable_weight
     else:
         # What covers a share of the rows that it was chosen by covers a little less of the others.
         ahead = _share(problem, first) - _share(_whole(whole, first), first)
         target = min(options.coverage + ahead, 1.0) * problem.coverable_weight
         start = prune_cover(problem, greedy_cover(problem, target=target, start=first), target=target)
-        quick = Budget(max_nodes=0) if sampled else budget
+        quick = _budget(0, budget.until) if sampled else budget
         cover = smallest_cover(problem, target=target, start=start, budget=quick, seed=options.seed)
         share = 1.0
     if sampled:
         whole.look(cover.views)
         cover, share = _bounded(whole, cover, checked, options, budget)
-    return ChosenViews(cover=cover, rows=problem, target=target, most_coverage=share)
+    confidence = CONFIDENCE if sampled else 1.0
+    return ChosenViews(cover=cover, rows=problem, target=target, most_coverage=share, confidence=confidence)
 
 
 def _bounded(
@@ -163,7 +182,7 @@ def _bounded(
     )
     most = 1.0
     if options.num_views is not None:
-        least = problem.coverable_weight - most_covered(problem, options.num_views, seed=options.seed)
+        least = problem.coverable_weight - most_covered(problem, options.num_views, budget=budget, seed=options.seed)
         most = 1.0 - checked.least_missed(least / weight) * weight / everything.coverable_weight
     return replace(cover, bound=bound), max(most, _share(everything, cover.views))
 

@@ -54,6 +54,9 @@ class PlanFigures(Areas, RouteFigures):
     bound: str
     """What that bound is."""
 
+    confidence: Share
+    """Of the bound, as a statement about all elements: 1 where it is proven by all of them, less where by a sample."""
+
     gap: Share
     """(viewpoints - lower bound) / viewpoints."""
 

@@ -42,8 +42,8 @@ class PlanningOptions(Options):
     """Poses tried, at most, to make the chosen views see more and so do with fewer; sixty for each view, but no
     fewer than a thousand and no more than eight thousand, if not given. 0 leaves the candidates' poses."""
 
-    time_limit_s: NotNegative = 120.0
-    """Seconds for the proof that no fewer views will do."""
+    time_limit_s: Positive = 60.0
+    """Seconds for the whole; the plan is the best that is found by then."""
 
     max_nodes: Count = 400
     """Nodes of that proof's branch and bound; 0 leaves the bound of the linear relaxation."""

@@ -44,6 +44,9 @@ DEFAULTS = PlanningOptions()
 NOTHING_KNOWN = KnownCandidates()
 """All candidates are the planner's own."""
 
+_SHARES = (0.35, 0.55, 0.85)
+"""Shares of the time limit after which candidates are no longer searched for, views moved, and choices improved."""
+
 MAX_IMAGES = 1000
 """A surface that fills more images than this is refused unless the number of candidates is given."""
 
@@ -92,6 +95,7 @@ def plan_views(
     known: KnownCandidates = NOTHING_KNOWN,
     jobs: int = 1,
     progress: bool = False,
+    started: float | None = None,
 ) -> PlanningResult:
     """A plan of few viewpoints that covers a share of the coverable area.
 
@@ -130,7 +134,8 @@ def plan_views(
     >>> result = plan_views(load_part("builtin:clutch-half"), load_rig("paper-quarter"))  # doctest: +SKIP
     >>> result.figures.viewpoints  # doctest: +SKIP
     """
-    start = time.monotonic()
+    start = time.monotonic() if started is None else started
+    searching, moving, choosing = (start + share * options.time_limit_s for share in _SHARES)
     checked_jobs(jobs)
     limits = rig.requirements if requirements is None else requirements
     if options.overlap is not None:
@@ -143,8 +148,8 @@ def plan_views(
     key = search_key(searched, rig, limits, search)
     candidates = gathered_before(known.plan, key)
     if candidates is None:
-        candidates = gather_candidates(searched, rig, limits, search, jobs=jobs, progress=progress)
-    first = first_choice(candidates, Setup(searched, rig, limits), options)
+        candidates = gather_candidates(searched, rig, limits, search, jobs=jobs, progress=progress, until=searching)
+    first = first_choice(candidates, Setup(searched, rig, limits), options, until=moving)
     if first is None:
         raise _nothing_coverable(part, rig)
     pool, views = first
@@ -158,7 +163,7 @@ def plan_views(
         checked = Rows.drawn(weight, CHECKED, seed=options.seed + 1)
         whole.test(checked.element_idx)
         rows = rows.joined(checked)
-    chosen = choose_views(whole, views, rows, checked, options)
+    chosen = choose_views(whole, views, rows, checked, options, until=choosing)
     ordered = _ordered(chosen, pool.viewpoints, rig.motion, options)
     if options.num_views is None:
         grown = completed(whole, ordered, share=options.coverage)
@@ -281,6 +286,7 @@ def _figures(whole: WholeSurface, views: Ints, chosen: ChosenViews, route: Route
         viewpoints=len(views),
         lower_bound=bound,
         bound=chosen.cover.bound.name,
+        confidence=chosen.confidence,
         gap=(len(views) - bound) / len(views),
         status=chosen.cover.bound.status(len(views)),
     )

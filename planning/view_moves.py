@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -58,6 +59,7 @@ def refine_views(
     target: float | None = None,
     seed: int = 0,
     max_tests: int,
+    until: float = np.inf,
 ) -> RefinedViews:
     """Fewer views that cover the ``target``, or as many that cover more, moved to poses between the candidates'.
 
@@ -96,7 +98,7 @@ def refine_views(
     start = _Choice(counted, demand, views)
     if target is not None and start.covered < target * (1.0 - TOLERANCE):
         raise ValueError(f"chosen must cover the target {target:g}, covers {start.covered:g}")
-    search = _Search(pool, tester, rng=np.random.default_rng(seed), max_tests=max_tests)
+    search = _Search(pool, tester, rng=np.random.default_rng(seed), max_tests=max_tests, until=until)
     if target is None:
         search.raise_to(start, np.inf)
         return _joined(pool, start)
@@ -205,17 +207,25 @@ class _Search:
     """Improves one view at a time, within a number of visibility tests."""
 
     def __init__(
-        self, pool: CandidatePool, tester: VisibilityTester, *, rng: np.random.Generator, max_tests: int
+        self,
+        pool: CandidatePool,
+        tester: VisibilityTester,
+        *,
+        rng: np.random.Generator,
+        max_tests: int,
+        until: float,
     ) -> None:
         self._num_tests = self._num_tries = 0
         self._pool, self._tester, self._clearance = pool, tester, Clearance(tester.surface, tester.rig)
         self._proposer = Proposer(tester.surface, tester.rig, tester.requirements)
-        self._rng, self._max_tests = rng, max_tests
+        self._rng, self._max_tests, self._until = rng, max_tests, until
         self._exchange = _Exchange(pool.visible)
 
     def spent(self) -> bool:
-        """Whether no more tests may be made, or no more tries."""
-        return self._num_tests >= self._max_tests or self._num_tries >= _TRIES_PER_TEST * self._max_tests
+        """Whether no more tests may be made, or no more tries, or the time is up."""
+        if self._num_tests >= self._max_tests or self._num_tries >= _TRIES_PER_TEST * self._max_tests:
+            return True
+        return time.monotonic() >= self._until
 
     def raise_to(self, choice: _Choice, target: float) -> bool:
         """Improve the views in turn, in place, until they reach the target or nothing helps any more."""

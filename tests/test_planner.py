@@ -8,25 +8,28 @@ from pathlib import Path
 import numpy as np
 import pytest
 import trimesh
+from scipy.sparse import csr_array
 
 from viewcov.coverage.geometric.evaluation import evaluate_viewpoints
+from viewcov.coverage.geometric.sightings import Watch
 from viewcov.coverage.geometric.visibility import Setup
 from viewcov.inspection.errors import InputError
-from viewcov.inspection.mesh.part import Part, PartSource, snapped
+from viewcov.inspection.mesh.part import Part, PartSource
 from viewcov.inspection.mesh.surface import cut_surface
 from viewcov.inspection.plan import read_plan, write_plan
+from viewcov.inspection.rig import inspected
+from viewcov.inspection.rig.inspected import surface_to_inspect
+from viewcov.inspection.rig.requirements import Requirements
 from viewcov.inspection.rig.rig import load_rig
-from viewcov.planning import planner
+from viewcov.planning import choice, planner, rows
 from viewcov.planning.candidates.pool import CandidateSearch, gather_candidates
 from viewcov.planning.figures import PlanFigures
 from viewcov.planning.options import PlanningOptions
-from viewcov.planning.planner import (
-    PLANNING_ELEMENTS,
-    PlanningResult,
-    plan_views,
-    planning_surface,
-)
+from viewcov.planning.planner import PlanningResult, plan_views
 from viewcov.planning.route.order import motion_times_s, route_cost
+from viewcov.planning.selection.problem import CoverProblem
+from viewcov.planning.selection.smallest_cover import smallest_cover
+from viewcov.planning.whole_surface import WholeSurface
 
 RIG = load_rig("paper-quarter")
 WHOLE = PlanningOptions(coverage=1.0, edge_mm=4.0, num_candidates=200)
@@ -34,7 +37,7 @@ WHOLE = PlanningOptions(coverage=1.0, edge_mm=4.0, num_candidates=200)
 FIGURES = {
     *("part", "elements", "inspected_area_mm2", "coverable_area_mm2", "covered_area_mm2", "coverage"),
     *("coverable_share", "covered_share"),
-    *("most_coverage", "viewpoints", "lower_bound", "bound", "gap", "status"),
+    *("most_coverage", "viewpoints", "lower_bound", "bound", "confidence", "gap", "status"),
     *("route_s", "route_bound_s", "route_bound", "seconds"),
 }
 
@@ -85,49 +88,63 @@ def test_finer_elements_confirm_the_coverage(box_result: PlanningResult) -> None
     assert again.coverage > 0.98
 
 
+def few_rows(monkeypatch: pytest.MonkeyPatch, *, most: int, searched: int, checked: int) -> None:
+    """As on a large part: candidates are tested on a small share of the elements."""
+    monkeypatch.setattr(rows, "MOST_ROWS", most)
+    monkeypatch.setattr(rows, "SEARCHED", searched)
+    monkeypatch.setattr(planner, "CHECKED", checked)
+
+
+def seen_in_full(result: PlanningResult, limits: Requirements) -> csr_array:
+    """Brute force: what every candidate sees of every element."""
+    with Watch(Setup(result.surface, RIG, limits)) as watch:
+        return watch.seen_from(result.pool.viewpoints)
+
+
 @pytest.mark.parametrize("objective", ["views", "cycle"])
-def test_a_plan_made_on_coarse_elements_reaches_its_target_on_fine_ones(
+def test_a_plan_made_by_few_rows_reaches_its_target_on_all_elements(
     monkeypatch: pytest.MonkeyPatch, objective: str
 ) -> None:
     part, share = bored_part(), 0.97
     limits = replace(RIG.requirements, max_mm_per_px=0.3, min_grey=0.0, max_grey=None)
-    options = PlanningOptions(coverage=share, num_candidates=150, refine=0, max_nodes=0, objective=objective)
-    monkeypatch.setattr(planner, "PLANNING_ELEMENTS", 1500)
-    coarse = planning_surface(snapped(part), RIG, limits)
-    fine = cut_surface(snapped(part), limits.element_edge_mm)
-    assert coarse.num_elements < fine.num_elements / 3
-    # Only as good as it looks on its own elements, the plan falls short: views are added.
-    monkeypatch.setattr(planner, "completed", lambda measured, *_, **__: measured)
-    short = plan_views(part, RIG, limits, options)
-    assert short.figures.coverage < share
-    monkeypatch.undo()
-    monkeypatch.setattr(planner, "PLANNING_ELEMENTS", 1500)
+    options = PlanningOptions(coverage=share, num_candidates=150, refine=0, objective=objective)
+    few_rows(monkeypatch, most=1000, searched=300, checked=1200)
     result = plan_views(part, RIG, limits, options)
-    if objective == "views":
-        assert result.figures.viewpoints > short.figures.viewpoints
-    assert result.figures.coverage >= share * (1 - 1e-9)
-    assert result.figures.lower_bound == short.figures.lower_bound
-    assert result.surface.num_elements == result.figures.elements == fine.num_elements
-    # Brute force: coverable is what any candidate or view sees of the fine elements.
-    pool = gather_candidates(coarse, RIG, limits, CandidateSearch(num_candidates=150))
-    anything = evaluate_viewpoints(Setup(fine, RIG, limits), pool.viewpoints, gather=False)
-    np.testing.assert_array_equal(result.coverable, anything.covered)
+    surface = result.surface
+    assert surface.num_elements > 4 * 1500
+    assert result.figures.elements == surface.num_elements == len(result.coverable)
+    seen = seen_in_full(result, limits)
+    np.testing.assert_array_equal(result.coverable, np.asarray(seen.sum(axis=0)) > 0)
     again = evaluate_viewpoints(
-        Setup(fine, RIG, limits), result.plan.viewpoints, coverable=anything.covered, gather=False
+        Setup(surface, RIG, limits), result.plan.viewpoints, coverable=result.coverable, gather=False
     )
     np.testing.assert_array_equal(again.num_views, result.num_views)
-    assert again.coverage == pytest.approx(result.figures.coverage)
-    # No view is left that the target does not need.
-    needless = [
-        evaluate_viewpoints(
-            Setup(fine, RIG, limits),
-            [v for v in result.plan.viewpoints if v.id != view.id],
-            coverable=anything.covered,
-            gather=False,
-        ).covered_area_mm2
-        for view in result.plan.viewpoints
-    ]
-    assert max(needless) < share * again.coverable_area_mm2
+    assert again.coverage == pytest.approx(result.figures.coverage, abs=1e-12)
+    assert share * (1 - 1e-9) <= again.coverage
+    # The bound is about all elements: it lies below the fewest by the linear program of all of them.
+    problem = CoverProblem(visible=seen, weight=surface.area_mm2)
+    everything = smallest_cover(problem, target=share * problem.coverable_weight)
+    assert result.figures.lower_bound <= len(everything.views)
+    assert result.figures.lower_bound >= everything.bound.num_views - 1
+    assert result.figures.confidence == 0.95
+    if objective == "views":
+        assert result.figures.viewpoints <= len(everything.views) + 2
+
+
+def test_a_full_cover_by_few_rows_is_a_smallest_cover_of_all_elements(monkeypatch: pytest.MonkeyPatch) -> None:
+    limits = replace(RIG.requirements, max_mm_per_px=0.3, min_grey=0.0, max_grey=None)
+    options = PlanningOptions(coverage=1.0, num_candidates=150, refine=0)
+    few_rows(monkeypatch, most=1000, searched=200, checked=300)
+    monkeypatch.setattr(choice, "_NEW_ROWS", 50)
+    result = plan_views(bored_part(), RIG, limits, options)
+    assert (result.num_views[result.coverable] > 0).all()
+    seen = seen_in_full(result, limits)
+    np.testing.assert_array_equal(result.coverable, np.asarray(seen.sum(axis=0)) > 0)
+    problem = CoverProblem(visible=seen, weight=result.surface.area_mm2)
+    whole = smallest_cover(problem, target=problem.coverable_weight)
+    assert whole.bound.num_views == len(whole.views) == result.figures.viewpoints == result.figures.lower_bound
+    assert result.figures.confidence == 1.0
+    assert result.pool.complete.sum() < 0.7 * len(result.coverable)
 
 
 def test_a_plan_reaches_its_target_by_the_light_of_the_walls_too(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -136,7 +153,8 @@ def test_a_plan_reaches_its_target_by_the_light_of_the_walls_too(monkeypatch: py
     part = part_of(block.difference(pocket))
     options = PlanningOptions(coverage=1.0, edge_mm=3.0, num_candidates=150, refine=0, max_nodes=0)
     # Planned by light straight from the ring, what the walls throw on each other makes some of it too bright.
-    monkeypatch.setattr(planner, "completed", lambda measured, *_, **__: measured)
+    monkeypatch.setattr(planner, "completed", lambda _, views, **__: views)
+    monkeypatch.setattr(WholeSurface, "coverable", lambda whole, _: whole.problem().coverable)
     assert plan_views(part, RIG, options=options).figures.coverage < 1.0
     monkeypatch.undo()
     result = plan_views(part, RIG, options=options)
@@ -212,7 +230,7 @@ def test_bore_is_seen_as_deep_as_the_incidence_limit_allows() -> None:
     # angle to the horizontal normal is at least atan(d / w): at 45 degrees, nothing deeper than 6 mm from either
     # end is seen. Elements are up to 2 mm high and count by their centroids: 1 mm more at either end.
     limits = replace(RIG.requirements, max_incidence_deg=45.0)
-    surface = planning_surface(bored_part(6.0), RIG, limits, edge_mm=2.0)
+    surface = surface_to_inspect(bored_part(6.0), RIG, limits, edge_mm=2.0)
     pool = gather_candidates(surface, RIG, limits, CandidateSearch(num_candidates=400))
     coverable = np.asarray(pool.visible.sum(axis=0)) > 0
     inside = np.linalg.norm(surface.centroid_mm[:, :2], axis=1) < 3.1
@@ -295,13 +313,17 @@ def test_implausible_sizes_are_warned_of(caplog: pytest.LogCaptureFixture) -> No
     assert "implausible-size" in caplog.text
 
 
-def test_planning_surface_keeps_to_its_limits() -> None:
+def test_the_surface_is_as_fine_as_the_requirements_ask_until_it_is_too_large(monkeypatch: pytest.MonkeyPatch) -> None:
     sphere = part_of(trimesh.creation.icosphere(subdivisions=3, radius=80))
-    surface = planning_surface(sphere, RIG, RIG.requirements)
-    assert surface.num_elements <= PLANNING_ELEMENTS
-    assert surface.max_edge_mm > RIG.requirements.element_edge_mm
-    assert planning_surface(sphere, RIG, RIG.requirements, edge_mm=2.0).max_edge_mm == 2.0
+    edge_mm = RIG.requirements.element_edge_mm
+    assert surface_to_inspect(sphere, RIG, RIG.requirements).max_edge_mm == edge_mm
+    assert surface_to_inspect(sphere, RIG, RIG.requirements, edge_mm=2.0).max_edge_mm == 2.0
+    monkeypatch.setattr(inspected, "FINEST_ELEMENTS", 50_000)
+    monkeypatch.setattr(inspected, "MOST_ELEMENTS", 25_000)
+    coarse = surface_to_inspect(sphere, RIG, RIG.requirements)
+    assert coarse.num_elements <= 25_000
+    assert coarse.max_edge_mm > edge_mm
     # A part of many images keeps elements small beside an image, however many that takes.
-    large = planning_surface(part_of(trimesh.creation.box(extents=[600, 400, 300])), RIG, RIG.requirements)
-    assert large.num_elements > PLANNING_ELEMENTS
+    large = surface_to_inspect(part_of(trimesh.creation.box(extents=[600, 400, 300])), RIG, RIG.requirements)
+    assert large.num_elements > 25_000
     assert large.max_edge_mm == pytest.approx(512 * RIG.camera.mm_per_px_at_focus / 16)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,6 +39,9 @@ _CENTRED_SHARE = 0.2
 
 _SAMPLE = 128
 """Elements looked into before all others where no view sees anything."""
+
+_AT_ONCE = 64
+"""Views between two looks at the clock."""
 
 _POSES_EACH = 6
 """Poses tried at most at an element that is hard to see."""
@@ -116,6 +119,28 @@ class _Growth:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """Adds viewpoints to what is gathered, with what they see, some at a time until it is too late."""
+
+    growth: _Growth
+    watch: Watch
+    until: float
+    progress: bool
+
+    @property
+    def late(self) -> bool:
+        return time.monotonic() >= self.until
+
+    def __call__(self, views: Sequence[Viewpoint]) -> None:
+        at_once = _AT_ONCE if np.isfinite(self.until) else max(len(views), 1)
+        for first in range(0, len(views), at_once):
+            if self.late and self.growth.views:
+                return
+            some = views[first : first + at_once]
+            self.growth.add(some, self.watch.seen_from(some, progress=self.progress))
+
+
 def gather_candidates(
     surface: Surface,
     rig: Rig,
@@ -124,12 +149,14 @@ def gather_candidates(
     *,
     jobs: int = 1,
     progress: bool = False,
+    until: float = np.inf,
 ) -> CandidatePool:
     """The candidates of a search, with what they see.
 
     The first are aimed at points spread over the surface. Then elements that too few see are aimed at from
     wherever there is sight, room and light, until none is left that could be seen. Views of both kinds are
-    moved to the middle of what they see, which shows more at once than what they were aimed at.
+    moved to the middle of what they see, which shows more at once than what they were aimed at. No more are looked
+    from once the monotonic clock reads ``until``.
 
     Raises
     ------
@@ -149,20 +176,21 @@ def gather_candidates(
         return budget + len(extra) - len(growth.views)
 
     with Watch(Setup(surface, rig, requirements), jobs=jobs) as watch:
-        look = partial(watch.seen_from, progress=progress)
+        look = _Look(growth, watch, until, progress)
         if extra:
             _warn_of_contact(extra, clearance)
-            growth.add(extra, look(extra))
+            growth.add(extra, watch.seen_from(extra, progress=progress))
         num_aims = max(round(_FIRST_SHARE * budget / _VIEWS_EACH), 1)
         aims = spread_elements(surface, np.flatnonzero(surface.inspected), num_aims, rng=rng)
         views = maker.views_of(aims, num_each=_VIEWS_EACH, rng=rng, prefix="r")
-        growth.add(views, look(views))
+        look(views)
         centred = _centred(surface, maker, growth.pool(), num=round(_CENTRED_SHARE * budget), prefix="m", rng=rng)
-        growth.add(centred, look(centred))
+        look(centred)
         poses = PoseSearch(surface, rig, requirements, caster, clearance)
-        _aim_at_the_rest(surface, growth, poses, look, num=left(), rng=rng)
+        if not look.late:
+            _aim_at_the_rest(surface, growth, poses, look, num=left(), rng=rng)
         centred = _centred(surface, maker, growth.pool(), num=left(), prefix="n", rng=rng)
-        growth.add(centred, look(centred))
+        look(centred)
     return growth.pool()
 
 
@@ -170,7 +198,7 @@ def _aim_at_the_rest(
     surface: Surface,
     growth: _Growth,
     search: PoseSearch,
-    look: Callable[[Sequence[Viewpoint]], csr_array],
+    look: _Look,
     *,
     num: int,
     rng: np.random.Generator,
@@ -184,12 +212,20 @@ def _aim_at_the_rest(
         if not first.num_poses.any():
             growth.give_up(lacking, np.full(len(lacking), np.bincount(first.defeat).argmax(), dtype=np.int8))
             return
-    found = search.poses(lacking, num_each=_POSES_EACH, rng=rng)
+    if np.isfinite(look.until):
+        # Those that there is time for are spread over all.
+        lacking = rng.permutation(lacking)
+    found = search.poses(lacking, num_each=_POSES_EACH, rng=rng, until=look.until)
+    lacking = lacking[: len(found.defeat)]
     growth.give_up(lacking[found.num_poses == 0], found.defeat[found.num_poses == 0])
     tried = np.zeros(surface.num_elements, dtype=np.int64)
     row = np.full(surface.num_elements, -1)
     row[lacking] = np.arange(len(lacking))
-    while num > 0 and len(lacking := growth.lacking):
+    while num > 0 and not look.late:
+        lacking = growth.lacking
+        lacking = lacking[row[lacking] >= 0]
+        if not len(lacking):
+            break
         aims = spread_elements(surface, lacking, min(max(num // 4, 8), num), rng=rng)
         # A view aimed at one element often shows those beside it: one try each, then see what is still lacking.
         centers, forward = found.center_mm[row[aims], tried[aims]], found.forward[row[aims], tried[aims]]
@@ -197,7 +233,7 @@ def _aim_at_the_rest(
             Viewpoint.looking_at(center, center + axis, id=f"s{len(growth.views) + place:05d}")
             for place, (center, axis) in enumerate(zip(centers, forward, strict=True), start=1)
         ]
-        growth.add(views, look(views))
+        look(views)
         num -= len(views)
         tried[aims] += 1
         done = aims[tried[aims] >= found.num_poses[row[aims]]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import NamedTuple
 
 import numba as nb
@@ -16,22 +17,29 @@ _HOT, _COLD = 1e-3, 1e-5
 _RENEW = 4096
 """Moves after which the covered weight is summed afresh, so that no rounding errors build up."""
 
+_AT_ONCE = 256
+"""Moves between two looks at the clock."""
 
-def anneal_cover(problem: CoverProblem, chosen: Ints, *, target: float, num_moves: int, seed: int = 0) -> Ints:
+
+def anneal_cover(
+    problem: CoverProblem, chosen: Ints, *, target: float, num_moves: int, seed: int = 0, until: float = np.inf
+) -> Ints:
     """A cover of the weight ``target`` with no more views than ``chosen``, which need not reach it.
 
     As long as the target is reached, the view that adds least is left out. Otherwise a view drawn at random is
     exchanged for the one that would newly cover most, blurred by the temperature; exchanges that lose weight
     are taken with the probability exp(-loss / temperature), and the temperature falls from move to move. The
-    smallest set that reached the target is returned, ``chosen`` if none did; the same seed gives the same one.
+    smallest set that reached the target is returned, ``chosen`` if none did; the same seed gives the same one, unless
+    the monotonic clock reads ``until`` before all moves are made.
     """
-    found = _annealed(problem, chosen, target=target * (1.0 - 0.5 * TOLERANCE), num_moves=num_moves, seed=seed)
+    enough = target * (1.0 - 0.5 * TOLERANCE)
+    found = _annealed(problem, chosen, target=enough, num_moves=num_moves, seed=seed, until=until)
     return found if is_cover(problem, found, target=target) else chosen
 
 
-def anneal_best(problem: CoverProblem, chosen: Ints, *, num_moves: int, seed: int = 0) -> Ints:
+def anneal_best(problem: CoverProblem, chosen: Ints, *, num_moves: int, seed: int = 0, until: float = np.inf) -> Ints:
     """As many views as ``chosen`` that cover no less, found by the same exchanges as in ``anneal_cover``."""
-    found = _annealed(problem, chosen, target=np.inf, num_moves=num_moves, seed=seed)
+    found = _annealed(problem, chosen, target=np.inf, num_moves=num_moves, seed=seed, until=until)
     return found if problem.covered_weight(found) > problem.covered_weight(chosen) else chosen
 
 
@@ -51,12 +59,35 @@ class _State(NamedTuple):
     """What would no longer be covered, were the view removed; of use for views of the set only."""
 
 
-def _annealed(problem: CoverProblem, chosen: Ints, *, target: float, num_moves: int, seed: int) -> Ints:
+class _Search(NamedTuple):
+    """Where an annealing run stands."""
+
+    members: Ints
+    """Shape (V,): the views of the set, in its first places."""
+    inside: Bools
+    best: Bools
+    """Whether each view is in the best set met: the smallest that reaches the target, else none.
+
+    Where the target is infinite, that is the set that covers most.
+    """
+    sums: Floats
+    """Number of members, what they cover, and the most that any set covered."""
+
+
+def _annealed(problem: CoverProblem, chosen: Ints, *, target: float, num_moves: int, seed: int, until: float) -> Ints:
     if not problem.coverable_weight > 0:
         return np.empty(0, dtype=np.int64)
-    rng = np.random.default_rng(seed)
-    share = target / problem.coverable_weight
-    return np.flatnonzero(_anneal(_state_of(problem), chosen.astype(np.int64), share, num_moves, rng))
+    rng, num = np.random.default_rng(seed), problem.num_views
+    state, share = _state_of(problem), target / problem.coverable_weight
+    inside, members = np.zeros(num, dtype=bool), np.zeros(num, dtype=np.int64)
+    inside[chosen], members[: len(chosen)] = True, chosen
+    search = _Search(members, inside, np.zeros(num, dtype=bool), np.array([len(chosen), 0.0, -1.0]))
+    _begin(state, search)
+    for first in range(0, num_moves, _AT_ONCE):
+        more = _anneal(state, search, share, (first, min(first + _AT_ONCE, num_moves), num_moves), rng)
+        if not more or time.monotonic() >= until:
+            break
+    return np.flatnonzero(search.best)
 
 
 def _state_of(problem: CoverProblem) -> _State:
@@ -77,22 +108,21 @@ def _state_of(problem: CoverProblem) -> _State:
 
 
 @nb.njit(cache=True)
-def _anneal(state: _State, start: Ints, target: float, num_moves: int, rng: np.random.Generator) -> Bools:
-    """Whether each view is in the best set met: the smallest that reaches the target, else none.
+def _begin(state: _State, search: _Search) -> None:
+    for place in range(int(search.sums[0])):
+        search.sums[1] += _change(state, search.members[place], 1)
 
-    Where the target is infinite, that is the set that covers most.
-    """
-    num_views, size = len(state.gain), len(start)
-    inside, best = np.zeros(num_views, np.bool_), np.zeros(num_views, np.bool_)
-    members = np.empty(num_views, np.int64)
-    covered, most = 0.0, -1.0
-    for place in range(size):
-        covered += _change(state, start[place], 1)
-        inside[start[place]] = True
-        members[place] = start[place]
-    for move in range(num_moves):
+
+@nb.njit(cache=True)
+def _anneal(
+    state: _State, search: _Search, target: float, moves: tuple[int, int, int], rng: np.random.Generator
+) -> bool:
+    """The moves from the first to the second of so many in all; whether any views are left."""
+    members, inside = search.members, search.inside
+    size, covered, most = int(search.sums[0]), search.sums[1], search.sums[2]
+    for move in range(moves[0], moves[1]):
         if covered >= target:
-            best[:] = inside
+            search.best[:] = inside
             least = 0
             for place in range(size):
                 if state.loss[members[place]] < state.loss[members[least]]:
@@ -103,17 +133,18 @@ def _anneal(state: _State, start: Ints, target: float, num_moves: int, rng: np.r
             members[least] = members[size]
         if target == np.inf and covered > most:
             most = covered
-            best[:] = inside
+            search.best[:] = inside
         if size == 0:
             break
-        heat = _HOT * (_COLD / _HOT) ** (move / num_moves)
+        heat = _HOT * (_COLD / _HOT) ** (move / moves[2])
         covered += _exchange(state, members, inside, rng.integers(0, size), heat, rng)
         if move % _RENEW == _RENEW - 1:
             covered = 0.0
             for row in range(len(state.share)):
                 if state.times_seen[row] >= state.demand:
                     covered += state.share[row]
-    return best
+    search.sums[0], search.sums[1], search.sums[2] = size, covered, most
+    return size > 0
 
 
 @nb.njit(cache=True)

@@ -13,7 +13,13 @@ from viewcov.planning.selection.annealing import anneal_best, anneal_cover
 from viewcov.planning.selection.problem import TOLERANCE, CoverProblem, greedy_best, greedy_cover, is_cover, prune_cover
 from viewcov.planning.selection.proof import Budget, prove_cover
 from viewcov.planning.selection.reduction import merge_rows, reduce_cover
-from viewcov.planning.selection.relaxation import CoverRelaxation, LowerBound, largest_views_bound, relaxed_bound
+from viewcov.planning.selection.relaxation import (
+    CoverRelaxation,
+    LowerBound,
+    OutOfTimeError,
+    largest_views_bound,
+    relaxed_bound,
+)
 
 _SEARCH_WORK = 5e9
 """Updates of gains that one annealing run may make: about five seconds."""
@@ -77,28 +83,36 @@ def smallest_cover(
 
 
 def fullest_cover(
-    problem: CoverProblem, *, num_views: int, start: Ints | None = None, effort: float = 1.0, seed: int = 0
+    problem: CoverProblem,
+    *,
+    num_views: int,
+    start: Ints | None = None,
+    budget: Budget | None = None,
+    effort: float = 1.0,
+    seed: int = 0,
 ) -> tuple[Cover, float]:
     """At most ``num_views`` views that cover much weight, and the weight that no such views exceed.
 
     The cover's bound says how many views are needed at least to cover as much as these do. If ``start`` has no
     more than ``num_views`` views, the cover covers no less.
     """
+    until = np.inf if budget is None else budget.until
     merged, _ = merge_rows(problem, seed=seed)
     views = greedy_best(merged, num_views=num_views)
     if start is not None and len(start) <= num_views:
         views = max(views, start, key=merged.covered_weight)
     everything = merged.coverable_weight
     if merged.covered_weight(views) >= everything * (1.0 - TOLERANCE):
-        return smallest_cover(problem, target=everything, start=views, effort=effort, seed=seed), everything
+        cover = smallest_cover(problem, target=everything, start=views, budget=budget, effort=effort, seed=seed)
+        return cover, everything
     for run in range(_ANNEALING_RUNS):
-        views = anneal_best(merged, views, num_moves=_num_moves(merged, num_views, effort), seed=seed + run)
+        moves = _num_moves(merged, num_views, effort)
+        views = anneal_best(merged, views, num_moves=moves, seed=seed + run, until=until)
     relaxation = CoverRelaxation(merged, seed=seed)
-    relaxed = relaxation.most(num_views)
-    assert relaxed is not None
+    most = _most_covered(relaxation, num_views, until)
     covered = merged.covered_weight(views)
-    bound = relaxed_bound(merged, target=covered, relaxation=relaxation)
-    return Cover(views=np.sort(views), bound=bound), max(min(relaxed.value, 1.0) * everything, covered)
+    bound = relaxed_bound(merged, target=covered, relaxation=relaxation, until=until)
+    return Cover(views=np.sort(views), bound=bound), max(most, covered)
 
 
 def proven_bound(problem: CoverProblem, chosen: Ints, *, target: float, budget: Budget, seed: int = 0) -> LowerBound:
@@ -114,12 +128,20 @@ def proven_bound(problem: CoverProblem, chosen: Ints, *, target: float, budget: 
     return LowerBound(num_views=num_views, name="branch and bound") if num_views > bound.num_views else bound
 
 
-def most_covered(problem: CoverProblem, num_views: int, *, seed: int = 0) -> float:
+def most_covered(problem: CoverProblem, num_views: int, *, budget: Budget, seed: int = 0) -> float:
     """Weight that no choice of so many views exceeds, by the linear relaxation."""
     merged, _ = merge_rows(problem, seed=seed)
-    relaxed = CoverRelaxation(merged, seed=seed).most(num_views)
+    return _most_covered(CoverRelaxation(merged, seed=seed), num_views, budget.until)
+
+
+def _most_covered(relaxation: CoverRelaxation, num_views: int, until: float) -> float:
+    everything = relaxation.problem.coverable_weight
+    try:
+        relaxed = relaxation.most(num_views, until=until)
+    except OutOfTimeError:
+        return everything
     assert relaxed is not None
-    return min(relaxed.value, 1.0) * merged.coverable_weight
+    return min(relaxed.value, 1.0) * everything
 
 
 def _partial_cover(
@@ -131,7 +153,7 @@ def _partial_cover(
     for run in range(_ANNEALING_RUNS):
         if len(views) <= bound.num_views:
             break
-        views = anneal_cover(problem, views, target=target, num_moves=moves, seed=seed + run)
+        views = anneal_cover(problem, views, target=target, num_moves=moves, seed=seed + run, until=budget.until)
     if problem.demand > 1 or len(views) <= bound.num_views:
         return Cover(views=np.sort(views), bound=bound)
     views, num_views = prove_cover(
@@ -165,9 +187,11 @@ def _full_cover(
         start = min(start, np.concatenate([reduced.forced, reduced.views[chosen]]), key=len)
     if chosen is None or len(start) > fixed + least:
         moves = _num_moves(problem, len(start), effort)
-        start = min(
-            (anneal_cover(problem, start, target=target, num_moves=moves, seed=seed + run) for run in range(3)), key=len
-        )
+        found = [
+            anneal_cover(problem, start, target=target, num_moves=moves, seed=seed + run, until=budget.until)
+            for run in range(_ANNEALING_RUNS)
+        ]
+        start = min(found, key=len)
     if len(start) <= fixed + least:
         return _proven(start)
     bound = LowerBound(num_views=largest_views_bound(problem, target=target), name="largest views")
