@@ -18,11 +18,11 @@ from viewcov.coverage.rays.screening import Lens
 from viewcov.inspection.arrays import Bools, Floats, Floats32, Ints32
 from viewcov.inspection.errors import InputError
 from viewcov.inspection.files import read_grey, write_table
+from viewcov.inspection.folder import InspectionFolder, model_folder, shipped_models
 from viewcov.inspection.mesh.surface import Surface, cut_surface
 from viewcov.inspection.rig.fixture import obstacles_of
 
 if TYPE_CHECKING:
-    from viewcov.inspection.folder import InspectionFolder, model_folder, shipped_models
     from viewcov.inspection.plan import InspectionPlan
     from viewcov.inspection.viewpoint import Viewpoint
 
