@@ -16,11 +16,13 @@ from viewcov.planning.options import PlanningOptions
 from viewcov.planning.rows import CONFIDENCE, Rows
 from viewcov.planning.selection.problem import TOLERANCE, CoverProblem, greedy_cover, prune_cover
 from viewcov.planning.selection.proof import Budget
+from viewcov.planning.selection.relaxation import LowerBound
 from viewcov.planning.selection.smallest_cover import (
     Cover,
     fullest_cover,
     most_covered,
     proven_bound,
+    small_cover,
     smallest_cover,
 )
 from viewcov.planning.view_moves import refine_views
@@ -31,6 +33,9 @@ log = logging.getLogger(__name__)
 _TESTS_PER_VIEW, _LEAST_TESTS, _MOST_TESTS = 60, 1000, 8000
 """Visibility tests for moving the views of a first choice: on the machined block 150 views become 126 with 20 each,
 and 116 with 44, after which nothing helps any more."""
+
+PROOF_SHARE = 0.1
+"""Of the time limit, that a proof has in any case where views are looked from before it."""
 
 _NEW_ROWS = 2000
 """Elements that become rows at once, of those that the views of a cover of all rows miss."""
@@ -56,36 +61,41 @@ class ChosenViews:
     """Of the bound and of that share; 1 where all elements prove them."""
 
 
-def first_choice(
-    pool: CandidatePool, setup: Setup, options: PlanningOptions, *, until: float = np.inf
-) -> tuple[CandidatePool, Ints] | None:
-    """A quick choice from a pool, moved to where it sees more: the pool with these poses, and the views.
-
-    None if nothing is coverable. Views are moved no more once the monotonic clock reads ``until``.
-    """
-    weight, demand = weighted_areas_mm2(setup.surface, setup.requirements), setup.requirements.views_per_element
-    problem = CoverProblem(visible=pool.visible, weight=weight, demand=demand)
+def quick_choice(pool: CandidatePool, setup: Setup, options: PlanningOptions, *, until: float = np.inf) -> Ints:
+    """Some of the candidates that do what the options ask for; none if nothing is coverable."""
+    problem = _by_area(pool, setup)
     if not problem.coverable_weight > 0:
-        return None
-    target = options.coverage * problem.coverable_weight
+        return np.empty(0, dtype=np.int64)
     budget = _budget(0, until)
     if options.num_views is not None:
-        first, _ = fullest_cover(problem, num_views=options.num_views, budget=budget, effort=0.2, seed=options.seed)
-    else:
-        first = smallest_cover(problem, target=target, budget=budget, effort=0.2, seed=options.seed)
+        views, _ = fullest_cover(problem, num_views=options.num_views, budget=budget, effort=0.2, seed=options.seed)
+        return views.views
+    target = options.coverage * problem.coverable_weight
+    return small_cover(problem, target=target, budget=budget, effort=0.2, seed=options.seed)
+
+
+def moved_choice(
+    pool: CandidatePool, setup: Setup, views: Ints, options: PlanningOptions, *, until: float = np.inf
+) -> tuple[CandidatePool, Ints]:
+    """The views moved to where they see more: the candidates with these poses, and which of them are chosen."""
     if options.refine == 0:
-        return pool, first.views
-    most_tests = min(max(_LEAST_TESTS, _TESTS_PER_VIEW * len(first.views)), _MOST_TESTS)
+        return pool, views
+    most_tests = min(max(_LEAST_TESTS, _TESTS_PER_VIEW * len(views)), _MOST_TESTS)
     refined = refine_views(
         pool,
-        first.views,
+        views,
         VisibilityTester(setup),
-        target=None if options.num_views is not None else target,
+        target=None if options.num_views is not None else options.coverage * _by_area(pool, setup).coverable_weight,
         seed=options.seed,
         max_tests=most_tests if options.refine is None else options.refine,
         until=until,
     )
     return refined.pool, refined.views
+
+
+def _by_area(pool: CandidatePool, setup: Setup) -> CoverProblem:
+    weight = weighted_areas_mm2(setup.surface, setup.requirements)
+    return CoverProblem(visible=pool.visible, weight=weight, demand=setup.requirements.views_per_element)
 
 
 def choose_views(
@@ -142,21 +152,21 @@ def _full(whole: WholeSurface, first: Ints, elements: Ints, options: PlanningOpt
 def _partial(
     whole: WholeSurface, first: Ints, rows: Rows, checked: Rows, options: PlanningOptions, budget: Budget
 ) -> ChosenViews:
-    """Views chosen by the rows, to cover so much of them that they cover the share asked for of the whole."""
+    """Views chosen by the rows, and a bound; where the rows are a sample, about the whole with confidence."""
     problem = whole.rows(rows.element_idx, rows.weight)
-    whole.look(first)
     sampled = rows.num_draws is not None
     if options.num_views is not None:
         cover, most = fullest_cover(problem, num_views=options.num_views, start=first, budget=budget, seed=options.seed)
         target, share = problem.covered_weight(cover.views), most / problem.coverable_weight
     else:
-        # What covers a share of the rows that it was chosen by covers a little less of the others.
-        ahead = _share(problem, first) - _share(_whole(whole, first), first)
-        target = min(options.coverage + ahead, 1.0) * problem.coverable_weight
+        target, share = options.coverage * problem.coverable_weight, 1.0
         start = prune_cover(problem, greedy_cover(problem, target=target, start=first), target=target)
-        quick = _budget(0, budget.until) if sampled else budget
-        cover = smallest_cover(problem, target=target, start=start, budget=quick, seed=options.seed)
-        share = 1.0
+        if sampled:
+            half = _budget(0, 0.5 * (time.monotonic() + budget.until))
+            views = small_cover(problem, target=target, start=start, budget=half, seed=options.seed)
+            cover = Cover(views=views, bound=LowerBound(num_views=0, name="largest views"))
+        else:
+            cover = smallest_cover(problem, target=target, start=start, budget=budget, seed=options.seed)
     if sampled:
         whole.look(cover.views)
         cover, share = _bounded(whole, cover, checked, options, budget)
@@ -177,9 +187,9 @@ def _bounded(
     weight = float(whole.weight.sum())
     asked = options.coverage if options.num_views is None else _share(everything, cover.views)
     missed = checked.most_missed((1.0 - asked) * everything.coverable_weight / weight) * weight
-    bound = proven_bound(
-        problem, cover.views, target=max(problem.coverable_weight - missed, 0.0), budget=budget, seed=options.seed
-    )
+    target = max(problem.coverable_weight - missed, 0.0)
+    proof = _budget(options.max_nodes, max(budget.until, time.monotonic() + PROOF_SHARE * options.time_limit_s))
+    bound = proven_bound(problem, cover.views, target=target, budget=proof, seed=options.seed)
     most = 1.0
     if options.num_views is not None:
         least = problem.coverable_weight - most_covered(problem, options.num_views, budget=budget, seed=options.seed)

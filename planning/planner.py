@@ -26,7 +26,7 @@ from viewcov.inspection.rig.requirements import Requirements, left_out, weighted
 from viewcov.inspection.rig.rig import Rig
 from viewcov.inspection.viewpoint import Viewpoint
 from viewcov.planning.candidates.pool import CandidateSearch, gather_candidates, images_filled
-from viewcov.planning.choice import ChosenViews, choose_views, completed, first_choice
+from viewcov.planning.choice import PROOF_SHARE, ChosenViews, choose_views, completed, moved_choice, quick_choice
 from viewcov.planning.figures import PlanFigures, RouteFigures
 from viewcov.planning.kept_pool import KeptPool, KnownCandidates, gathered_before, keep_pool, search_key
 from viewcov.planning.options import PlanningOptions
@@ -44,8 +44,11 @@ DEFAULTS = PlanningOptions()
 NOTHING_KNOWN = KnownCandidates()
 """All candidates are the planner's own."""
 
-_SHARES = (0.35, 0.55, 0.85)
-"""Shares of the time limit after which candidates are no longer searched for, views moved, and choices improved."""
+_SEARCH_SHARE, _MOVE_SHARE = 0.35, 0.5
+"""Of the time: for the search for candidates, and, of what is left after it, for moving views."""
+
+_BY_ALL_LIGHT = 5.0
+"""How much longer a view takes where light is gathered from all around."""
 
 MAX_IMAGES = 1000
 """A surface that fills more images than this is refused unless the number of candidates is given."""
@@ -135,7 +138,7 @@ def plan_views(
     >>> result.figures.viewpoints  # doctest: +SKIP
     """
     start = time.monotonic() if started is None else started
-    searching, moving, choosing = (start + share * options.time_limit_s for share in _SHARES)
+    end = start + (1.0 - PROOF_SHARE) * options.time_limit_s
     checked_jobs(jobs)
     limits = rig.requirements if requirements is None else requirements
     if options.overlap is not None:
@@ -147,12 +150,17 @@ def plan_views(
     search = CandidateSearch(num_candidates=options.num_candidates, extra=known.views, seed=options.seed)
     key = search_key(searched, rig, limits, search)
     candidates = gathered_before(known.plan, key)
+    began = time.monotonic()
     if candidates is None:
-        candidates = gather_candidates(searched, rig, limits, search, jobs=jobs, progress=progress, until=searching)
-    first = first_choice(candidates, Setup(searched, rig, limits), options, until=moving)
-    if first is None:
+        until = start + _SEARCH_SHARE * options.time_limit_s
+        candidates = gather_candidates(searched, rig, limits, search, jobs=jobs, progress=progress, until=until)
+    pace = (time.monotonic() - began) / (searched.num_elements * max(len(candidates.viewpoints), 1))
+    setup = Setup(searched, rig, limits)
+    views = quick_choice(candidates, setup, options, until=_between(time.monotonic(), end, 0.2))
+    if not len(views):
         raise _nothing_coverable(part, rig)
-    pool, views = first
+    end -= _seconds_to_look(len(views), surface, limits, pace)
+    pool, views = moved_choice(candidates, setup, views, options, until=_between(time.monotonic(), end, _MOVE_SHARE))
     whole = WholeSurface(Setup(surface, rig, limits), pool.viewpoints, jobs=jobs, progress=progress)
     if rows.num_draws is None:
         whole.know(np.arange(surface.num_elements), pool.visible)
@@ -163,7 +171,7 @@ def plan_views(
         checked = Rows.drawn(weight, CHECKED, seed=options.seed + 1)
         whole.test(checked.element_idx)
         rows = rows.joined(checked)
-    chosen = choose_views(whole, views, rows, checked, options, until=choosing)
+    chosen = choose_views(whole, views, rows, checked, options, until=end)
     ordered = _ordered(chosen, pool.viewpoints, rig.motion, options)
     if options.num_views is None:
         grown = completed(whole, ordered, share=options.coverage)
@@ -207,6 +215,15 @@ def plan_views(
             search=key,
         ),
     )
+
+
+def _between(start: float, end: float, share: float) -> float:
+    return start + share * max(end - start, 0.0)
+
+
+def _seconds_to_look(num_views: int, surface: Surface, limits: Requirements, pace: float) -> float:
+    """About how long it takes to look from the views at the whole surface; ``pace`` is seconds for view and element."""
+    return 1.5 * pace * num_views * surface.num_elements * (_BY_ALL_LIGHT if limits.limits_grey else 1.0)
 
 
 def _surface_asked_for(part: Part, rig: Rig, limits: Requirements, options: PlanningOptions) -> Surface:

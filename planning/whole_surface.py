@@ -14,6 +14,9 @@ from viewcov.inspection.rig.requirements import weighted_areas_mm2
 from viewcov.inspection.viewpoint import Viewpoint
 from viewcov.planning.selection.problem import CoverProblem
 
+_FEW = 8
+"""Views that are looked from sooner than processes have started."""
+
 
 class WholeSurface:
     """What is known of the E elements of a surface, seen from V candidates.
@@ -43,6 +46,7 @@ class WholeSurface:
         """Shape (E,): elements that every candidate was tested on."""
         self._seen = csr_array((len(self.candidates), num))
         self._own: dict[int, Ints32] = {}
+        self._sure = np.zeros(num, dtype=bool)
         self._jobs, self._progress = jobs, progress
 
     @property
@@ -74,7 +78,7 @@ class WholeSurface:
         """Look from some of the candidates at everything, and from all of them at what those leave."""
         new = [int(view) for view in views if int(view) not in self._own]
         if new:
-            with Watch(self.setup, jobs=self._jobs, gather=True) as watch:
+            with Watch(self.setup, jobs=self._jobs if len(new) > _FEW else 1, gather=True) as watch:
                 rows = watch.seen_from([self.candidates[view] for view in new], progress=self._progress)
             self._own |= dict(zip(new, np.split(rows.indices.astype(np.int32), rows.indptr[1:-1]), strict=True))
         self.test(np.flatnonzero(self.setup.surface.inspected & (self.counts(views) < self.demand)))
@@ -91,16 +95,15 @@ class WholeSurface:
         covered = counts >= self.demand
         if not setup.requirements.limits_grey:
             return covered | (np.asarray(self._seen.sum(axis=0)) >= self.demand)
-        left = np.flatnonzero(self.tested & ~covered)
-        known = np.zeros(len(covered), dtype=bool)
-        known[left] = True
-        rest = self._seen.multiply(known[None, :]).tocsr()
-        enough = confirmed(self.candidates, csr_array(rest), setup, counts=counts, jobs=self._jobs)
-        # What only light straight from the ring shows is seen by nobody.
-        false = known & ~enough
-        self._seen.data *= ~false[self._seen.indices]
-        self._seen.eliminate_zeros()
-        return covered | enough
+        claimed = np.asarray(self._seen.sum(axis=0)) >= self.demand
+        unsure = claimed & ~covered & ~self._sure
+        if unsure.any():
+            asked = csr_array(self._seen.multiply(unsure[None, :]).tocsr())
+            self._sure |= unsure & confirmed(self.candidates, asked, setup, counts=counts * unsure, jobs=self._jobs)
+            # What only light straight from the ring shows is seen by nobody.
+            self._seen.data *= (self._sure | ~unsure)[self._seen.indices]
+            self._seen.eliminate_zeros()
+        return covered | self._sure
 
     def problem(self) -> CoverProblem:
         """Covering all elements: rows of views that were looked from are complete, those of others as far as tested."""

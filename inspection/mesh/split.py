@@ -143,15 +143,16 @@ def _flippable(faces: Ints, group_idx: Ints) -> Ints:
 
 def _opposite_angles_sine(vertices: Floats, faces: Ints, half: Ints) -> Floats:
     """Sine of the sum of the two angles opposite each shared edge: negative asks for a flip."""
-    cosines, sines = [], []
-    for column in half.T:
-        face, corner = column // 3, column % 3
-        tip = vertices[faces[face, (corner + 2) % 3]]
-        u, v = vertices[faces[face, corner]] - tip, vertices[faces[face, (corner + 1) % 3]] - tip
-        scale = np.maximum(np.linalg.norm(u, axis=1) * np.linalg.norm(v, axis=1), 1e-300)
-        cosines.append(np.einsum("ij,ij->i", u, v) / scale)
-        sines.append(np.linalg.norm(np.cross(u, v), axis=1) / scale)
-    return sines[0] * cosines[1] + cosines[0] * sines[1]
+    corners = vertices[faces]
+    sides = np.roll(corners, -1, axis=1) - corners
+    squares = np.einsum("fki,fki->fk", sides, sides)
+    double_area = np.linalg.norm(np.cross(sides[:, 0], sides[:, 1]), axis=1)
+    # The angle opposite edge k lies between the two others (law of cosines).
+    first, second = np.roll(squares, -1, axis=1), np.roll(squares, -2, axis=1)
+    scale = np.maximum(np.sqrt(first * second), 1e-300)
+    cosine, sine = ((first + second - squares) / (2.0 * scale)).ravel(), (double_area[:, None] / scale).ravel()
+    one, other = half.T
+    return sine[one] * cosine[other] + cosine[one] * sine[other]
 
 
 def _disjoint(half: Ints, num_faces: int) -> Ints:

@@ -105,20 +105,17 @@ def cut_surface(part: Part, max_edge_mm: float) -> Surface:
     _refuse_too_many(part, max_edge_mm, part.area_mm2 / (0.25 * max_edge_mm**2))
     vertices, faces = np.asarray(part.vertices_mm), np.asarray(part.faces)
     source = np.arange(len(faces))
-    while True:
+    is_long = _has_long(vertices, faces, max_edge_mm)
+    while is_long.any():
         # Faces without a long edge have none to be split, not by their neighbours either.
-        sides = vertices[faces] - vertices[np.roll(faces, -1, axis=1)]
-        is_long = (np.linalg.norm(sides, axis=2) > max_edge_mm).any(axis=1)
         long = np.flatnonzero(is_long)
-        if not len(long):
-            break
         edges, face_edges = unique_edges(faces[long])
-        length = np.linalg.norm(vertices[edges[:, 0]] - vertices[edges[:, 1]], axis=1)
+        square = _squares(vertices[edges[:, 0]] - vertices[edges[:, 1]])
         # Only an edge that is the longest of one of its faces: slivers are halved across, never along.
-        face_longest = face_edges[np.arange(len(long)), np.argmax(length[face_edges], axis=1)]
+        face_longest = face_edges[np.arange(len(long)), np.argmax(square[face_edges], axis=1)]
         marked = np.zeros(len(edges), dtype=bool)
         marked[face_longest] = True
-        marked &= length > max_edge_mm
+        marked &= square > max_edge_mm**2
         split = split_marked(vertices, faces[long], edges, face_edges, marked)
         pieces = np.ones(len(faces), dtype=np.int64)
         pieces[long] = np.bincount(split.parent_idx)
@@ -127,9 +124,24 @@ def cut_surface(part: Part, max_edge_mm: float) -> Surface:
         vertices, faces, source = split.vertices, faces[parent_idx], source[parent_idx]
         faces[is_long[parent_idx]] = split.faces
         # Flips within each triangle keep the tips of slivers from being cut into ever smaller copies.
-        faces[cut[source]] = flipped_to_delaunay(vertices, faces[cut[source]], source[cut[source]])
+        changed = np.flatnonzero(cut[source])
+        faces[changed] = flipped_to_delaunay(vertices, faces[changed], source[changed])
+        is_long = np.zeros(len(faces), dtype=bool)
+        is_long[changed] = _has_long(vertices, faces[changed], max_edge_mm)
         _refuse_too_many(part, max_edge_mm, len(faces))
     return Surface(part=part, max_edge_mm=float(max_edge_mm), vertices_mm=vertices, faces=faces, source_face_idx=source)
+
+
+def _has_long(vertices: Floats, faces: Ints, max_edge_mm: float) -> Bools:
+    """Which faces have an edge that is longer, shape (F,)."""
+    corners = vertices[faces]
+    return np.asarray((_squares(corners - np.roll(corners, -1, axis=1)) > max_edge_mm**2).any(axis=1))
+
+
+def _squares(vectors: Floats) -> Floats:
+    """Squared lengths, the same for a vector and its opposite to the bit, shape (...)."""
+    squares: Floats = vectors[..., 0] ** 2 + vectors[..., 1] ** 2 + vectors[..., 2] ** 2
+    return squares
 
 
 def _refuse_too_many(part: Part, max_edge_mm: float, expected: float) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from dataclasses import dataclass
 
 import numpy as np
@@ -70,8 +71,7 @@ def smallest_cover(
     """
     budget = Budget() if budget is None else budget
     merged, _ = merge_rows(problem, seed=seed)
-    first = prune_cover(merged, greedy_cover(merged, target=target), target=target)
-    start = first if start is None or not is_cover(merged, start, target=target) else min(start, first, key=len)
+    start = _start_of(merged, start, target)
     if len(start) == 0:
         return Cover(views=start, bound=LowerBound(num_views=0, name="largest views"))
     if target >= merged.coverable_weight * (1.0 - TOLERANCE):
@@ -80,6 +80,30 @@ def smallest_cover(
         cover = _partial_cover(merged, start, target=target, budget=budget, effort=effort, seed=seed)
     assert is_cover(problem, cover.views, target=target)
     return cover
+
+
+def small_cover(
+    problem: CoverProblem,
+    *,
+    target: float,
+    start: Ints | None = None,
+    budget: Budget,
+    effort: float = 1.0,
+    seed: int = 0,
+) -> Ints:
+    """Few views that cover the weight ``target``, as of `smallest_cover`, by annealing alone, without a proof."""
+    merged, _ = merge_rows(problem, seed=seed)
+    views = _start_of(merged, start, target)
+    for run in range(_ANNEALING_RUNS):
+        moves = _num_moves(merged, len(views), effort)
+        views = anneal_cover(merged, views, target=target, num_moves=moves, seed=seed + run, until=budget.until)
+    return np.sort(views)
+
+
+def _start_of(merged: CoverProblem, start: Ints | None, target: float) -> Ints:
+    """The smaller of a greedy cover and a given one, if that is one."""
+    first = prune_cover(merged, greedy_cover(merged, target=target), target=target)
+    return first if start is None or not is_cover(merged, start, target=target) else min(start, first, key=len)
 
 
 def fullest_cover(
@@ -121,7 +145,7 @@ def proven_bound(problem: CoverProblem, chosen: Ints, *, target: float, budget: 
         return LowerBound(num_views=0, name="largest views")
     merged, _ = merge_rows(problem, seed=seed)
     relaxation = CoverRelaxation(merged, seed=seed)
-    bound = relaxed_bound(merged, target=target, relaxation=relaxation, until=budget.until)
+    bound = relaxed_bound(merged, target=target, relaxation=relaxation, until=_halfway(budget))
     if problem.demand > 1 or len(chosen) <= bound.num_views:
         return bound
     _, num_views = prove_cover(relaxation, chosen, target=target, num_views=bound.num_views, budget=budget, seed=seed)
@@ -148,12 +172,12 @@ def _partial_cover(
     problem: CoverProblem, start: Ints, *, target: float, budget: Budget, effort: float, seed: int
 ) -> Cover:
     relaxation = CoverRelaxation(problem, seed=seed)
-    bound = relaxed_bound(problem, target=target, relaxation=relaxation, until=budget.until)
+    bound = relaxed_bound(problem, target=target, relaxation=relaxation, until=_halfway(budget))
     views, moves = start, _num_moves(problem, len(start), effort)
     for run in range(_ANNEALING_RUNS):
         if len(views) <= bound.num_views:
             break
-        views = anneal_cover(problem, views, target=target, num_moves=moves, seed=seed + run, until=budget.until)
+        views = anneal_cover(problem, views, target=target, num_moves=moves, seed=seed + run, until=_halfway(budget))
     if problem.demand > 1 or len(views) <= bound.num_views:
         return Cover(views=np.sort(views), bound=bound)
     views, num_views = prove_cover(
@@ -162,6 +186,11 @@ def _partial_cover(
     if num_views > bound.num_views:
         bound = LowerBound(num_views=num_views, name="branch and bound")
     return Cover(views=np.sort(views), bound=bound)
+
+
+def _halfway(budget: Budget) -> float:
+    """Half of the time that is left, so that something is left for what comes after."""
+    return 0.5 * (time.monotonic() + budget.until)
 
 
 def _num_moves(problem: CoverProblem, size: int, effort: float) -> int:
