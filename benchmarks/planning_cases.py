@@ -22,9 +22,11 @@ from viewcov.inspection.loading.part_files import load_part
 from viewcov.inspection.mesh.part import Part, snapped
 from viewcov.inspection.mesh.surface import Surface
 from viewcov.inspection.rig.inspected import surface_to_inspect
+from viewcov.inspection.rig.requirements import weighted_areas_mm2
 from viewcov.inspection.rig.rig import PRESETS, Rig, load_rig
 from viewcov.inspection.viewpoint import Viewpoint
 from viewcov.planning.candidates.pool import CandidateSearch, gather_candidates
+from viewcov.planning.rows import MOST_ROWS, Rows
 from viewcov.planning.selection.problem import CoverProblem
 
 RIGS = Path(__file__).resolve().parent / "rigs"
@@ -156,7 +158,10 @@ def pool_of(
 ) -> Pool:
     """The case's candidates: those kept in ``cache`` if nothing that decides them has changed, else new ones."""
     part, rig = case.load(data)
-    surface = surface_to_inspect(part, rig, rig.requirements, edge_mm=edge_mm)
+    whole = surface_to_inspect(part, rig, rig.requirements, edge_mm=edge_mm)
+    weight = weighted_areas_mm2(whole, rig.requirements)
+    rows = Rows.all_of(weight) if whole.num_elements <= MOST_ROWS else Rows.drawn(weight, MOST_ROWS, seed=seed)
+    surface = rows.surface(whole, weight)
     key = _key(part, rig, surface, seed=seed, num_candidates=num_candidates)
     kept = None if cache is None else cache / f"{case.name}-{key}.npz"
     if kept is None or not kept.is_file():

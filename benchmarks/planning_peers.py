@@ -16,13 +16,14 @@ from planning_table import markdown_table
 from region_cover import region_cover
 from viewpoint_patterns import view_sphere, views_per_sample
 
+from viewcov.coverage.geometric.visibility import Setup
 from viewcov.inspection.arrays import Ints
 from viewcov.inspection.mesh.surface import Surface, cut_surface
 from viewcov.inspection.viewpoint import Viewpoint
 from viewcov.planning.candidates.pool import CandidatePool
-from viewcov.planning.choice import choose_views
+from viewcov.planning.choice import moved_choice, quick_choice
 from viewcov.planning.options import PlanningOptions
-from viewcov.planning.selection.problem import greedy_best, greedy_cover, prune_cover
+from viewcov.planning.selection.problem import CoverProblem, greedy_best, greedy_cover, prune_cover
 from viewcov.planning.selection.proof import Budget
 from viewcov.planning.selection.reduction import merge_rows
 from viewcov.planning.selection.smallest_cover import fullest_cover, smallest_cover
@@ -257,12 +258,19 @@ def _choices(
 
     def moved(options: PlanningOptions) -> Ints:
         options = options.model_copy(update={"seed": seed, "max_nodes": max_nodes, "time_limit_s": time_limit_s})
-        found = choose_views(candidates, pool.surface, pool.rig, pool.rig.requirements, options)
-        assert found is not None
-        views, num = found.cover.views, pool.problem.num_views
+        setup = Setup(pool.surface, pool.rig, pool.rig.requirements)
+        grown, first = moved_choice(candidates, setup, quick_choice(candidates, setup, options), options)
+        larger = CoverProblem(visible=grown.visible, weight=pool.problem.weight, demand=pool.problem.demand)
+        budget = Budget(max_nodes=max_nodes, time_limit_s=time_limit_s)
+        if options.num_views is not None:
+            cover, _ = fullest_cover(larger, num_views=options.num_views, start=first, budget=budget, seed=seed)
+        else:
+            target = options.coverage * larger.coverable_weight
+            cover = smallest_cover(larger, target=target, start=first, budget=budget, seed=seed)
+        views, num = cover.views, pool.problem.num_views
         new = views[views >= num]
         # The gallery begins with the candidates.
-        return np.concatenate([views[views < num], gallery.add([found.pool.viewpoints[view] for view in new])])
+        return np.concatenate([views[views < num], gallery.add([grown.viewpoints[view] for view in new])])
 
     greedy = Choice(views=order, seconds=gallery.pool.gathering_s + seconds)
     return (

@@ -102,12 +102,17 @@ def plan_views(
 ) -> PlanningResult:
     """A plan of few viewpoints that covers a share of the coverable area.
 
-    Candidates are made and tested, those chosen first are moved to where they see more, and a small cover of all
-    of them is found with a proof of how few of them could do (see `smallest_cover`); a short route gives the
-    order. Then the plan is measured as `evaluate_plan` does, on the requirements' own elements and by all light,
-    and views are added until it reaches its target there too. The bound speaks of what was planned with: coarser
-    elements on parts that have many, and light straight from the ring. The same seed gives the same viewpoints,
-    whatever ``jobs``, unless the time limit ends the proof.
+    All of it is about one surface, that of `surface_to_inspect`. Candidates are made and tested on some of its
+    elements, the rows; those chosen first are moved to where they see more; and a small cover of the rows is found,
+    with a proof of how few views could do (see `smallest_cover`). Where the rows are not all elements, the views
+    are looked from at everything. What a cover of all rows misses becomes rows, and it is chosen anew, until it
+    covers everything: then it is proven for all elements. A bound for less than everything is proven on elements
+    drawn once the candidates are known, and holds for all elements with the confidence that the figures tell. Where
+    grey is limited, what views show is measured by all light, and views are added until the target is reached; the
+    bound speaks of light straight from the ring.
+
+    A short route gives the order. The same seed gives the same viewpoints, whatever ``jobs``, unless the time limit
+    ends a search.
 
     Parameters
     ----------
@@ -119,6 +124,8 @@ def plan_views(
         What is asked of the plan.
     known
         Candidates from before.
+    started
+        Reading of the monotonic clock from which the time limit counts; now if not given.
     jobs
         Processes for testing candidates. A script that asks for several must guard its entry with
         ``if __name__ == "__main__"``, because each of them imports it.

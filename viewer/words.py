@@ -54,3 +54,8 @@ def mm2(area: float | None) -> str:
 def counted(num: int, noun: str) -> str:
     """A number with its noun, which takes an s unless there is one."""
     return f"{number(num)} {noun}{'' if num == 1 else 's'}"
+
+
+def sure(confidence: float) -> str:
+    """What is added to a statement that holds with less than certainty."""
+    return "" if confidence >= 1.0 else f", with {percent(confidence)} confidence"

@@ -9,7 +9,7 @@ from viewcov.inspection.mesh.surface import Surface, cut_surface
 from viewcov.inspection.rig.requirements import Requirements
 from viewcov.inspection.rig.rig import Rig
 
-FINEST_ELEMENTS, MOST_ELEMENTS = 3_000_000, 500_000
+FINEST_ELEMENTS, MOST_ELEMENTS = 3_000_000, 250_000
 """If the requirements' edge makes more elements than the first, it is lengthened until there are about the second:
 they are tested at five points each, and large parts take room and time."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +18,7 @@ from viewcov.inspection.records import Count, NotNegative
 from viewcov.options import Jobs, Json, Out, PartFile, PlanFile, Required, RigName, ScaleMm, Units
 from viewcov.output import say
 from viewcov.planning.options import EvaluationOptions, PlanningOptions, RouteOptions
-from viewcov.viewer.words import counted, mm2, percent
+from viewcov.viewer.words import counted, mm2, percent, sure
 
 if TYPE_CHECKING:
     from viewcov.coverage.geometric.figures import GeometricFigures
@@ -49,6 +50,7 @@ def plan(
 
     Example: viewcov plan housing.step --rig paper-quarter --coverage 0.95 --out plan.json
     """
+    started = time.monotonic()
     if out.is_dir():
         raise InputError(out, "is a folder", expected="a file to write", found="a folder", remedy="add a file's name")
     loaded_rig = viewcov.load_rig(rig)
@@ -61,7 +63,9 @@ def plan(
         log.log(level, "%s: %s (%d): %s", part, finding.name, finding.count, finding.remedy)
     views = viewcov.import_viewpoints(candidates).viewpoints if candidates else ()
     known = viewcov.KnownCandidates(views=tuple(views), plan=out)
-    result = viewcov.plan_views(loaded, loaded_rig, requirements, options, known=known, jobs=jobs, progress=progress)
+    result = viewcov.plan_views(
+        loaded, loaded_rig, requirements, options, known=known, jobs=jobs, progress=progress, started=started
+    )
     result.write(out)
     say(result.figures if json else _lines(result.figures, _of_plan(result.figures)), json=json)
     return options.num_views is not None or result.figures.coverage >= options.coverage - 1e-9
@@ -123,7 +127,10 @@ def _lines(figures: PlanFigures | GeometricFigures, told: Iterable[tuple[str, st
 
 def _of_plan(figures: PlanFigures) -> Iterator[tuple[str, str]]:
     yield "of the coverable", f"{percent(figures.coverage)} covered, by weight of CAD faces"
-    yield "fewest possible", f"{counted(figures.lower_bound, 'view')} ({figures.bound}; {figures.status})"
+    yield (
+        "fewest possible",
+        f"{counted(figures.lower_bound, 'view')} ({figures.bound}{sure(figures.confidence)}; {figures.status})",
+    )
     yield "route", f"{figures.route_s:.1f} s; no order takes less than {figures.route_bound_s:.1f} s"
     yield "seconds", f"{figures.seconds:.1f}"
 

@@ -8,7 +8,7 @@ from viewcov.coverage.ladder import MEANINGS, RUNGS, Rung
 from viewcov.viewer import palette
 from viewcov.viewer.report.blocks import Bar, Bars, Block, Card, Text
 from viewcov.viewer.report.content import Content
-from viewcov.viewer.words import counted, interval, mm2, number, percent, points
+from viewcov.viewer.words import counted, interval, mm2, number, percent, points, sure
 
 OF = "of the surface to be inspected"
 """What every share of the ladder is a share of."""
@@ -43,8 +43,10 @@ def lead(content: Content) -> str:
 def cards(content: Content) -> Iterator[Card]:
     """The headline figures."""
     if content.viewpoints is not None:
-        bound = content.plan.lower_bound if content.plan else None
-        least = f" At least {number(bound)} are needed to cover as much." if bound is not None else ""
+        plan = content.plan
+        least = (
+            f" At least {number(plan.lower_bound)} are needed to cover as much{sure(plan.confidence)}." if plan else ""
+        )
         unit = "view" if content.viewpoints == 1 else "views"
         yield Card(title="Viewpoints", value=number(content.viewpoints), unit=unit, meaning=f"Camera positions.{least}")
     if content.areas is not None:

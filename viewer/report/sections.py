@@ -14,7 +14,7 @@ from viewcov.coverage.effective.figures import (
 from viewcov.viewer.report.blocks import Block, Cell, Chip, Kept, Points, Quantity, Table, Text, Tone
 from viewcov.viewer.report.content import Content, FusionFigures
 from viewcov.viewer.report.ladder import OF
-from viewcov.viewer.words import counted, fixed, interval, mm2, number, percent, points
+from viewcov.viewer.words import counted, fixed, interval, mm2, number, percent, points, sure
 
 MAX_DEFECTS = 200
 """More rows than this are left to the result files."""
@@ -185,9 +185,10 @@ def plan(content: Content) -> Iterator[Block]:
     figures = content.plan
     if figures is None:
         return
+    proof = f"{figures.bound}{sure(figures.confidence)}"
     rows = [
         ("viewpoints", number(figures.viewpoints), "camera positions"),
-        ("fewest possible", number(figures.lower_bound), f"no plan from these candidates has fewer ({figures.bound})"),
+        ("fewest possible", number(figures.lower_bound), f"no plan from these candidates has fewer ({proof})"),
         ("gap", percent(figures.gap), _STATUS.get(figures.status, figures.status)),
         ("coverable", percent(figures.coverable_share), OF),
         ("covered", percent(figures.covered_share), OF),
