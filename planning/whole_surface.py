@@ -98,7 +98,9 @@ class WholeSurface:
         claimed = np.asarray(self._seen.sum(axis=0)) >= self.demand
         unsure = claimed & ~covered & ~self._sure
         if unsure.any():
-            asked = csr_array(self._seen.multiply(unsure[None, :]).tocsr())
+            # By other views than these, which are counted.
+            others = ~np.isin(np.arange(len(self.candidates)), views)
+            asked = csr_array(self._seen.multiply(unsure[None, :]).multiply(others[:, None]).tocsr())
             self._sure |= unsure & confirmed(self.candidates, asked, setup, counts=counts * unsure, jobs=self._jobs)
             # What only light straight from the ring shows is seen by nobody.
             self._seen.data *= (self._sure | ~unsure)[self._seen.indices]
