@@ -220,3 +220,16 @@ def test_planning_needs_no_extra_and_the_rest_says_what_to_install(plate: Path, 
         assert refused.returncode == 2
         assert f"pip install 'viewcov[{extra}]'" in last
         assert "Traceback" not in refused.stderr
+
+
+@pytest.mark.parametrize("command", ["evaluate", "cover"])
+def test_a_file_in_place_of_the_folder_of_results_is_refused_before_any_work(
+    command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "mine").write_text("kept")
+    more = ["--model", "plain"] if command == "cover" else []
+    status, _, told = run(capsys, command, tmp_path / "nothing", *more, "--out", tmp_path / "mine")
+    assert status == 2
+    assert len(told.splitlines()) == 1
+    assert "a folder, not the file" in told
+    assert (tmp_path / "mine").read_text() == "kept"

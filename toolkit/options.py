@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Annotated, Any, TypeAlias, get_args, get_origin
 
 from cyclopts import Parameter
-from pydantic import ConfigDict, TypeAdapter, ValidationError, create_model
+from pydantic import AfterValidator, ConfigDict, TypeAdapter, ValidationError, create_model
 
 from viewcov.inspection import records
 from viewcov.inspection.errors import InputError
@@ -24,8 +24,19 @@ from viewcov.inspection.mesh.part import Unit
 from viewcov.inspection.records import Record
 from viewcov.output import listen
 
+
+def _folder(path: Path | None) -> Path | None:
+    """Refused before any work, as it could not be written to after it."""
+    if path is not None and path.exists() and not path.is_dir():
+        raise ValueError(f"a folder, not the file {path}")
+    return path
+
+
 Jobs: TypeAlias = Annotated[records.Jobs, Parameter(help="Processes to use.")]
 Out: TypeAlias = Annotated[Path | None, Parameter(help="Where to write the result.")]
+OutFolder: TypeAlias = Annotated[
+    Path | None, AfterValidator(_folder), Parameter(help="Folder to write the results to.")
+]
 Json: TypeAlias = Annotated[bool, Parameter(help="Print one JSON object on stdout and nothing else.")]
 RigName: TypeAlias = Annotated[
     str, Parameter(help="Rig file (TOML), or a shipped rig: paper, paper-half, paper-quarter.")

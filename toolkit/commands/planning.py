@@ -15,7 +15,7 @@ import viewcov
 from viewcov.coverage.ladder import LOSSES
 from viewcov.inspection.errors import InputError
 from viewcov.inspection.records import Count, NotNegative
-from viewcov.options import Jobs, Json, Out, PartFile, PlanFile, Required, RigName, ScaleMm, Units
+from viewcov.options import Jobs, Json, OutFolder, PartFile, PlanFile, Required, RigName, ScaleMm, Units
 from viewcov.output import say
 from viewcov.planning.options import EvaluationOptions, PlanningOptions, RouteOptions
 from viewcov.viewer.words import counted, mm2, percent, sure
@@ -93,7 +93,7 @@ def evaluate(
     /,
     *,
     options: EvaluationOptions,
-    out: Out = None,
+    out: OutFolder = None,
     coverage: Required = None,
     jobs: Jobs = 2,
     json: Json = False,

@@ -11,7 +11,7 @@ from cyclopts import Parameter
 import viewcov
 from viewcov.coverage.effective.options import CoverOptions, FuseOptions
 from viewcov.inspection.errors import InputError
-from viewcov.options import Inspection, Jobs, Json, ModelNames, Out, Required
+from viewcov.options import Inspection, Jobs, Json, ModelNames, OutFolder, Required
 from viewcov.output import say
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ def cover(
     *,
     options: CoverOptions,
     models: ModelNames,
-    out: Out = None,
+    out: OutFolder = None,
     coverage: Required = None,
     jobs: Jobs = 2,
     json: Json = False,
