@@ -57,7 +57,7 @@ SAID: dict[str, tuple[type[Options], dict[str, Any]]] = {
     "plan": (
         PlanningOptions,
         {"coverage": 0.6, "num_views": 5, "objective": "cycle", "closed": True, "overlap": 2, "seed": 5,
-         "edge_mm": 3.0, "num_candidates": 80, "refine": 20, "time_limit_s": 5.0, "max_nodes": 3},
+         "edge_mm": 3.0, "num_candidates": 80, "refine": 20, "time_limit_s": 45.0, "max_nodes": 3},
     ),
     "route": (
         RouteOptions, {"times": "times.csv", "closed": True, "start": "v002", "time_limit_s": 2.0, "seed": 3},

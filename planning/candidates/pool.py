@@ -135,7 +135,7 @@ class _Look:
     def __call__(self, views: Sequence[Viewpoint]) -> None:
         at_once = _AT_ONCE if np.isfinite(self.until) else max(len(views), 1)
         for first in range(0, len(views), at_once):
-            if self.late and self.growth.views:
+            if self.late and any(part.nnz for part in self.growth.visible):
                 return
             some = views[first : first + at_once]
             self.growth.add(some, self.watch.seen_from(some, progress=self.progress))
