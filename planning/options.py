@@ -43,7 +43,8 @@ class PlanningOptions(Options):
     fewer than a thousand and no more than eight thousand, if not given. 0 leaves the candidates' poses."""
 
     time_limit_s: Positive = 60.0
-    """Seconds for the whole; the plan is the best that is found by then."""
+    """Seconds for searching, choosing and proving. What the chosen views show of a large surface is measured however
+    long that takes, which is allowed for as well as it can be foreseen."""
 
     max_nodes: Count = 400
     """Nodes of that proof's branch and bound; 0 leaves the bound of the linear relaxation."""
