@@ -278,7 +278,7 @@ def test_refined_poses_take_fewer_views_and_the_proof_counts_them_in() -> None:
     assert figures.viewpoints < plain.viewpoints
     assert figures.lower_bound <= figures.viewpoints
     assert figures.coverage >= 0.97 - 1e-9
-    again = evaluate_viewpoints(Setup(refined.surface, RIG, RIG.requirements), refined.plan.viewpoints, gather=False)
+    again = evaluate_viewpoints(Setup(refined.surface, RIG, RIG.requirements), refined.plan.viewpoints)
     assert again.covered_area_mm2 == pytest.approx(figures.covered_area_mm2)
 
 
