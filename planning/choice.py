@@ -182,7 +182,7 @@ def _bounded(
     The smallest of all choices that cover the share of the whole does not depend on the draws: how much of them it
     leaves out is known with confidence, and so how few views leave out no more.
     """
-    everything = _whole(whole, cover.views)
+    everything = whole.problem(cover.views)
     problem = whole.rows(checked.element_idx, checked.weight)
     weight = float(whole.weight.sum())
     asked = options.coverage if options.num_views is None else _share(everything, cover.views)
@@ -197,12 +197,6 @@ def _bounded(
     return replace(cover, bound=bound), max(most, _share(everything, cover.views))
 
 
-def _whole(whole: WholeSurface, views: Ints) -> CoverProblem:
-    """Covering the whole, as far as that is known once some views were looked from."""
-    whole.coverable(views)
-    return whole.problem()
-
-
 def _share(problem: CoverProblem, views: Ints) -> float:
     return problem.covered_weight(views) / problem.coverable_weight
 
@@ -215,7 +209,7 @@ def completed(whole: WholeSurface, views: Ints, *, share: float) -> Ints:
     grown = views
     while True:
         whole.look(grown)
-        problem = _whole(whole, grown)
+        problem = whole.problem(grown)
         target = share * problem.coverable_weight
         if problem.covered_weight(grown) >= target * (1.0 - TOLERANCE):
             break

@@ -42,6 +42,10 @@ class PlanFigures(Areas, RouteFigures):
     elements: Count
     """That the plan is measured on."""
 
+    unsearched_share: Share
+    """Share of the surface to be inspected that may be coverable too: few candidates see it, and time or their number
+    was used up before it was given up."""
+
     most_coverage: Share
     """No choice of so many views covers more of the coverable area."""
 

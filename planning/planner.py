@@ -25,7 +25,7 @@ from viewcov.inspection.rig.motion import MotionModel
 from viewcov.inspection.rig.requirements import Requirements, left_out, weighted_areas_mm2
 from viewcov.inspection.rig.rig import Rig
 from viewcov.inspection.viewpoint import Viewpoint
-from viewcov.planning.candidates.pool import CandidateSearch, gather_candidates, images_filled
+from viewcov.planning.candidates.pool import CandidatePool, CandidateSearch, gather_candidates, images_filled
 from viewcov.planning.choice import PROOF_SHARE, ChosenViews, choose_views, completed, moved_choice, quick_choice
 from viewcov.planning.figures import PlanFigures, RouteFigures
 from viewcov.planning.kept_pool import KeptPool, KnownCandidates, gathered_before, keep_pool, search_key
@@ -44,7 +44,7 @@ DEFAULTS = PlanningOptions()
 NOTHING_KNOWN = KnownCandidates()
 """All candidates are the planner's own."""
 
-_SEARCH_SHARE, _MOVE_SHARE = 0.35, 0.5
+_SEARCH_SHARE, _MOVE_SHARE = 0.5, 0.5
 """Of the time: for the search for candidates, and, of what is left after it, for moving views."""
 
 _BY_ALL_LIGHT = 5.0
@@ -186,12 +186,12 @@ def plan_views(
             log.info("%d views instead of %d", len(grown), len(ordered))
             ordered = _short_way(pool.viewpoints, grown, rig.motion, options)
     whole.look(ordered)
-    coverable = whole.coverable(ordered) & surface.inspected
-    problem = whole.problem()
+    problem = whole.problem(ordered)
+    coverable = problem.coverable & surface.inspected
     views_in_order = tuple(
         replace(pool.viewpoints[view], id=f"v{place:03d}") for place, view in enumerate(ordered, start=1)
     )
-    figures = _figures(whole, ordered, chosen, _route(views_in_order, rig.motion, options))
+    figures = _figures(whole, ordered, chosen, candidates, _route(views_in_order, rig.motion, options))
     made = {
         "by": "viewcov.planning.plan_views",
         "version": importlib.metadata.version("viewcov"),
@@ -294,8 +294,10 @@ def _short_way(viewpoints: Sequence[Viewpoint], views: Ints, motion: MotionModel
     return views[order if options.closed or order[0] <= order[-1] else order[::-1]]
 
 
-def _figures(whole: WholeSurface, views: Ints, chosen: ChosenViews, route: RouteFigures) -> PlanFigures:
-    surface, problem = whole.setup.surface, whole.problem()
+def _figures(
+    whole: WholeSurface, views: Ints, chosen: ChosenViews, candidates: CandidatePool, route: RouteFigures
+) -> PlanFigures:
+    surface, problem = whole.setup.surface, whole.problem(views)
     area = np.where(surface.inspected, surface.area_mm2, 0.0)
     covered = whole.counts(views) >= whole.demand
     coverable_mm2, covered_mm2 = float(area[problem.coverable].sum()), float(area[covered].sum())
@@ -306,6 +308,7 @@ def _figures(whole: WholeSurface, views: Ints, chosen: ChosenViews, route: Route
         **dict(route),
         part=surface.part.name,
         elements=surface.num_elements,
+        unsearched_share=min(candidates.given_up_mm2.get("not searched", 0.0) / float(area.sum()), 1.0),
         most_coverage=min(max(chosen.most_coverage, coverage), 1.0),
         viewpoints=len(views),
         lower_bound=bound,

@@ -107,9 +107,15 @@ class WholeSurface:
             self._seen.eliminate_zeros()
         return covered | self._sure
 
-    def problem(self) -> CoverProblem:
-        """Covering all elements: rows of views that were looked from are complete, those of others as far as tested."""
-        return CoverProblem(visible=self._known(), weight=self.weight, demand=self.demand)
+    def problem(self, views: Ints) -> CoverProblem:
+        """Covering what is coverable, as far as some views that were looked from tell.
+
+        Rows of views that were looked from are complete, those of others as far as tested.
+        """
+        visible, coverable = self._known().copy(), self.coverable(views)
+        visible.data *= coverable[visible.indices]
+        visible.eliminate_zeros()
+        return CoverProblem(visible=visible, weight=self.weight, demand=self.demand)
 
     def rows(self, elements: Ints, weight: Floats) -> CoverProblem:
         """Covering some tested elements, shape (R,), by their weights."""

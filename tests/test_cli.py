@@ -17,7 +17,7 @@ from viewcov.workflows.demo import DemoCard, DemoOptions
 PLAN_KEYS = {
     "part", "elements", "inspected_area_mm2", "coverable_area_mm2", "covered_area_mm2", "coverage", "viewpoints",
     "most_coverage", "lower_bound", "bound", "confidence", "gap", "status", "route_s", "route_bound_s", "route_bound",
-    "seconds",
+    "seconds", "unsearched_share",
 }  # fmt: skip
 EVALUATE_KEYS = {
     "inspected_area_mm2", "coverable_area_mm2", "covered_area_mm2", "coverage", "waterfall", "uncovered", "k_coverage",

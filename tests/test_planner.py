@@ -36,7 +36,7 @@ WHOLE = PlanningOptions(coverage=1.0, edge_mm=4.0, num_candidates=200)
 
 FIGURES = {
     *("part", "elements", "inspected_area_mm2", "coverable_area_mm2", "covered_area_mm2", "coverage"),
-    *("coverable_share", "covered_share"),
+    *("coverable_share", "covered_share", "unsearched_share"),
     *("most_coverage", "viewpoints", "lower_bound", "bound", "confidence", "gap", "status"),
     *("route_s", "route_bound_s", "route_bound", "seconds"),
 }

@@ -62,8 +62,8 @@ PART = PartFigures(
 )  # fmt: skip
 PLAN = PlanFigures(
     **AREAS.model_dump(), part="clutch-half", elements=82526, most_coverage=0.995, viewpoints=58, lower_bound=55,
-    confidence=1.0, bound="linear program", gap=0.052, status="feasible", route_s=143.2, route_bound_s=140.1,
-    route_bound="1-tree",
+    confidence=1.0, unsearched_share=0.0, bound="linear program", gap=0.052, status="feasible",
+    route_s=143.2, route_bound_s=140.1, route_bound="1-tree",
 )  # fmt: skip
 GEOMETRIC = GeometricFigures(
     **AREAS.model_dump(), elements=82526, viewpoints=58, coverable_from="pool",

@@ -111,11 +111,12 @@ class _Growth:
         """All candidates that see anything."""
         joined = csr_array(vstack(self.visible, format="csr"))
         useful = np.flatnonzero(np.diff(joined.indptr))
-        unseen = np.where(self._seen < self._demand, self._surface.area_mm2, 0.0)
+        unseen = np.where(self._surface.inspected & (self._seen < self._demand), self._surface.area_mm2, 0.0)
+        defeat = np.where(self.defeat < 0, DEFEATS.index("not searched"), self.defeat)
         return CandidatePool(
             viewpoints=tuple(self.views[row] for row in useful),
             visible=csr_array(joined[useful]),
-            given_up_mm2={name: float(unseen[self.defeat == place].sum()) for place, name in enumerate(DEFEATS)},
+            given_up_mm2={name: float(unseen[defeat == place].sum()) for place, name in enumerate(DEFEATS)},
         )
 
 

@@ -18,9 +18,10 @@ from viewcov.inspection.rig.rig import Rig
 from viewcov.planning.candidates.clearance import Clearance
 from viewcov.planning.candidates.maker import working_range
 
-Defeat = Literal["no sight", "no room", "no light", "not seen"]
+Defeat = Literal["no sight", "no room", "no light", "not seen", "not searched"]
 """What stops the best way to look at an element: nothing leaves free sight; the camera's body has no place where
-the sight is free; the ring throws no light there; the views that were tried fail another test."""
+the sight is free; the ring throws no light there; the views that were tried fail another test; time or number of
+candidates were used up before it was looked for."""
 
 DEFEATS: tuple[Defeat, ...] = get_args(Defeat)
 

@@ -191,6 +191,7 @@ def plan(content: Content) -> Iterator[Block]:
         ("fewest possible", number(figures.lower_bound), f"no plan from these candidates has fewer ({proof})"),
         ("gap", percent(figures.gap), _STATUS.get(figures.status, figures.status)),
         ("coverable", percent(figures.coverable_share), OF),
+        ("not searched", percent(figures.unsearched_share), "may be coverable: the search for candidates ended before"),
         ("covered", percent(figures.covered_share), OF),
         ("target", percent(figures.coverage), "what is covered of the coverable, by weight of CAD faces"),
         ("most possible", percent(figures.most_coverage), "no plan of as many views covers more of the coverable"),
