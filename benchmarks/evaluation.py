@@ -1,6 +1,6 @@
 """Evaluation with a plan's kept candidates against a search anew: what they say is coverable, and the time they take.
 
-    python -P benchmarks/evaluation.py builtin:clutch-half PART ... [--rig paper-quarter] [--time-limit 60]
+    python -P benchmarks/evaluation.py builtin:clutch-half PART ... [--rig paper-quarter] [--time-limit 120]
 
 Each part is planned with every way of saying what candidates there are and what counts. With kept candidates the areas
 must be the plan's own to 1e-9. The search anew, one after the other in one process, is for the times.
@@ -28,7 +28,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("parts", nargs="*", default=["builtin:clutch-half"])
     parser.add_argument("--rig", default="paper-quarter")
-    parser.add_argument("--time-limit", type=float, default=60.0)
+    parser.add_argument("--time-limit", type=float, default=120.0)
     parser.add_argument("--jobs", type=int, default=2)
     told = parser.parse_args()
     rig = load_rig(told.rig)

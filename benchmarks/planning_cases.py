@@ -26,7 +26,7 @@ from viewcov.inspection.rig.requirements import weighted_areas_mm2
 from viewcov.inspection.rig.rig import PRESETS, Rig, load_rig
 from viewcov.inspection.viewpoint import Viewpoint
 from viewcov.planning.candidates.pool import CandidateSearch, gather_candidates
-from viewcov.planning.rows import MOST_ROWS, Rows
+from viewcov.planning.rows import CHECKED, SEARCHED, Rows
 from viewcov.planning.selection.problem import CoverProblem
 
 RIGS = Path(__file__).resolve().parent / "rigs"
@@ -160,7 +160,8 @@ def pool_of(
     part, rig = case.load(data)
     whole = surface_to_inspect(part, rig, rig.requirements, edge_mm=edge_mm)
     weight = weighted_areas_mm2(whole, rig.requirements)
-    rows = Rows.all_of(weight) if whole.num_elements <= MOST_ROWS else Rows.drawn(weight, MOST_ROWS, seed=seed)
+    num = SEARCHED + CHECKED
+    rows = Rows.all_of(weight) if whole.num_elements <= num else Rows.drawn(weight, num, seed=seed)
     surface = rows.surface(whole, weight)
     key = _key(part, rig, surface, seed=seed, num_candidates=num_candidates)
     kept = None if cache is None else cache / f"{case.name}-{key}.npz"

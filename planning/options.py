@@ -42,7 +42,7 @@ class PlanningOptions(Options):
     """Poses tried, at most, to make the chosen views see more and so do with fewer; sixty for each view, but no
     fewer than a thousand and no more than eight thousand, if not given. 0 leaves the candidates' poses."""
 
-    time_limit_s: Positive = 60.0
+    time_limit_s: Positive = 120.0
     """Seconds for searching, choosing and proving. What the chosen views show of a large surface is measured however
     long that takes, which is allowed for as well as it can be foreseen."""
 

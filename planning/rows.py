@@ -11,7 +11,7 @@ from scipy.stats import binom
 from viewcov.inspection.arrays import Floats, Ints
 from viewcov.inspection.mesh.surface import Surface
 
-MOST_ROWS = 100_000
+MOST_ROWS = 40_000
 """Surfaces of no more elements are planned on all of them."""
 
 SEARCHED, CHECKED = 30_000, 70_000

@@ -16,6 +16,7 @@ from viewcov.inspection.rig.rig import Body, Rig, load_rig
 from viewcov.inspection.viewpoint import Viewpoint
 from viewcov.planning.candidates.clearance import Clearance
 from viewcov.planning.candidates.maker import CandidateMaker, spread_elements, standoffs_mm
+from viewcov.planning.candidates.pool import CandidateSearch, gather_candidates
 from viewcov.planning.candidates.search import DEFEATS, PoseSearch
 
 RIG = load_rig("paper-quarter")
@@ -249,3 +250,15 @@ def test_candidates_are_the_same_for_the_same_seed_only() -> None:
 
     np.testing.assert_array_equal(centers(7), centers(7))
     assert not np.array_equal(centers(7), centers(8))
+
+
+def test_what_there_was_no_time_to_search_is_told() -> None:
+    surface = cut_surface(part_of(trimesh.creation.box(extents=[60, 50, 40])), 6.0)
+    area_mm2 = float(surface.area_mm2.sum())
+    whole = gather_candidates(surface, RIG, RIG.requirements, CandidateSearch(num_candidates=400))
+    assert whole.given_up_mm2["not searched"] == 0.0
+    late = gather_candidates(surface, RIG, RIG.requirements, CandidateSearch(num_candidates=400), until=0.0)
+    # Some are looked from all the same, of one batch that was aimed at points all over the part.
+    assert 0 < len(late.viewpoints) <= 64 < len(whole.viewpoints)
+    seen_mm2 = float(surface.area_mm2[np.asarray(late.visible.sum(axis=0)) > 0].sum())
+    assert late.given_up_mm2["not searched"] == pytest.approx(area_mm2 - seen_mm2)
