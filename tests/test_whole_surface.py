@@ -1,0 +1,79 @@
+"""What is known of a surface by views looked from and by candidates that were tested."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import trimesh
+from scipy.sparse import csr_array
+
+from viewcov.coverage.geometric.visibility import Setup
+from viewcov.inspection.mesh.part import Part, PartSource
+from viewcov.inspection.mesh.surface import cut_surface
+from viewcov.inspection.rig.rig import load_rig
+from viewcov.inspection.viewpoint import Viewpoint
+from viewcov.planning import whole_surface
+from viewcov.planning.whole_surface import WholeSurface
+
+RIG = load_rig("paper-quarter")
+BOX = trimesh.creation.box(extents=[30, 20, 10])
+PART = Part(
+    name="box", vertices_mm=BOX.vertices, faces=BOX.faces, cad_face_idx=np.arange(12) // 2,
+    source=PartSource(path="box.stl", sha256="0" * 64),
+)  # fmt: skip
+NUM_VIEWS = 7
+
+
+@pytest.mark.parametrize("demand", [1, 2, 3])
+@pytest.mark.parametrize("seed", range(12))
+def test_with_all_light_the_same_is_coverable_to_everyone(
+    monkeypatch: pytest.MonkeyPatch, seed: int, demand: int
+) -> None:
+    surface, rng = cut_surface(PART, 9.0), np.random.default_rng(seed)
+    setup = Setup(surface, RIG, replace(RIG.requirements, views_per_element=demand))
+    num = surface.num_elements
+    by_ring, by_all = rng.random((2, NUM_VIEWS, num)) < 0.4
+    by_all = np.where(rng.random((NUM_VIEWS, num)) < 0.7, by_ring, by_all)
+
+    class Watch:
+        """Gives what is seen by all light."""
+
+        def __init__(self, _: Setup, *, jobs: int, gather: bool) -> None:
+            assert gather
+            assert jobs == 1
+
+        def __enter__(self) -> Watch:
+            return self
+
+        def __exit__(self, *_: object) -> None: ...
+
+        def seen_from(self, views: Sequence[Viewpoint], *, progress: bool) -> csr_array:
+            assert not progress
+            return csr_array(by_all[[int(view.id) for view in views]].astype(np.float64))
+
+    def confirmed(_: Any, asked: csr_array, __: Setup, *, counts: np.ndarray, jobs: int) -> np.ndarray:
+        assert jobs == 1
+        return np.asarray(counts + ((asked.toarray() > 0) & by_all).sum(axis=0) >= demand)
+
+    monkeypatch.setattr(whole_surface, "Watch", Watch)
+    monkeypatch.setattr(whole_surface, "confirmed", confirmed)
+    views = [Viewpoint.looking_at([0, 0, 250.0 + n], [0, 0, 0], id=str(n)) for n in range(NUM_VIEWS)]
+    whole = WholeSurface(setup, views)
+    whole.know(np.arange(num), csr_array(by_ring.astype(np.float64)))
+    # Of a view that is looked from it is known by all light, of the others what both lights show counts.
+    for chosen in (np.array([0, 1]), np.array([2, 4, 5])):
+        whole.look(chosen)
+        known = np.where(np.isin(np.arange(NUM_VIEWS), whole.looked)[:, None], by_all, by_ring & by_all)
+        expected = known.sum(axis=0) >= demand
+        counts = by_all[chosen].sum(axis=0)
+        np.testing.assert_array_equal(whole.counts(chosen), counts)
+        problem = whole.problem(chosen)
+        np.testing.assert_array_equal(problem.coverable, whole.coverable(chosen))
+        # Views that are no longer chosen may show more than was asked of them.
+        assert (whole.coverable(chosen) <= expected).all()
+        assert (whole.coverable(chosen) >= (counts >= demand)).all()
+        assert problem.covered_weight(chosen) == pytest.approx(whole.weight[counts >= demand].sum())
