@@ -127,6 +127,8 @@ def _lines(figures: PlanFigures | GeometricFigures, told: Iterable[tuple[str, st
 
 def _of_plan(figures: PlanFigures) -> Iterator[tuple[str, str]]:
     yield "of the coverable", f"{percent(figures.coverage)} covered, by weight of CAD faces"
+    if figures.unsearched_share > 0:
+        yield "not searched", f"{percent(figures.unsearched_share)}, of which some may be coverable: raise --time-limit"
     yield (
         "fewest possible",
         f"{counted(figures.lower_bound, 'view')} ({figures.bound}{sure(figures.confidence)}; {figures.status})",
