@@ -140,7 +140,7 @@ def _full(whole: WholeSurface, first: Ints, elements: Ints, options: PlanningOpt
         cover = smallest_cover(problem, target=target, start=start, budget=budget, seed=options.seed)
         whole.look(cover.views)
         missed = whole.coverable(cover.views) & (whole.counts(cover.views) < whole.demand) & (whole.weight > 0)
-        if not missed.any() or budget.spent:
+        if not missed.any() or time.monotonic() >= budget.until:
             return ChosenViews(cover=cover, rows=problem, target=target, most_coverage=1.0)
         start = cover.views
         new = np.setdiff1d(np.flatnonzero(missed), elements, assume_unique=True)
@@ -192,7 +192,7 @@ def _bounded(
     bound = proven_bound(problem, cover.views, target=target, budget=proof, seed=options.seed)
     most = 1.0
     if options.num_views is not None:
-        least = problem.coverable_weight - most_covered(problem, options.num_views, budget=budget, seed=options.seed)
+        least = problem.coverable_weight - most_covered(problem, options.num_views, budget=proof, seed=options.seed)
         most = 1.0 - checked.least_missed(least / weight) * weight / everything.coverable_weight
     return replace(cover, bound=bound), max(most, _share(everything, cover.views))
 

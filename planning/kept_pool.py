@@ -60,7 +60,7 @@ class KeptPool:
     """Shape (E,): elements that enough candidates see."""
 
     measured: Bools
-    """Shape (V,): the plan's views, of which all that they see is known."""
+    """Shape (V,): views of which all that they see is known, the plan's among them."""
 
     gathered: CandidatePool
     """The first of the candidates, as they were found, and what they see of the elements that were planned on."""

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from scipy.sparse import csr_array
 
 from viewcov.coverage.geometric.visibility import Setup
 from viewcov.coverage.ladder import Areas
@@ -33,6 +34,7 @@ from viewcov.planning.options import PlanningOptions
 from viewcov.planning.route.cycle import Cycle, shorten_cycle
 from viewcov.planning.route.order import motion_times_s, route_bound, route_cost, short_route
 from viewcov.planning.rows import CHECKED, Rows
+from viewcov.planning.selection.problem import CoverProblem
 from viewcov.planning.selection.reduction import merge_rows
 from viewcov.planning.whole_surface import WholeSurface
 
@@ -62,8 +64,7 @@ class PlanningResult:
     """Viewpoints in the order of the route, with ids v001, v002, ..."""
 
     surface: Surface
-    """The E elements that the plan is measured on: those of the requirements' edge, which are the elements planned
-    on or finer ones, or those of the edge asked for."""
+    """The E elements that the plan is measured on, those of `surface_to_inspect`."""
 
     coverable: Bools
     """Shape (E,): elements that enough candidates see."""
@@ -169,29 +170,16 @@ def plan_views(
     end -= _seconds_to_look(len(views), surface, limits, pace)
     pool, views = moved_choice(candidates, setup, views, options, until=_between(time.monotonic(), end, _MOVE_SHARE))
     whole = WholeSurface(Setup(surface, rig, limits), pool.viewpoints, jobs=jobs, progress=progress)
-    if rows.num_draws is None:
-        whole.know(np.arange(surface.num_elements), pool.visible)
-        checked = rows
-    else:
-        whole.know(rows.element_idx, pool.visible)
-        # Drawn anew: the candidates were made to see the others.
-        checked = Rows.drawn(weight, CHECKED, seed=options.seed + 1)
-        whole.test(checked.element_idx)
-        rows = rows.joined(checked)
-    chosen = choose_views(whole, views, rows, checked, options, until=end)
-    ordered = _ordered(chosen, pool.viewpoints, rig.motion, options)
-    if options.num_views is None:
-        grown = completed(whole, ordered, share=options.coverage)
-        if grown is not ordered:
-            log.info("%d views instead of %d", len(grown), len(ordered))
-            ordered = _short_way(pool.viewpoints, grown, rig.motion, options)
-    whole.look(ordered)
+    checked = _known_rows(whole, rows, pool.visible, seed=options.seed)
+    chosen = choose_views(whole, views, rows.joined(checked), checked, options, until=end)
+    ordered = _finished(whole, chosen, rig.motion, options)
     problem = whole.problem(ordered)
     coverable = problem.coverable & surface.inspected
     views_in_order = tuple(
         replace(pool.viewpoints[view], id=f"v{place:03d}") for place, view in enumerate(ordered, start=1)
     )
-    figures = _figures(whole, ordered, chosen, candidates, _route(views_in_order, rig.motion, options))
+    route = _route(views_in_order, rig.motion, options)
+    figures = _figures(surface, problem, ordered, chosen, candidates, route)
     made = {
         "by": "viewcov.planning.plan_views",
         "version": importlib.metadata.version("viewcov"),
@@ -219,9 +207,36 @@ def plan_views(
             coverable=coverable,
             measured=np.isin(np.arange(len(pool.viewpoints)), whole.looked),
             gathered=candidates,
-            search=key,
+            # What time ended is not what the next search would find.
+            search="" if candidates.cut_short else key,
         ),
     )
+
+
+def _known_rows(whole: WholeSurface, rows: Rows, visible: csr_array, *, seed: int) -> Rows:
+    """Make known what candidates see of the rows that they were searched by; the rows for the bound, tested too.
+
+    Those are drawn anew where the others are some elements only, which the candidates were made to see.
+    """
+    if rows.num_draws is None:
+        whole.know(np.arange(len(whole.weight)), visible)
+        return rows
+    whole.know(rows.element_idx, visible)
+    checked = Rows.drawn(whole.weight, CHECKED, seed=seed + 1)
+    whole.test(checked.element_idx)
+    return checked
+
+
+def _finished(whole: WholeSurface, chosen: ChosenViews, motion: MotionModel, options: PlanningOptions) -> Ints:
+    """The chosen views in the order of the route, looked from, with as many others as the coverage asked for takes."""
+    ordered = _ordered(chosen, whole.candidates, motion, options)
+    if options.num_views is None:
+        grown = completed(whole, ordered, share=options.coverage)
+        if grown is not ordered:
+            log.info("%d views instead of %d", len(grown), len(ordered))
+            ordered = _short_way(whole.candidates, grown, motion, options)
+    whole.look(ordered)
+    return ordered
 
 
 def _between(start: float, end: float, share: float) -> float:
@@ -279,9 +294,8 @@ def _ordered(
     if options.objective == "views":
         return _short_way(viewpoints, chosen.cover.views, motion, options)
     merged, _ = merge_rows(chosen.rows)
-    target = chosen.rows.covered_weight(chosen.cover.views) if options.num_views is not None else chosen.target
     times = motion_times_s(viewpoints, motion, dtype=np.float32)
-    cycle = Cycle(problem=merged, times_s=times, stop_s=motion.stop_s, closed=options.closed, target=target)
+    cycle = Cycle(problem=merged, times_s=times, stop_s=motion.stop_s, closed=options.closed, target=chosen.target)
     return shorten_cycle(cycle, chosen.cover.views, seed=options.seed)
 
 
@@ -295,11 +309,15 @@ def _short_way(viewpoints: Sequence[Viewpoint], views: Ints, motion: MotionModel
 
 
 def _figures(
-    whole: WholeSurface, views: Ints, chosen: ChosenViews, candidates: CandidatePool, route: RouteFigures
+    surface: Surface,
+    problem: CoverProblem,
+    views: Ints,
+    chosen: ChosenViews,
+    candidates: CandidatePool,
+    route: RouteFigures,
 ) -> PlanFigures:
-    surface, problem = whole.setup.surface, whole.problem(views)
     area = np.where(surface.inspected, surface.area_mm2, 0.0)
-    covered = whole.counts(views) >= whole.demand
+    covered = problem.counts(views) >= problem.demand
     coverable_mm2, covered_mm2 = float(area[problem.coverable].sum()), float(area[covered].sum())
     coverage = problem.covered_weight(views) / problem.coverable_weight
     bound = min(chosen.cover.bound.num_views, len(views))
@@ -308,7 +326,7 @@ def _figures(
         **dict(route),
         part=surface.part.name,
         elements=surface.num_elements,
-        unsearched_share=min(candidates.given_up_mm2.get("not searched", 0.0) / float(area.sum()), 1.0),
+        unsearched_share=min(candidates.given_up_mm2["not searched"] / float(area.sum()), 1.0),
         most_coverage=min(max(chosen.most_coverage, coverage), 1.0),
         viewpoints=len(views),
         lower_bound=bound,

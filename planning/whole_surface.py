@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.sparse import csr_array, vstack
 
-from viewcov.coverage.geometric.sightings import Watch, confirmed, sparse_rows
+from viewcov.coverage.geometric.sightings import Watch, confirmed, seen_by, sparse_rows
 from viewcov.coverage.geometric.visibility import Setup
 from viewcov.inspection.arrays import Bools, Floats, Ints, Ints32
 from viewcov.inspection.rig.requirements import weighted_areas_mm2
@@ -61,8 +61,9 @@ class WholeSurface:
 
     def know(self, elements: Ints, visible: csr_array) -> None:
         """Take what all candidates see of some elements as known, shape (V, N)."""
-        self._add(elements, visible)
-        if len(elements) == self.setup.surface.num_elements and not self.setup.requirements.limits_grey:
+        shape = self._seen.shape
+        self._add(elements, csr_array((visible.data, elements[visible.indices], visible.indptr), shape=shape))
+        if len(elements) == shape[1] and not self.setup.requirements.limits_grey:
             rows = self._seen.indices.astype(np.int32)
             self._own = dict(enumerate(np.split(rows, self._seen.indptr[1:-1])))
 
@@ -70,9 +71,8 @@ class WholeSurface:
         """Test every candidate on those of the elements where that was not done."""
         elements = elements[~self.tested[elements]]
         if len(elements):
-            part = Setup(self.setup.surface.only(elements), self.setup.rig, self.setup.requirements)
-            with Watch(part, jobs=self._jobs) as watch:
-                self._add(elements, watch.seen_from(self.candidates, progress=self._progress))
+            seen = seen_by(self.candidates, self.setup, among=elements, jobs=self._jobs, progress=self._progress)
+            self._add(elements, seen)
 
     def look(self, views: Ints) -> None:
         """Look from some of the candidates at everything, and from all of them at what those leave."""
@@ -91,17 +91,17 @@ class WholeSurface:
 
     def coverable(self, views: Ints) -> Bools:
         """Shape (E,): what some views that were looked from cover, or enough candidates would."""
-        counts, setup = self.counts(views), self.setup
-        covered = counts >= self.demand
-        if not setup.requirements.limits_grey:
-            return covered | (np.asarray(self._seen.sum(axis=0)) >= self.demand)
-        claimed = np.asarray(self._seen.sum(axis=0)) >= self.demand
+        counts, known = self.counts(views), self._known()
+        covered, claimed = counts >= self.demand, np.asarray(known.sum(axis=0)) >= self.demand
+        if not self.setup.requirements.limits_grey:
+            return covered | claimed
         unsure = claimed & ~covered & ~self._sure
         if unsure.any():
             # By other views than these, which are counted.
             others = ~np.isin(np.arange(len(self.candidates)), views)
-            asked = csr_array(self._seen.multiply(unsure[None, :]).multiply(others[:, None]).tocsr())
-            self._sure |= unsure & confirmed(self.candidates, asked, setup, counts=counts * unsure, jobs=self._jobs)
+            asked = csr_array(known.multiply(unsure[None, :]).multiply(others[:, None]).tocsr())
+            sure = confirmed(self.candidates, asked, self.setup, counts=counts * unsure, jobs=self._jobs)
+            self._sure |= unsure & sure
             # What only light straight from the ring shows is seen by nobody.
             self._seen.data *= (self._sure | ~unsure)[self._seen.indices]
             self._seen.eliminate_zeros()
@@ -112,10 +112,8 @@ class WholeSurface:
 
         Rows of views that were looked from are complete, those of others as far as tested.
         """
-        visible, coverable = self._known().copy(), self.coverable(views)
-        visible.data *= coverable[visible.indices]
-        visible.eliminate_zeros()
-        return CoverProblem(visible=visible, weight=self.weight, demand=self.demand)
+        self.coverable(views)
+        return CoverProblem(visible=self._known(), weight=self.weight, demand=self.demand)
 
     def rows(self, elements: Ints, weight: Floats) -> CoverProblem:
         """Covering some tested elements, shape (R,), by their weights."""
@@ -131,8 +129,6 @@ class WholeSurface:
         return csr_array(csr_array(vstack([self._seen, own], format="csr"))[order])
 
     def _add(self, elements: Ints, visible: csr_array) -> None:
-        columns = elements[visible.indices]
-        added = csr_array((visible.data, columns, visible.indptr), shape=self._seen.shape)
-        self._seen = added if self._seen.nnz == 0 else csr_array(self._seen + added)
+        self._seen = visible if self._seen.nnz == 0 else csr_array(self._seen + visible)
         self._seen.sort_indices()
         self.tested[elements] = True

@@ -139,6 +139,24 @@ def test_planning_again_takes_the_candidates_of_the_same_search(
     assert "\n" not in str(caught.value)
 
 
+def test_candidates_of_a_search_that_time_ended_are_not_taken_for_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ends = iter([0.0, np.inf])
+
+    def ended(*args: Any, until: float, **options: Any) -> Any:
+        return gather_candidates(*args, until=next(ends), **options)
+
+    monkeypatch.setattr("viewcov.planning.planner.gather_candidates", ended)
+    short, whole = planned(tmp_path, num_candidates=200), planned(tmp_path, num_candidates=200)
+    assert short.figures.unsearched_share > 0.0
+    assert whole.figures.unsearched_share == 0.0
+    assert len(whole.pool.gathered.viewpoints) > len(short.pool.gathered.viewpoints)
+    # That one is whole, and is taken.
+    assert planned(tmp_path, num_candidates=200).figures.viewpoints == whole.figures.viewpoints
+    assert next(ends, None) is None
+
+
 def test_a_damaged_pool_is_one_line(tmp_path: Path) -> None:
     planned(tmp_path)
     plan, path = read_plan(tmp_path / "plan.json"), tmp_path / "plan.pool.npz"
@@ -186,8 +204,9 @@ def test_what_table_and_fixture_hide_is_lost_to_them(tmp_path: Path) -> None:
     assert found.uncovered()[Loss.FIXTURE] == pytest.approx(400.0)
 
 
-def test_what_is_kept_changes_nothing_that_is_measured(tmp_path: Path) -> None:
-    planned(tmp_path)
+@pytest.mark.parametrize("overlap", [1, 3])
+def test_what_is_kept_changes_nothing_that_is_measured(tmp_path: Path, overlap: int) -> None:
+    planned(tmp_path, overlap=overlap)
     plan = read_plan(tmp_path / "plan.json")
     assert plan.pool is not None
     surface = cut_surface(plan.load_part(), plan.requirements.element_edge_mm)

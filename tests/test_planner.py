@@ -132,7 +132,7 @@ def test_a_plan_made_by_few_rows_reaches_its_target_on_all_elements(
 
 def test_a_full_cover_by_few_rows_is_a_smallest_cover_of_all_elements(monkeypatch: pytest.MonkeyPatch) -> None:
     limits = replace(RIG.requirements, max_mm_per_px=0.3, min_grey=0.0, max_grey=None)
-    options = PlanningOptions(coverage=1.0, num_candidates=150, refine=0)
+    options = PlanningOptions(coverage=1.0, num_candidates=150, refine=0, max_nodes=0)
     few_rows(monkeypatch, most=1000, searched=200, checked=300)
     monkeypatch.setattr(choice, "_NEW_ROWS", 50)
     result = plan_views(bored_part(), RIG, limits, options)

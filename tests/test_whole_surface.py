@@ -72,6 +72,8 @@ def test_with_all_light_the_same_is_coverable_to_everyone(
         counts = by_all[chosen].sum(axis=0)
         np.testing.assert_array_equal(whole.counts(chosen), counts)
         problem = whole.problem(chosen)
+        # All that views show is known, of elements that too few see too.
+        np.testing.assert_array_equal(problem.visible[whole.looked].toarray() > 0, by_all[whole.looked])
         np.testing.assert_array_equal(problem.coverable, whole.coverable(chosen))
         # Views that are no longer chosen may show more than was asked of them.
         assert (whole.coverable(chosen) <= expected).all()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,6 +59,9 @@ class CandidatePool:
 
     given_up_mm2: dict[Defeat, float]
     """Area that no pose was found for, by what stops the best way to look at it."""
+
+    cut_short: bool = False
+    """Whether time ended the search."""
 
 
 def images_filled(area_mm2: float, rig: Rig) -> float:
@@ -192,7 +195,7 @@ def gather_candidates(
             _aim_at_the_rest(surface, growth, poses, look, num=left(), rng=rng)
         centred = _centred(surface, maker, growth.pool(), num=left(), prefix="n", rng=rng)
         look(centred)
-    return growth.pool()
+    return replace(growth.pool(), cut_short=look.late)
 
 
 def _aim_at_the_rest(

@@ -210,7 +210,7 @@ def _full_cover(
     reduced = reduce_cover(problem)
     if not len(reduced.problem.weight):
         return _proven(reduced.forced)
-    chosen, least = _integer_program(reduced.problem, time_limit_s=max(budget.time_limit_s, 1.0))
+    chosen, least = _integer_program(reduced.problem, time_limit_s=max(budget.until - time.monotonic(), 1.0))
     fixed = len(reduced.forced)
     if chosen is not None:
         start = min(start, np.concatenate([reduced.forced, reduced.views[chosen]]), key=len)
