@@ -250,6 +250,8 @@ class _Search:
         view, needed = choice.views[place], choice.needed(place)
         enough = float(choice.weight[needed].sum() + TOLERANCE * choice.weight.sum())
         gains = self._exchange.worth(choice, place)
+        # The same view twice is no second look at anything.
+        gains[[other.row for other in choice.views if other.row >= 0]] = 0.0
         best = int(np.argmax(gains))
         if gains[best] > enough:
             seen = self._pool.visible.indices[slice(*self._pool.visible.indptr[best : best + 2])]

@@ -257,6 +257,7 @@ def test_what_there_was_no_time_to_search_is_told() -> None:
     area_mm2 = float(surface.area_mm2.sum())
     whole = gather_candidates(surface, RIG, RIG.requirements, CandidateSearch(num_candidates=400))
     assert whole.given_up_mm2["not searched"] == 0.0
+    assert len({view.world_from_camera.tobytes() for view in whole.viewpoints}) == len(whole.viewpoints)
     late = gather_candidates(surface, RIG, RIG.requirements, CandidateSearch(num_candidates=400), until=0.0)
     # Some are looked from all the same, of one batch that was aimed at points all over the part.
     assert 0 < len(late.viewpoints) <= 64 < len(whole.viewpoints)

@@ -124,3 +124,14 @@ def test_more_than_the_coverable_weight_is_refused() -> None:
         problem_of(np.ones((2, 3)), np.ones(2))
     with pytest.raises(ValueError, match="demand must be at least 1"):
         problem_of(np.ones((2, 3)), np.ones(3), demand=0)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_greedy_takes_no_view_twice_where_elements_want_several(seed: int) -> None:
+    seen = np.random.default_rng(seed).random((9, 30)) < 0.5
+    problem = CoverProblem(visible=csr_array(seen.astype(np.float64)), weight=np.ones(30), demand=3)
+    start = np.array([4, 2])
+    chosen = greedy_cover(problem, target=problem.coverable_weight, start=start)
+    assert len(set(chosen.tolist())) == len(chosen)
+    np.testing.assert_array_equal(chosen[:2], start)
+    assert is_cover(problem, chosen, target=problem.coverable_weight)

@@ -137,6 +137,12 @@ class _Look:
         return time.monotonic() >= self.until
 
     def __call__(self, views: Sequence[Viewpoint]) -> None:
+        # A view in the middle of what it sees stays where it is when it is moved there again.
+        known = {view.world_from_camera.tobytes() for view in self.growth.views}
+        by_pose: dict[bytes, Viewpoint] = {}
+        for view in views:
+            by_pose.setdefault(view.world_from_camera.tobytes(), view)
+        views = [view for pose, view in by_pose.items() if pose not in known]
         at_once = _AT_ONCE if np.isfinite(self.until) else max(len(views), 1)
         for first in range(0, len(views), at_once):
             if self.late and any(part.nnz for part in self.growth.visible):
@@ -225,6 +231,7 @@ def _aim_at_the_rest(
     tried = np.zeros(surface.num_elements, dtype=np.int64)
     row = np.full(surface.num_elements, -1)
     row[lacking] = np.arange(len(lacking))
+    num_made = len(growth.views)
     while num > 0 and not look.late:
         lacking = growth.lacking
         lacking = lacking[row[lacking] >= 0]
@@ -234,10 +241,11 @@ def _aim_at_the_rest(
         # A view aimed at one element often shows those beside it: one try each, then see what is still lacking.
         centers, forward = found.center_mm[row[aims], tried[aims]], found.forward[row[aims], tried[aims]]
         views = [
-            Viewpoint.looking_at(center, center + axis, id=f"s{len(growth.views) + place:05d}")
+            Viewpoint.looking_at(center, center + axis, id=f"s{num_made + place:05d}")
             for place, (center, axis) in enumerate(zip(centers, forward, strict=True), start=1)
         ]
         look(views)
+        num_made += len(views)
         num -= len(views)
         tried[aims] += 1
         done = aims[tried[aims] >= found.num_poses[row[aims]]]

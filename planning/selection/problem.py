@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
@@ -124,7 +124,7 @@ def greedy_cover(problem: CoverProblem, *, target: float, start: ArrayLike = ())
         raise ValueError(f"target must be at most the coverable {problem.coverable_weight:g}, got {target:g}")
     chosen = [int(view) for view in np.asarray(start, dtype=np.int64)]
     tally = Tally(problem, chosen)
-    best_next = _lazy_greedy(problem, tally)
+    best_next = _lazy_greedy(problem, tally, taken=chosen)
     while tally.covered < target * (1.0 - TOLERANCE):
         chosen.append(next(best_next))
     return np.array(chosen, dtype=np.int64)
@@ -138,14 +138,16 @@ def greedy_best(problem: CoverProblem, *, num_views: int) -> Ints:
     return np.fromiter(islice(_lazy_greedy(problem, Tally(problem)), num_views), dtype=np.int64)
 
 
-def _lazy_greedy(problem: CoverProblem, tally: Tally) -> Iterator[int]:
+def _lazy_greedy(problem: CoverProblem, tally: Tally, *, taken: Sequence[int] = ()) -> Iterator[int]:
     """The view of largest gain, again and again, added to the tally as it is given out.
 
     A gain only shrinks as views are added (submodularity), so an old gain bounds the new one and most need not
     be computed again (Minoux 1978).
     """
     gains = [float(gain) for gain in problem.visible @ problem.weight]
-    heap = [(-gain, view) for view, gain in enumerate(gains) if gain > 0]
+    # Where an element wants several views, those taken before still have a gain.
+    without = set(taken)
+    heap = [(-gain, view) for view, gain in enumerate(gains) if gain > 0 and view not in without]
     heapq.heapify(heap)
     while heap:
         _, view = heapq.heappop(heap)
