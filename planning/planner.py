@@ -46,8 +46,9 @@ DEFAULTS = PlanningOptions()
 NOTHING_KNOWN = KnownCandidates()
 """All candidates are the planner's own."""
 
-_SEARCH_SHARE, _MOVE_SHARE = 0.5, 0.5
-"""Of the time: for the search for candidates, and, of what is left after it, for moving views."""
+_SEARCH_SHARE, _MOVE_SHARE, _CHOICE_SHARE = 0.5, 0.5, 0.6
+"""Of the time: for the search for candidates; of what is left after it, for moving views; and of what is left after
+that, for choosing them, where they are then exchanged for others that make the cycle shorter."""
 
 _BY_ALL_LIGHT = 5.0
 """How much longer a view takes where light is gathered from all around."""
@@ -171,8 +172,9 @@ def plan_views(
     pool, views = moved_choice(candidates, setup, views, options, until=_between(time.monotonic(), end, _MOVE_SHARE))
     whole = WholeSurface(Setup(surface, rig, limits), pool.viewpoints, jobs=jobs, progress=progress)
     checked = _known_rows(whole, rows, pool.visible, seed=options.seed)
-    chosen = choose_views(whole, views, rows.joined(checked), checked, options, until=end)
-    ordered = _finished(whole, chosen, rig.motion, options)
+    chosen_by = end if options.objective == "views" else _between(time.monotonic(), end, _CHOICE_SHARE)
+    chosen = choose_views(whole, views, rows.joined(checked), checked, options, until=chosen_by)
+    ordered = _finished(whole, chosen, rig.motion, options, until=end)
     problem = whole.problem(ordered)
     coverable = problem.coverable & surface.inspected
     views_in_order = tuple(
@@ -227,9 +229,11 @@ def _known_rows(whole: WholeSurface, rows: Rows, visible: csr_array, *, seed: in
     return checked
 
 
-def _finished(whole: WholeSurface, chosen: ChosenViews, motion: MotionModel, options: PlanningOptions) -> Ints:
+def _finished(
+    whole: WholeSurface, chosen: ChosenViews, motion: MotionModel, options: PlanningOptions, *, until: float
+) -> Ints:
     """The chosen views in the order of the route, looked from, with as many others as the coverage asked for takes."""
-    ordered = _ordered(chosen, whole.candidates, motion, options)
+    ordered = _ordered(chosen, whole.candidates, motion, options, until=until)
     if options.num_views is None:
         grown = completed(whole, ordered, share=options.coverage)
         if grown is not ordered:
@@ -288,14 +292,22 @@ def _nothing_coverable(part: Part, rig: Rig) -> InputError:
 
 
 def _ordered(
-    chosen: ChosenViews, viewpoints: Sequence[Viewpoint], motion: MotionModel, options: PlanningOptions
+    chosen: ChosenViews, viewpoints: Sequence[Viewpoint], motion: MotionModel, options: PlanningOptions, *, until: float
 ) -> Ints:
     """The views in the order of the route; exchanged for others where the cycle is to be short."""
     if options.objective == "views":
         return _short_way(viewpoints, chosen.cover.views, motion, options)
     merged, _ = merge_rows(chosen.rows)
     times = motion_times_s(viewpoints, motion, dtype=np.float32)
-    cycle = Cycle(problem=merged, times_s=times, stop_s=motion.stop_s, closed=options.closed, target=chosen.target)
+    cycle = Cycle(
+        problem=merged,
+        times_s=times,
+        stop_s=motion.stop_s,
+        closed=options.closed,
+        target=chosen.target,
+        most_views=np.inf if options.num_views is None else options.num_views,
+        until=until,
+    )
     return shorten_cycle(cycle, chosen.cover.views, seed=options.seed)
 
 

@@ -85,6 +85,29 @@ def test_larger_cycles_stay_covers_and_never_get_longer(seed: int, demand: int, 
     np.testing.assert_array_equal(order, again)
 
 
+@pytest.mark.parametrize("demand", [1, 2])
+def test_cycles_have_no_more_views_than_allowed(demand: int) -> None:
+    """Views that take no time to stop at are many, where moving between two that see much takes long."""
+    longer = 0
+    for seed in range(20):
+        problem, times, _, target, closed = random_task(seed, num_views=12, demand=demand)
+        few = smallest_cover(problem, target=target).views
+        free = Cycle(problem=problem, times_s=times, stop_s=0.0, closed=closed, target=target)
+        longer += len(shorten_cycle(free, few, seed=seed)) > len(few)
+        order = shorten_cycle(replace(free, most_views=len(few)), few, seed=seed)
+        assert len(order) <= len(few)
+        assert is_cover(problem, order, target=target)
+    assert longer
+
+
+def test_a_search_for_which_there_is_no_time_gives_a_cycle() -> None:
+    problem, times, stop, target, closed = random_task(3, num_views=40, num_rows=80, demand=2)
+    start = poor_cover(problem, target, np.random.default_rng(3))
+    cycle = Cycle(problem=problem, times_s=times, stop_s=stop, closed=closed, target=target, until=0.0)
+    order = shorten_cycle(cycle, start)
+    assert sorted(order.tolist()) == sorted(start.tolist())
+
+
 def test_cycles_are_shorter_than_those_of_few_views_in_a_short_order() -> None:
     """Candidates along a bar see three neighbours; the fewest views lie anywhere among equals."""
     rng = np.random.default_rng(7)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -54,8 +55,10 @@ def shorten_cycle(cycle: Cycle, chosen: Ints, *, seed: int = 0) -> Ints:
     given = np.array(chosen, dtype=np.int64)
     best = cycle.improved(min(given, cycle.routed(given), key=cycle.seconds))
     for _ in range(ROUNDS if len(best) else 0):
+        if cycle.spent():
+            break
         other = cycle.improved(cycle.repaired(cycle.torn(best, rng), rng))
-        if cycle.seconds(other) < cycle.seconds(best) * (1.0 - LEAST_GAIN):
+        if len(other) <= cycle.most_views and cycle.seconds(other) < cycle.seconds(best) * (1.0 - LEAST_GAIN):
             best = other
     return min(best, cycle.routed(best), key=cycle.seconds)
 
@@ -79,6 +82,12 @@ class Cycle:
     target: float
     """Weight that the views must cover."""
 
+    most_views: float = np.inf
+    """Views that may be taken; no fewer than the search begins with."""
+
+    until: float = np.inf
+    """Reading of the monotonic clock when the search ends with the best order found."""
+
     @cached_property
     def views_of_row(self) -> csr_array:
         """Shape (R, V): the visibility turned round."""
@@ -88,6 +97,10 @@ class Cycle:
     def needed(self) -> float:
         """Covered weight that counts as reaching the target; stricter than the verifier, for rounding."""
         return self.target * (1.0 - 0.5 * TOLERANCE)
+
+    def spent(self) -> bool:
+        """Whether the time is up."""
+        return time.monotonic() >= self.until
 
     def seconds(self, order: Ints) -> float:
         """Cycle time of an order."""
@@ -105,7 +118,7 @@ class Cycle:
         while True:
             shorter = order[improve_route(self._times_among(order), np.arange(len(order)), closed=self.closed)]
             order = min(order, shorter, key=self.seconds)
-            following = self._step(order)
+            following = None if self.spent() else self._step(order)
             if following is None or self.seconds(following) >= self.seconds(order):
                 return order
             order = following
@@ -165,7 +178,7 @@ class Cycle:
             if promise[view] <= least:
                 break
             other = self._pruned(self._inserted(order, int(view)), keep=int(view))
-            if self.seconds(other) < now - least:
+            if self.seconds(other) < now - least and len(other) <= self.most_views:
                 return other
         return None
 
