@@ -48,7 +48,9 @@ def test_exposed_is_what_the_predicted_grey_says(mode: str, gather: bool) -> Non
     """Against the predictor asked directly, with shadow rays of its own."""
     surface = ring_surface(8.0)
     limits = replace(LIMITS, min_grey=0.15, max_grey=0.5, exposures=(0.0, 0.5), view_mode=mode)
-    bare, tester = (VisibilityTester(Setup(surface, RIG, which), gather=gather) for which in (LIMITS, limits))
+    bare, tester = (
+        VisibilityTester(Setup(surface, RIG, which), gather=gather, measure_grey=True) for which in (LIMITS, limits)
+    )
     predictor = GreyPredictor(surface, RIG)
     kept = 0
     for view in EYES:

@@ -7,12 +7,13 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
 import trimesh
 
-from viewcov.coverage.light.grey import GreyPredictor, in_highlight, well_exposed
+from viewcov.coverage.light.grey import GreyPredictor, in_highlight, usable_ranges, well_exposed
 from viewcov.coverage.light.reflectance import MetalPoints, albedo, reflectance
 from viewcov.inspection.mesh.part import Part, PartSource
 from viewcov.inspection.mesh.surface import Surface, cut_surface
@@ -196,7 +197,7 @@ def test_exposed_applies_what_is_asked_for() -> None:
     view = Viewpoint.looking_at([0.0, 0.0, 275.0], [0, 0, 25.0], id="v")
     front = np.flatnonzero(surface.normal[:, 2] > 0.4)
     grey, highlight = predictor.direct(view, front), predictor.highlight(view, front)
-    known = {"grey": grey, "visible": predictor.visible(view, front)}
+    known: dict[str, Any] = {"visible": predictor.visible(view, front), "gather": False}
     assert predictor.exposed(view, front, Requirements(), **known).all()
     limits = Requirements(min_grey=0.2, max_grey=0.9)
     np.testing.assert_array_equal(predictor.exposed(view, front, limits, **known), well_exposed(grey, limits))
@@ -207,6 +208,36 @@ def test_exposed_applies_what_is_asked_for() -> None:
     for mode, expected in (("bright-field", highlight), ("dark-field", ~highlight)):
         found = predictor.exposed(view, front, replace(limits, view_mode=mode), **known)
         np.testing.assert_array_equal(found, expected & well_exposed(grey, limits))
+
+
+@pytest.mark.parametrize("limits", [{"min_grey": 0.05}, {"max_grey": 0.3}, {"min_grey": 0.03, "max_grey": 0.5}])
+def test_exposure_is_judged_by_few_paths_as_by_all(limits: dict[str, float], monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a tube, where most light comes by way of its wall, with limits that many elements are near to."""
+    surface = surface_of(trimesh.creation.annulus(r_min=12.0, r_max=30.0, height=40.0, sections=48), 4.0)
+    predictor, asked = GreyPredictor(surface, rig_of(Material())), Requirements(exposures=(0.0, 0.5), **limits)
+    view = Viewpoint.looking_at([40.0, 0.0, 270.0], [0, 0, 0], id="v")
+    elements = np.flatnonzero(surface.normal @ np.array([0.15, 0.0, 1.0]) > -0.3)
+    grey, visible = predictor.grey(view, elements), predictor.visible(view, elements)
+    expected = well_exposed(grey, asked)
+    assert 0.1 < expected.mean() < 0.9
+    gathered, num = predictor._gathered, []
+    monkeypatch.setattr(predictor, "_gathered", lambda *args: (num.append(len(args[1])), gathered(*args))[1])
+    found = predictor.exposed(view, elements, asked, visible=visible, gather=True)
+    assert (found != expected).mean() <= 0.002
+    assert sum(num) < 0.6 * 64 * len(elements)
+
+
+def test_ranges_of_grey_are_what_some_exposure_makes_usable() -> None:
+    rng = np.random.default_rng(3)
+    for _ in range(50):
+        low = rng.uniform(0.0, 0.4)
+        high = None if rng.random() < 0.2 else low + rng.uniform(0.01, 0.6)
+        limits = Requirements(min_grey=low, max_grey=high, exposures=tuple(rng.integers(-4, 5, 3).astype(float)))
+        grey = rng.uniform(0.0, 4.0, 2000)
+        least, most = usable_ranges(limits)
+        assert (least[1:] > most[:-1]).all()
+        inside = ((grey[:, None] >= least) & (grey[:, None] <= most)).any(axis=1)
+        np.testing.assert_array_equal(inside, well_exposed(grey, limits))
 
 
 @NEED_MITSUBA

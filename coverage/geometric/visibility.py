@@ -57,7 +57,7 @@ class ViewVisibility:
 
     grey: Floats
     """Shape (M,): in units of full scale at exposure 0, not clipped; NaN where an earlier test failed already, and
-    everywhere unless somebody asked for it."""
+    everywhere unless the tester measures it."""
 
     num_passed: NDArray[np.uint8]
     """Shape (E,): how many tests in a row each element passes, in the order of ``TESTS``."""
@@ -86,10 +86,11 @@ class VisibilityTester:
     num_threads
         Threads for the rays; 0 for one per core.
     gather
-        Whether grey has the light that comes by way of other surfaces, for some fifty rays an element. Without,
-        it is that of light straight from ring and room.
+        Whether grey has the light that comes by way of other surfaces: for some fifty rays an element where it is
+        measured, and for about eight where it only is to be within limits. Without, it is that of light straight
+        from ring and room.
     measure_grey
-        Whether ``test`` gives grey where the requirements ask for none, too.
+        Whether ``test`` gives grey, whatever the requirements limit.
     """
 
     def __init__(self, setup: Setup, *, num_threads: int = 0, gather: bool = False, measure_grey: bool = False) -> None:
@@ -265,10 +266,13 @@ class VisibilityTester:
         """Whether elements pass the test of exposure, and their grey where anybody asks for it, shape (N,) each."""
         assert self._predictor is not None
         grey = np.full(len(element_idx), np.nan)
-        if self.requirements.limits_grey or self._measures_grey:
+        if self._measures_grey:
             levels = self._predictor.grey if self._gathers else self._predictor.direct
             grey = levels(viewpoint, element_idx, visible=visible)
-        return self._predictor.exposed(viewpoint, element_idx, self.requirements, grey=grey, visible=visible), grey
+        exposed = self._predictor.exposed(
+            viewpoint, element_idx, self.requirements, visible=visible, gather=self._gathers
+        )
+        return exposed, grey
 
     def _meets_limits(self, found: InFrame) -> dict[Loss, Bools]:
         """Outcomes of the tests that need no ray, shape (N,) each."""
