@@ -87,7 +87,7 @@ class VisibilityTester:
         Threads for the rays; 0 for one per core.
     gather
         Whether grey has the light that comes by way of other surfaces: for some fifty rays an element where it is
-        measured, and for about eight where it only is to be within limits. Without, it is that of light straight
+        measured, and for about a dozen where it only is to be within limits. Without, it is that of light straight
         from ring and room.
     measure_grey
         Whether ``test`` gives grey, whatever the requirements limit.
