@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,6 +11,7 @@ from viewcov.coverage.geometric.visibility import Setup, VisibilityTester
 from viewcov.inspection.arrays import Ints
 from viewcov.inspection.rig.requirements import weighted_areas_mm2
 from viewcov.planning.candidates.pool import CandidatePool
+from viewcov.planning.clock import left_s, over, part_way
 from viewcov.planning.options import PlanningOptions
 from viewcov.planning.rows import CONFIDENCE, Rows
 from viewcov.planning.selection.problem import TOLERANCE, CoverProblem, greedy_cover, prune_cover
@@ -34,8 +34,8 @@ _TESTS_PER_VIEW, _LEAST_TESTS, _MOST_TESTS = 60, 1000, 8000
 """Visibility tests for moving the views of a first choice: on the machined block 150 views become 126 with 20 each,
 and 116 with 44, after which nothing helps any more."""
 
-PROOF_SHARE = 0.1
-"""Of the time limit, that a proof has in any case where views are looked from before it."""
+_PROOF_SHARE = 0.5
+"""Of the time that is left once the views are looked from; what comes before is to ask what is coverable at all."""
 
 _NEW_ROWS = 2000
 """Elements that become rows at once, of those that the views of a cover of all rows miss."""
@@ -99,7 +99,14 @@ def _by_area(pool: CandidatePool, setup: Setup) -> CoverProblem:
 
 
 def choose_views(
-    whole: WholeSurface, first: Ints, rows: Rows, checked: Rows, options: PlanningOptions, *, until: float = np.inf
+    whole: WholeSurface,
+    first: Ints,
+    rows: Rows,
+    checked: Rows,
+    options: PlanningOptions,
+    *,
+    look_s: float = 0.0,
+    until: float = np.inf,
 ) -> ChosenViews:
     """The views that the options ask for, of all candidates of the surface.
 
@@ -113,17 +120,22 @@ def choose_views(
         What views are chosen by.
     checked
         Rows that the candidates do not depend on: what the bound is about.
+    look_s
+        Seconds that looking from the views takes.
     until
         Reading of the monotonic clock when searching and proving end.
     """
     budget = _budget(options.max_nodes, until)
     if options.num_views is None and options.coverage == 1.0:
         return _full(whole, first, rows.element_idx, options, budget)
-    return _partial(whole, first, rows, checked, options, budget)
+    sampled = rows.num_draws is not None
+    # Where the views are looked from before the proof, that has as long as the search for them.
+    searched = part_way(until - look_s, 0.5) if sampled else until
+    return _partial(whole, first, rows, checked, options, budget, until=searched)
 
 
 def _budget(max_nodes: int, until: float) -> Budget:
-    return Budget(max_nodes=max_nodes, time_limit_s=max(until - time.monotonic(), 0.0))
+    return Budget(max_nodes=max_nodes, time_limit_s=left_s(until))
 
 
 def _full(whole: WholeSurface, first: Ints, elements: Ints, options: PlanningOptions, budget: Budget) -> ChosenViews:
@@ -139,8 +151,12 @@ def _full(whole: WholeSurface, first: Ints, elements: Ints, options: PlanningOpt
             start = greedy_cover(problem, target=target, start=start)
         cover = smallest_cover(problem, target=target, start=start, budget=budget, seed=options.seed)
         whole.look(cover.views)
-        missed = whole.coverable(cover.views) & (whole.counts(cover.views) < whole.demand) & (whole.weight > 0)
-        if not missed.any() or time.monotonic() >= budget.until:
+        missed = (
+            whole.coverable(cover.views, until=budget.until)
+            & (whole.counts(cover.views) < whole.demand)
+            & (whole.weight > 0)
+        )
+        if not missed.any() or over(budget.until):
             return ChosenViews(cover=cover, rows=problem, target=target, most_coverage=1.0)
         start = cover.views
         new = np.setdiff1d(np.flatnonzero(missed), elements, assume_unique=True)
@@ -150,7 +166,14 @@ def _full(whole: WholeSurface, first: Ints, elements: Ints, options: PlanningOpt
 
 
 def _partial(
-    whole: WholeSurface, first: Ints, rows: Rows, checked: Rows, options: PlanningOptions, budget: Budget
+    whole: WholeSurface,
+    first: Ints,
+    rows: Rows,
+    checked: Rows,
+    options: PlanningOptions,
+    budget: Budget,
+    *,
+    until: float,
 ) -> ChosenViews:
     """Views chosen by the rows, and a bound; where the rows are a sample, about the whole with confidence."""
     problem = whole.rows(rows.element_idx, rows.weight)
@@ -162,8 +185,8 @@ def _partial(
         target, share = options.coverage * problem.coverable_weight, 1.0
         start = prune_cover(problem, greedy_cover(problem, target=target, start=first), target=target)
         if sampled:
-            half = _budget(0, 0.5 * (time.monotonic() + budget.until))
-            views = small_cover(problem, target=target, start=start, budget=half, seed=options.seed)
+            some = _budget(0, until)
+            views = small_cover(problem, target=target, start=start, budget=some, seed=options.seed)
             cover = Cover(views=views, bound=LowerBound(num_views=0, name="largest views"))
         else:
             cover = smallest_cover(problem, target=target, start=start, budget=budget, seed=options.seed)
@@ -182,17 +205,16 @@ def _bounded(
     The smallest of all choices that cover the share of the whole does not depend on the draws: how much of them it
     leaves out is known with confidence, and so how few views leave out no more.
     """
-    everything = whole.problem(cover.views)
+    everything = whole.problem(cover.views, until=part_way(budget.until, 1.0 - _PROOF_SHARE))
     problem = whole.rows(checked.element_idx, checked.weight)
     weight = float(whole.weight.sum())
     asked = options.coverage if options.num_views is None else _share(everything, cover.views)
     missed = checked.most_missed((1.0 - asked) * everything.coverable_weight / weight) * weight
     target = max(problem.coverable_weight - missed, 0.0)
-    proof = _budget(options.max_nodes, max(budget.until, time.monotonic() + PROOF_SHARE * options.time_limit_s))
-    bound = proven_bound(problem, cover.views, target=target, budget=proof, seed=options.seed)
+    bound = proven_bound(problem, cover.views, target=target, budget=budget, seed=options.seed)
     most = 1.0
     if options.num_views is not None:
-        least = problem.coverable_weight - most_covered(problem, options.num_views, budget=proof, seed=options.seed)
+        least = problem.coverable_weight - most_covered(problem, options.num_views, budget=budget, seed=options.seed)
         most = 1.0 - checked.least_missed(least / weight) * weight / everything.coverable_weight
     return replace(cover, bound=bound), max(most, _share(everything, cover.views))
 
@@ -201,7 +223,7 @@ def _share(problem: CoverProblem, views: Ints) -> float:
     return problem.covered_weight(views) / problem.coverable_weight
 
 
-def completed(whole: WholeSurface, views: Ints, *, share: float) -> Ints:
+def completed(whole: WholeSurface, views: Ints, *, share: float, until: float = np.inf) -> Ints:
     """The views with as many others as it takes to cover the ``share`` of what is coverable.
 
     Others are added greedily by what they newly cover; views that are no longer needed are left out again.
@@ -209,7 +231,7 @@ def completed(whole: WholeSurface, views: Ints, *, share: float) -> Ints:
     grown = views
     while True:
         whole.look(grown)
-        problem = whole.problem(grown)
+        problem = whole.problem(grown, until=until)
         target = share * problem.coverable_weight
         if problem.covered_weight(grown) >= target * (1.0 - TOLERANCE):
             break

@@ -26,14 +26,21 @@ from viewcov.inspection.rig.motion import MotionModel
 from viewcov.inspection.rig.requirements import Requirements, left_out, weighted_areas_mm2
 from viewcov.inspection.rig.rig import Rig
 from viewcov.inspection.viewpoint import Viewpoint
-from viewcov.planning.candidates.pool import CandidatePool, CandidateSearch, gather_candidates, images_filled
-from viewcov.planning.choice import PROOF_SHARE, ChosenViews, choose_views, completed, moved_choice, quick_choice
+from viewcov.planning.candidates.pool import (
+    CandidatePool,
+    CandidateSearch,
+    SearchTime,
+    gather_candidates,
+    images_filled,
+)
+from viewcov.planning.choice import ChosenViews, choose_views, completed, moved_choice, quick_choice
+from viewcov.planning.clock import part_way
 from viewcov.planning.figures import PlanFigures, RouteFigures
 from viewcov.planning.kept_pool import KeptPool, KnownCandidates, gathered_before, keep_pool, search_key
 from viewcov.planning.options import PlanningOptions
 from viewcov.planning.route.cycle import Cycle, shorten_cycle
 from viewcov.planning.route.order import motion_times_s, route_bound, route_cost, short_route
-from viewcov.planning.rows import CHECKED, Rows
+from viewcov.planning.rows import CHECKED, LEAST_CHECKED, Rows
 from viewcov.planning.selection.problem import CoverProblem
 from viewcov.planning.selection.reduction import merge_rows
 from viewcov.planning.whole_surface import WholeSurface
@@ -46,12 +53,23 @@ DEFAULTS = PlanningOptions()
 NOTHING_KNOWN = KnownCandidates()
 """All candidates are the planner's own."""
 
-_SEARCH_SHARE, _MOVE_SHARE, _CHOICE_SHARE = 0.5, 0.5, 0.6
-"""Of the time: for the search for candidates; of what is left after it, for moving views; and of what is left after
-that, for choosing them, where they are then exchanged for others that make the cycle shorter."""
+_SEARCH_SHARE, _FIRST_SHARE, _MOVE_SHARE, _CHOICE_SHARE = 0.5, 0.2, 0.5, 0.6
+"""Of the time that needs not be kept for what comes after: for the search for candidates; and each time of what is left
+then, for a first choice, for moving its views, and for choosing among all, where views are then exchanged for others
+that make the cycle shorter."""
 
-_BY_ALL_LIGHT = 5.0
-"""How much longer a view takes where light is gathered from all around."""
+_LOOK, _LOOK_BY_ALL_LIGHT = 0.25, 0.45
+"""Time that an element of the whole surface takes where one of those searched by takes 1, by the light of the ring
+and by all light: views have less to do for each where these are many."""
+
+_LEFT = 0.06
+"""Share of the surface that is tested from all candidates as the chosen views do not cover it, about."""
+
+_ORDER_S = 8e-5
+"""Seconds for a pair of views that a short route takes, about."""
+
+_VIEWS_ANYHOW, _VIEWS_FOR_IMAGE = 20.0, 1.7
+"""Views that 95 % take, about: plates, blocks and hubs of one to two hundred images."""
 
 MAX_IMAGES = 1000
 """A surface that fills more images than this is refused unless the number of candidates is given."""
@@ -147,7 +165,7 @@ def plan_views(
     >>> result.figures.viewpoints  # doctest: +SKIP
     """
     start = time.monotonic() if started is None else started
-    end = start + (1.0 - PROOF_SHARE) * options.time_limit_s
+    end = start + options.time_limit_s
     checked_jobs(jobs)
     limits = rig.requirements if requirements is None else requirements
     if options.overlap is not None:
@@ -159,29 +177,33 @@ def plan_views(
     search = CandidateSearch(num_candidates=options.num_candidates, extra=known.views, seed=options.seed)
     key = search_key(searched, rig, limits, search)
     candidates = gathered_before(known.plan, key)
+    ahead = _Ahead.of(surface, searched, rig, limits, options)
+    end -= _ORDER_S * ahead.num_views**2
     began = time.monotonic()
     if candidates is None:
-        until = start + _SEARCH_SHARE * options.time_limit_s
-        candidates = gather_candidates(searched, rig, limits, search, jobs=jobs, progress=progress, until=until)
-    pace = (time.monotonic() - began) / (searched.num_elements * max(len(candidates.viewpoints), 1))
+        limit = ahead.search_until(end)
+        candidates = gather_candidates(searched, rig, limits, search, jobs=jobs, progress=progress, limit=limit)
+    per_view_s = (time.monotonic() - began) / max(len(candidates.viewpoints), 1)
     setup = Setup(searched, rig, limits)
-    views = quick_choice(candidates, setup, options, until=_between(time.monotonic(), end, 0.2))
+    views = quick_choice(candidates, setup, options, until=part_way(end, _FIRST_SHARE))
     if not len(views):
         raise _nothing_coverable(part, rig)
-    end -= _seconds_to_look(len(views), surface, limits, pace)
-    pool, views = moved_choice(candidates, setup, views, options, until=_between(time.monotonic(), end, _MOVE_SHARE))
+    look_s = per_view_s * ahead.look * len(views)
+    needed_s = look_s + per_view_s * ahead.tests * len(candidates.viewpoints)
+    pool, views = moved_choice(candidates, setup, views, options, until=part_way(end - needed_s, _MOVE_SHARE))
     whole = WholeSurface(Setup(surface, rig, limits), pool.viewpoints, jobs=jobs, progress=progress)
-    checked = _known_rows(whole, rows, pool.visible, seed=options.seed)
-    chosen_by = end if options.objective == "views" else _between(time.monotonic(), end, _CHOICE_SHARE)
-    chosen = choose_views(whole, views, rows.joined(checked), checked, options, until=chosen_by)
+    checked = _known_rows(whole, rows, pool.visible, hurry=candidates.cut_short, seed=options.seed)
+    chosen_by = end if options.objective == "views" else part_way(end, _CHOICE_SHARE)
+    chosen = choose_views(whole, views, rows.joined(checked), checked, options, look_s=look_s, until=chosen_by)
     ordered = _finished(whole, chosen, rig.motion, options, until=end)
-    problem = whole.problem(ordered)
+    problem = whole.problem(ordered, until=end)
     coverable = problem.coverable & surface.inspected
     views_in_order = tuple(
         replace(pool.viewpoints[view], id=f"v{place:03d}") for place, view in enumerate(ordered, start=1)
     )
     route = _route(views_in_order, rig.motion, options)
-    figures = _figures(surface, problem, ordered, chosen, candidates, route)
+    unasked_mm2 = float(surface.area_mm2[whole.unasked].sum())
+    figures = _figures(surface, problem, ordered, chosen, candidates, unasked_mm2, route)
     made = {
         "by": "viewcov.planning.plan_views",
         "version": importlib.metadata.version("viewcov"),
@@ -215,16 +237,17 @@ def plan_views(
     )
 
 
-def _known_rows(whole: WholeSurface, rows: Rows, visible: csr_array, *, seed: int) -> Rows:
+def _known_rows(whole: WholeSurface, rows: Rows, visible: csr_array, *, hurry: bool, seed: int) -> Rows:
     """Make known what candidates see of the rows that they were searched by; the rows for the bound, tested too.
 
-    Those are drawn anew where the others are some elements only, which the candidates were made to see.
+    Those are drawn anew where the others are some elements only, which the candidates were made to see; no more than
+    need be in a ``hurry``.
     """
     if rows.num_draws is None:
         whole.know(np.arange(len(whole.weight)), visible)
         return rows
     whole.know(rows.element_idx, visible)
-    checked = Rows.drawn(whole.weight, CHECKED, seed=seed + 1)
+    checked = Rows.drawn(whole.weight, LEAST_CHECKED if hurry else CHECKED, seed=seed + 1)
     whole.test(checked.element_idx)
     return checked
 
@@ -233,23 +256,59 @@ def _finished(
     whole: WholeSurface, chosen: ChosenViews, motion: MotionModel, options: PlanningOptions, *, until: float
 ) -> Ints:
     """The chosen views in the order of the route, looked from, with as many others as the coverage asked for takes."""
-    ordered = _ordered(chosen, whole.candidates, motion, options, until=until)
+    views = chosen.cover.views
+    if options.objective == "cycle":
+        views = _short_cycle(chosen, whole.candidates, motion, options, until=until)
+    grown = views
     if options.num_views is None:
-        grown = completed(whole, ordered, share=options.coverage)
-        if grown is not ordered:
-            log.info("%d views instead of %d", len(grown), len(ordered))
-            ordered = _short_way(whole.candidates, grown, motion, options)
-    whole.look(ordered)
-    return ordered
+        grown = completed(whole, views, share=options.coverage, until=until)
+    if len(grown) != len(views):
+        log.info("%d views instead of %d", len(grown), len(views))
+    if options.objective == "views" or grown is not views:
+        grown = _short_way(whole.candidates, grown, motion, options)
+    whole.look(grown)
+    return grown
 
 
-def _between(start: float, end: float, share: float) -> float:
-    return start + share * max(end - start, 0.0)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Ahead:
+    """About what comes after the search for candidates, as multiples of the time that a view takes in it."""
 
+    num_views: float
+    """Of the plan."""
 
-def _seconds_to_look(num_views: int, surface: Surface, limits: Requirements, pace: float) -> float:
-    """About how long it takes to look from the views at the whole surface; ``pace`` is seconds for view and element."""
-    return 1.5 * pace * num_views * surface.num_elements * (_BY_ALL_LIGHT if limits.limits_grey else 1.0)
+    tests: float
+    """For testing a candidate on what it was not searched by."""
+
+    look: float
+    """For looking from one of the plan's views at everything."""
+
+    @property
+    def looks(self) -> float:
+        """For looking from all of them."""
+        return self.num_views * self.look
+
+    def search_until(self, end: float) -> SearchTime:
+        """When the search ends for all to be done by a reading of the clock."""
+        share = _SEARCH_SHARE
+        return SearchTime(until=part_way(end, share), tests=share * self.tests, looks=share * self.looks)
+
+    @classmethod
+    def of(
+        cls, surface: Surface, searched: Surface, rig: Rig, limits: Requirements, options: PlanningOptions
+    ) -> _Ahead:
+        images = images_filled(float(surface.area_mm2[surface.inspected].sum()), rig)
+        # The last hundredths take several times as many: on six parts, 2 to 3 at 99 % and 4 to 8 at 100 %.
+        last = np.sqrt((1.0 - options.coverage) / 0.05 + 0.02)
+        num_views = (_VIEWS_ANYHOW + _VIEWS_FOR_IMAGE * images) / last
+        if options.num_views is not None:
+            num_views = float(options.num_views)
+        look = _LOOK_BY_ALL_LIGHT if limits.limits_grey else 0.0
+        if searched is surface:
+            return cls(num_views=num_views, tests=0.0, look=look)
+        more = surface.num_elements / searched.num_elements
+        tests = LEAST_CHECKED / searched.num_elements + _LEFT * more
+        return cls(num_views=num_views, tests=tests, look=max(look, _LOOK) * more)
 
 
 def _surface_asked_for(part: Part, rig: Rig, limits: Requirements, options: PlanningOptions) -> Surface:
@@ -291,12 +350,10 @@ def _nothing_coverable(part: Part, rig: Rig) -> InputError:
     )
 
 
-def _ordered(
+def _short_cycle(
     chosen: ChosenViews, viewpoints: Sequence[Viewpoint], motion: MotionModel, options: PlanningOptions, *, until: float
 ) -> Ints:
-    """The views in the order of the route; exchanged for others where the cycle is to be short."""
-    if options.objective == "views":
-        return _short_way(viewpoints, chosen.cover.views, motion, options)
+    """The views in the order of the route, exchanged for others so that the cycle is short."""
     merged, _ = merge_rows(chosen.rows)
     times = motion_times_s(viewpoints, motion, dtype=np.float32)
     cycle = Cycle(
@@ -326,6 +383,7 @@ def _figures(
     views: Ints,
     chosen: ChosenViews,
     candidates: CandidatePool,
+    unasked_mm2: float,
     route: RouteFigures,
 ) -> PlanFigures:
     area = np.where(surface.inspected, surface.area_mm2, 0.0)
@@ -338,7 +396,7 @@ def _figures(
         **dict(route),
         part=surface.part.name,
         elements=surface.num_elements,
-        unsearched_share=min(candidates.given_up_mm2["not searched"] / float(area.sum()), 1.0),
+        unsearched_share=min((candidates.given_up_mm2["not searched"] + unasked_mm2) / float(area.sum()), 1.0),
         most_coverage=min(max(chosen.most_coverage, coverage), 1.0),
         viewpoints=len(views),
         lower_bound=bound,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -16,6 +15,7 @@ from viewcov.inspection.viewpoint import Viewpoint
 from viewcov.planning.candidates.clearance import Clearance
 from viewcov.planning.candidates.pool import CandidatePool
 from viewcov.planning.candidates.proposals import Proposer
+from viewcov.planning.clock import over
 from viewcov.planning.selection.problem import TOLERANCE, CoverProblem
 
 _TRIES_PER_TEST = 8
@@ -225,7 +225,7 @@ class _Search:
         """Whether no more tests may be made, or no more tries, or the time is up."""
         if self._num_tests >= self._max_tests or self._num_tries >= _TRIES_PER_TEST * self._max_tests:
             return True
-        return time.monotonic() >= self._until
+        return over(self._until)
 
     def raise_to(self, choice: _Choice, target: float) -> bool:
         """Improve the views in turn, in place, until they reach the target or nothing helps any more."""

@@ -12,6 +12,7 @@ from viewcov.coverage.geometric.visibility import Setup
 from viewcov.inspection.arrays import Bools, Floats, Ints, Ints32
 from viewcov.inspection.rig.requirements import weighted_areas_mm2
 from viewcov.inspection.viewpoint import Viewpoint
+from viewcov.planning.clock import over
 from viewcov.planning.selection.problem import CoverProblem
 
 _FEW = 8
@@ -47,6 +48,8 @@ class WholeSurface:
         self._seen = csr_array((len(self.candidates), num))
         self._own: dict[int, Ints32] = {}
         self._sure = np.zeros(num, dtype=bool)
+        self.unasked: Bools = np.zeros(num, dtype=bool)
+        """Shape (E,): elements that may be coverable, if there had been time to ask."""
         self._jobs, self._progress = jobs, progress
 
     @property
@@ -89,8 +92,11 @@ class WholeSurface:
         joined = [self._own[int(view)] for view in views]
         return np.bincount(np.concatenate([np.empty(0, dtype=np.int32), *joined]), minlength=num)
 
-    def coverable(self, views: Ints) -> Bools:
-        """Shape (E,): what some views that were looked from cover, or enough candidates would."""
+    def coverable(self, views: Ints, *, until: float = np.inf) -> Bools:
+        """Shape (E,): what some views that were looked from cover, or enough candidates would.
+
+        What only light straight from the ring shows so far when the clock reads ``until`` is not taken for coverable.
+        """
         counts, known = self.counts(views), self._known()
         covered, claimed = counts >= self.demand, np.asarray(known.sum(axis=0)) >= self.demand
         if not self.setup.requirements.limits_grey:
@@ -100,19 +106,22 @@ class WholeSurface:
             # By other views than these, which are counted.
             others = ~np.isin(np.arange(len(self.candidates)), views)
             asked = csr_array(known.multiply(unsure[None, :]).multiply(others[:, None]).tocsr())
-            sure = confirmed(self.candidates, asked, self.setup, counts=counts * unsure, jobs=self._jobs)
+            sure, unasked = confirmed(
+                self.candidates, asked, self.setup, counts=counts * unsure, jobs=self._jobs, late=lambda: over(until)
+            )
             self._sure |= unsure & sure
+            self.unasked = (self.unasked | (unsure & unasked)) & ~covered
             # What only light straight from the ring shows is seen by nobody.
             self._seen.data *= (self._sure | ~unsure)[self._seen.indices]
             self._seen.eliminate_zeros()
         return covered | self._sure
 
-    def problem(self, views: Ints) -> CoverProblem:
-        """Covering what is coverable, as far as some views that were looked from tell.
+    def problem(self, views: Ints, *, until: float = np.inf) -> CoverProblem:
+        """Covering what is `coverable`, as far as some views that were looked from tell.
 
         Rows of views that were looked from are complete, those of others as far as tested.
         """
-        self.coverable(views)
+        self.coverable(views, until=until)
         return CoverProblem(visible=self._known(), weight=self.weight, demand=self.demand)
 
     def rows(self, elements: Ints, weight: Floats) -> CoverProblem:

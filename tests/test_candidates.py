@@ -16,7 +16,7 @@ from viewcov.inspection.rig.rig import Body, Rig, load_rig
 from viewcov.inspection.viewpoint import Viewpoint
 from viewcov.planning.candidates.clearance import Clearance
 from viewcov.planning.candidates.maker import CandidateMaker, spread_elements, standoffs_mm
-from viewcov.planning.candidates.pool import CandidateSearch, gather_candidates
+from viewcov.planning.candidates.pool import CandidateSearch, SearchTime, gather_candidates
 from viewcov.planning.candidates.search import DEFEATS, PoseSearch
 
 RIG = load_rig("paper-quarter")
@@ -258,7 +258,9 @@ def test_what_there_was_no_time_to_search_is_told() -> None:
     whole = gather_candidates(surface, RIG, RIG.requirements, CandidateSearch(num_candidates=400))
     assert whole.given_up_mm2["not searched"] == 0.0
     assert len({view.world_from_camera.tobytes() for view in whole.viewpoints}) == len(whole.viewpoints)
-    late = gather_candidates(surface, RIG, RIG.requirements, CandidateSearch(num_candidates=400), until=0.0)
+    late = gather_candidates(
+        surface, RIG, RIG.requirements, CandidateSearch(num_candidates=400), limit=SearchTime(until=0.0)
+    )
     # Some are looked from all the same, of one batch that was aimed at points all over the part.
     assert 0 < len(late.viewpoints) <= 64 < len(whole.viewpoints)
     seen_mm2 = float(surface.area_mm2[np.asarray(late.visible.sum(axis=0)) > 0].sum())

@@ -24,7 +24,7 @@ from viewcov.inspection.plan import read_plan, write_plan
 from viewcov.inspection.rig.fixture import Fixture
 from viewcov.inspection.rig.rig import load_rig
 from viewcov.inspection.viewpoint import Viewpoint
-from viewcov.planning.candidates.pool import gather_candidates
+from viewcov.planning.candidates.pool import SearchTime, gather_candidates
 from viewcov.planning.kept_pool import KnownCandidates, kept_pool
 from viewcov.planning.options import PlanningOptions
 from viewcov.planning.plan_evaluation import evaluate_plan
@@ -144,8 +144,8 @@ def test_candidates_of_a_search_that_time_ended_are_not_taken_for_all(
 ) -> None:
     ends = iter([0.0, np.inf])
 
-    def ended(*args: Any, until: float, **options: Any) -> Any:
-        return gather_candidates(*args, until=next(ends), **options)
+    def ended(*args: Any, limit: SearchTime, **options: Any) -> Any:
+        return gather_candidates(*args, limit=dataclasses.replace(limit, until=next(ends)), **options)
 
     monkeypatch.setattr("viewcov.planning.planner.gather_candidates", ended)
     short, whole = planned(tmp_path, num_candidates=200), planned(tmp_path, num_candidates=200)

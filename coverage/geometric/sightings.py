@@ -20,6 +20,9 @@ from viewcov.inspection.viewpoint import Viewpoint
 T = TypeVar("T")
 R = TypeVar("R")
 
+_AT_ONCE = 64
+"""Views that are asked between two looks at the clock."""
+
 _tester: VisibilityTester | None = None
 """The tester of a worker process, built once when the process starts."""
 
@@ -93,8 +96,11 @@ def confirmed(
     counts: Ints | None = None,
     jobs: int = 1,
     progress: bool = False,
-) -> Bools:
-    """Elements, shape (E,), that enough views see by all light, out of those they see by light straight from the ring.
+    late: Callable[[], bool] = bool,
+) -> tuple[Bools, Bools]:
+    """Elements that enough views see by all light, out of those they see by light straight from the ring.
+
+    Shape (E,), and those that might be among them but that it got too ``late`` to ask about, shape (E,).
 
     Where the requirements limit grey, an element is tested by as many views as it takes, those that see most
     first, so that nearly every one is tested once.
@@ -109,7 +115,7 @@ def confirmed(
     counts = np.zeros(seen.shape[1], dtype=np.int64) if counts is None else counts.astype(np.int64)
     demand = setup.requirements.views_per_element
     if not setup.requirements.limits_grey:
-        return np.asarray(counts + seen.sum(axis=0) >= demand)
+        return np.asarray(counts + seen.sum(axis=0) >= demand), np.zeros(seen.shape[1], dtype=bool)
     order = np.argsort(-np.diff(seen.indptr), kind="stable")
     claims = csc_array(csr_array(seen[order]))
     claims.sort_indices()
@@ -121,18 +127,21 @@ def confirmed(
             step = np.arange(len(element_idx)) - np.repeat(np.cumsum(num) - num, num)
             view = order[claims.indices[claims.indptr[element_idx] + tried[element_idx] + step]]
             asked = csr_array((np.ones(len(view)), (view, element_idx)), shape=seen.shape)
-            rows = np.flatnonzero(np.diff(asked.indptr)).tolist()
+            rows = np.flatnonzero(np.diff(asked.indptr))
             columns = asked.indices.astype(np.int64)
-            found = watch.seen_from(
-                [viewpoints[row] for row in rows],
-                among=[columns[slice(*asked.indptr[row : row + 2])] for row in rows],
-                progress=progress,
-            )
-            counts += np.asarray(found.sum(axis=0)).astype(np.int64)
+            for some in np.split(rows, range(_AT_ONCE, len(rows), _AT_ONCE)):
+                if late():
+                    return counts >= demand, (counts < demand) & (counts + num_claims - tried >= demand)
+                found = watch.seen_from(
+                    [viewpoints[row] for row in some],
+                    among=[columns[slice(*asked.indptr[row : row + 2])] for row in some],
+                    progress=progress,
+                )
+                counts += np.asarray(found.sum(axis=0)).astype(np.int64)
             tried[rest] += num
             # What several views cannot show is tried by more and more of them at a time.
             at_once *= 2
-    return counts >= demand
+    return counts >= demand, np.zeros(len(counts), dtype=bool)
 
 
 def _start_worker(tester: Callable[..., VisibilityTester]) -> None:

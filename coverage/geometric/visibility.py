@@ -184,12 +184,11 @@ class VisibilityTester:
         # One on either side of the first cut: where both pass, the others are not asked.
         for pair in (0, 2), (1, 3):
             asked = np.flatnonzero(num_passing < 2)
-            normals = self.surface.normal[element_idx[asked]]
-            for quarter in pair:
-                points = self._quarters_mm[self._quarters_row[element_idx[asked]], quarter]
-                found = self._screen.lens.measure(points, normals, viewpoint)
-                passing, _ = self._passing(viewpoint, points[found.rows], normals[found.rows], found)
-                num_passing[asked[found.rows[passing]]] += 1
+            points = self._quarters_mm[self._quarters_row[element_idx[asked]]][:, pair].reshape(-1, 3)
+            normals = np.repeat(self.surface.normal[element_idx[asked]], 2, axis=0)
+            found = self._screen.lens.measure(points, normals, viewpoint)
+            passing, _ = self._passing(viewpoint, points[found.rows], normals[found.rows], found)
+            num_passing[asked] += np.bincount(found.rows[passing] // 2, minlength=len(asked))
         return num_passing >= 2
 
     def _passed_by_quarters(self, viewpoint: Viewpoint, element_idx: Ints) -> NDArray[np.uint8]:

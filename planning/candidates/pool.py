@@ -22,6 +22,7 @@ from viewcov.inspection.viewpoint import Viewpoint
 from viewcov.planning.candidates.clearance import Clearance
 from viewcov.planning.candidates.maker import CandidateMaker, spread_elements
 from viewcov.planning.candidates.search import DEFEATS, Defeat, PoseSearch
+from viewcov.planning.clock import over
 
 log = logging.getLogger(__name__)
 
@@ -123,18 +124,41 @@ class _Growth:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchTime:
+    """When a search for candidates ends, so that time is left for what comes after it."""
+
+    until: float = np.inf
+    """Reading of the monotonic clock when all is to be done."""
+
+    tests: float = 0.0
+    """Time that testing the candidates takes later, as a multiple of what it takes in the search."""
+
+    looks: float = 0.0
+    """Time that looking from those that are chosen takes, as a multiple of what testing one takes in the search."""
+
+    def over(self, spent_s: float, num_views: int) -> bool:
+        """Whether it ends, after seconds spent on testing so many views."""
+        return over(self.until - spent_s * (self.tests + self.looks / max(num_views, 1)))
+
+
+ALL_TIME = SearchTime()
+"""No limit."""
+
+
+@dataclass(slots=True)
 class _Look:
     """Adds viewpoints to what is gathered, with what they see, some at a time until it is too late."""
 
     growth: _Growth
     watch: Watch
-    until: float
+    time: SearchTime
     progress: bool
+    spent_s: float = 0.0
 
     @property
     def late(self) -> bool:
-        return time.monotonic() >= self.until
+        return self.time.over(self.spent_s, len(self.growth.views))
 
     def __call__(self, views: Sequence[Viewpoint]) -> None:
         # A view in the middle of what it sees stays where it is when it is moved there again.
@@ -143,12 +167,13 @@ class _Look:
         for view in views:
             by_pose.setdefault(view.world_from_camera.tobytes(), view)
         views = [view for pose, view in by_pose.items() if pose not in known]
-        at_once = _AT_ONCE if np.isfinite(self.until) else max(len(views), 1)
+        at_once = _AT_ONCE if np.isfinite(self.time.until) else max(len(views), 1)
         for first in range(0, len(views), at_once):
             if self.late and any(part.nnz for part in self.growth.visible):
                 return
-            some = views[first : first + at_once]
+            some, began = views[first : first + at_once], time.monotonic()
             self.growth.add(some, self.watch.seen_from(some, progress=self.progress))
+            self.spent_s += time.monotonic() - began
 
 
 def gather_candidates(
@@ -159,14 +184,14 @@ def gather_candidates(
     *,
     jobs: int = 1,
     progress: bool = False,
-    until: float = np.inf,
+    limit: SearchTime = ALL_TIME,
 ) -> CandidatePool:
     """The candidates of a search, with what they see.
 
     The first are aimed at points spread over the surface. Then elements that too few see are aimed at from
     wherever there is sight, room and light, until none is left that could be seen. Views of both kinds are
     moved to the middle of what they see, which shows more at once than what they were aimed at. No more are looked
-    from once the monotonic clock reads ``until``.
+    from once the time is up.
 
     Raises
     ------
@@ -186,7 +211,7 @@ def gather_candidates(
         return budget + len(extra) - len(growth.views)
 
     with Watch(Setup(surface, rig, requirements), jobs=jobs) as watch:
-        look = _Look(growth, watch, until, progress)
+        look = _Look(growth, watch, limit, progress)
         if extra:
             _warn_of_contact(extra, clearance)
             growth.add(extra, watch.seen_from(extra, progress=progress))
@@ -222,10 +247,10 @@ def _aim_at_the_rest(
         if not first.num_poses.any():
             growth.give_up(lacking, np.full(len(lacking), np.bincount(first.defeat).argmax(), dtype=np.int8))
             return
-    if np.isfinite(look.until):
+    if np.isfinite(look.time.until):
         # Those that there is time for are spread over all.
         lacking = rng.permutation(lacking)
-    found = search.poses(lacking, num_each=_POSES_EACH, rng=rng, until=look.until)
+    found = search.poses(lacking, num_each=_POSES_EACH, rng=rng, late=lambda: look.late)
     lacking = lacking[: len(found.defeat)]
     growth.give_up(lacking[found.num_poses == 0], found.defeat[found.num_poses == 0])
     tried = np.zeros(surface.num_elements, dtype=np.int64)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -96,17 +96,19 @@ class PoseSearch:
         self._caster, self._clearance = caster, clearance
         self._range = working_range(rig, requirements)
 
-    def poses(self, element_idx: Ints, *, num_each: int, rng: np.random.Generator, until: float = np.inf) -> FoundPoses:
+    def poses(
+        self, element_idx: Ints, *, num_each: int, rng: np.random.Generator, late: Callable[[], bool] = bool
+    ) -> FoundPoses:
         """Up to ``num_each`` poses for each element, those first from which most of the ring lights it.
 
-        For the first elements only, if the monotonic clock reads ``until`` before all are searched.
+        For the first elements only, if it gets ``late`` before all are searched.
         """
         num = len(element_idx)
         center, forward = np.full((2, num, num_each, 3), np.nan)
         defeat = np.zeros(num, dtype=np.int8)
         most_cramped = int(np.clip(_CRAMPED_IN_ALL // max(num, 1), _MOST_FREE, _MOST_CRAMPED))
         for start in range(0, num, _AT_ONCE):
-            if start and time.monotonic() >= until:
+            if start and late():
                 return FoundPoses(center_mm=center[:start], forward=forward[:start], defeat=defeat[:start])
             some = slice(start, start + _AT_ONCE)
             ways, lit, defeat[some] = self._ways(element_idx[some], most_cramped, rng)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from viewcov.inspection.arrays import Bools, Floats, Floats32, Ints
+from viewcov.planning.clock import over
 from viewcov.planning.route.order import improve_route, route_cost, short_route
 from viewcov.planning.selection.problem import TOLERANCE, CoverProblem, is_cover
 
@@ -100,7 +100,7 @@ class Cycle:
 
     def spent(self) -> bool:
         """Whether the time is up."""
-        return time.monotonic() >= self.until
+        return over(self.until)
 
     def seconds(self, order: Ints) -> float:
         """Cycle time of an order."""

@@ -11,6 +11,7 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from viewcov.inspection.arrays import Floats, Ints
+from viewcov.planning.clock import over
 from viewcov.planning.selection.annealing import anneal_cover
 from viewcov.planning.selection.problem import CoverProblem, is_cover
 from viewcov.planning.selection.relaxation import CoverRelaxation, OutOfTimeError, RelaxedCover
@@ -56,7 +57,7 @@ class Budget:
     @property
     def spent(self) -> bool:
         """Whether it is time to stop."""
-        return self.nodes >= self.max_nodes or time.monotonic() >= self.until
+        return self.nodes >= self.max_nodes or over(self.until)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
