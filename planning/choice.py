@@ -12,6 +12,7 @@ from viewcov.inspection.arrays import Ints
 from viewcov.inspection.rig.requirements import weighted_areas_mm2
 from viewcov.planning.candidates.pool import CandidatePool
 from viewcov.planning.clock import left_s, over, part_way
+from viewcov.planning.live import tell
 from viewcov.planning.options import PlanningOptions
 from viewcov.planning.rows import CONFIDENCE, Rows
 from viewcov.planning.selection.problem import TOLERANCE, CoverProblem, greedy_cover, prune_cover
@@ -150,6 +151,7 @@ def _full(whole: WholeSurface, first: Ints, elements: Ints, options: PlanningOpt
         if len(start):
             start = greedy_cover(problem, target=target, start=start)
         cover = smallest_cover(problem, target=target, start=start, budget=budget, seed=options.seed)
+        tell(views=len(cover.views), bound=cover.bound.num_views)
         whole.look(cover.views)
         missed = (
             whole.coverable(cover.views, until=budget.until)
@@ -191,7 +193,9 @@ def _partial(
         else:
             cover = smallest_cover(problem, target=target, start=start, budget=budget, seed=options.seed)
     if sampled:
+        tell("looking from the views", views=len(cover.views))
         whole.look(cover.views)
+        tell("proving")
         cover, share = _bounded(whole, cover, checked, options, budget)
     confidence = CONFIDENCE if sampled else 1.0
     return ChosenViews(cover=cover, rows=problem, target=target, most_coverage=share, confidence=confidence)
@@ -226,7 +230,7 @@ def _share(problem: CoverProblem, views: Ints) -> float:
 def completed(whole: WholeSurface, views: Ints, *, share: float, until: float = np.inf) -> Ints:
     """The views with as many others as it takes to cover the ``share`` of what is coverable.
 
-    Others are added greedily by what they newly cover; views that are no longer needed are left out again.
+    Others are added greedily by what they newly cover; views that are not needed are left out.
     """
     grown = views
     while True:
@@ -237,4 +241,6 @@ def completed(whole: WholeSurface, views: Ints, *, share: float, until: float = 
             break
         # Once looked from, what was added may cover less than it seemed to.
         grown = greedy_cover(problem, target=target, start=grown)
-    return views if grown is views else prune_cover(problem, grown, target=target)
+    # More of them than it takes, too, where less turns out to be coverable than it seemed.
+    pruned = prune_cover(problem, grown, target=target)
+    return views if len(pruned) == len(views) and grown is views else pruned

@@ -42,9 +42,9 @@ class PlanningOptions(Options):
     """Poses tried, at most, to make the chosen views see more and so do with fewer; sixty for each view, but no
     fewer than a thousand and no more than eight thousand, if not given. 0 leaves the candidates' poses."""
 
-    time_limit_s: Positive = 120.0
-    """Seconds for searching, choosing and proving. What the chosen views show of a large surface is measured however
-    long that takes, which is allowed for as well as it can be foreseen."""
+    time_limit_s: Positive = 60.0
+    """Seconds for all of it: the search for candidates leaves as much time as what comes after it is expected to take,
+    and what there was no time to look into is told. More time finds fewer views and better bounds."""
 
     max_nodes: Count = 400
     """Nodes of that proof's branch and bound; 0 leaves the bound of the linear relaxation."""

@@ -37,6 +37,7 @@ from viewcov.planning.choice import ChosenViews, choose_views, completed, moved_
 from viewcov.planning.clock import part_way
 from viewcov.planning.figures import PlanFigures, RouteFigures
 from viewcov.planning.kept_pool import KeptPool, KnownCandidates, gathered_before, keep_pool, search_key
+from viewcov.planning.live import live_line, tell
 from viewcov.planning.options import PlanningOptions
 from viewcov.planning.route.cycle import Cycle, shorten_cycle
 from viewcov.planning.route.order import motion_times_s, route_bound, route_cost, short_route
@@ -150,7 +151,7 @@ def plan_views(
         Processes for testing candidates. A script that asks for several must guard its entry with
         ``if __name__ == "__main__"``, because each of them imports it.
     progress
-        Whether to show progress bars on stderr.
+        Whether to show a line on stderr: what is done, the views, their bound, and the time left.
 
     Raises
     ------
@@ -170,32 +171,11 @@ def plan_views(
     limits = rig.requirements if requirements is None else requirements
     if options.overlap is not None:
         limits = replace(limits, views_per_element=options.overlap)
-    surface = _surface_asked_for(part, rig, limits, options)
-    weight = weighted_areas_mm2(surface, limits)
-    rows = Rows.searched(weight, seed=options.seed)
-    searched = rows.surface(surface, weight)
-    search = CandidateSearch(num_candidates=options.num_candidates, extra=known.views, seed=options.seed)
-    key = search_key(searched, rig, limits, search)
-    candidates = gathered_before(known.plan, key)
-    ahead = _Ahead.of(surface, searched, rig, limits, options)
-    end -= _ORDER_S * ahead.num_views**2
-    began = time.monotonic()
-    if candidates is None:
-        limit = ahead.search_until(end)
-        candidates = gather_candidates(searched, rig, limits, search, jobs=jobs, progress=progress, limit=limit)
-    per_view_s = (time.monotonic() - began) / max(len(candidates.viewpoints), 1)
-    setup = Setup(searched, rig, limits)
-    views = quick_choice(candidates, setup, options, until=part_way(end, _FIRST_SHARE))
-    if not len(views):
-        raise _nothing_coverable(part, rig)
-    look_s = per_view_s * ahead.look * len(views)
-    needed_s = look_s + per_view_s * ahead.tests * len(candidates.viewpoints)
-    pool, views = moved_choice(candidates, setup, views, options, until=part_way(end - needed_s, _MOVE_SHARE))
-    whole = WholeSurface(Setup(surface, rig, limits), pool.viewpoints, jobs=jobs, progress=progress)
-    checked = _known_rows(whole, rows, pool.visible, hurry=candidates.cut_short, seed=options.seed)
-    chosen_by = end if options.objective == "views" else part_way(end, _CHOICE_SHARE)
-    chosen = choose_views(whole, views, rows.joined(checked), checked, options, look_s=look_s, until=chosen_by)
-    ordered = _finished(whole, chosen, rig.motion, options, until=end)
+    with live_line(end, shown=progress):
+        tell("cutting the surface into elements")
+        surface = _surface_asked_for(part, rig, limits, options)
+        made = _made(Setup(surface, rig, limits), options, known, jobs=jobs, end=end)
+    whole, pool, candidates, chosen, ordered = made.whole, made.pool, made.candidates, made.chosen, made.ordered
     problem = whole.problem(ordered, until=end)
     coverable = problem.coverable & surface.inspected
     views_in_order = tuple(
@@ -204,7 +184,7 @@ def plan_views(
     route = _route(views_in_order, rig.motion, options)
     unasked_mm2 = float(surface.area_mm2[whole.unasked].sum())
     figures = _figures(surface, problem, ordered, chosen, candidates, unasked_mm2, route)
-    made = {
+    history = {
         "by": "viewcov.planning.plan_views",
         "version": importlib.metadata.version("viewcov"),
         "seed": options.seed,
@@ -219,7 +199,7 @@ def plan_views(
         "figures": figures.model_dump(mode="json", exclude={"seconds"}),
     }
     return PlanningResult(
-        plan=InspectionPlan(part=part.source, rig=rig, requirements=limits, viewpoints=views_in_order, made=made),
+        plan=InspectionPlan(part=part.source, rig=rig, requirements=limits, viewpoints=views_in_order, made=history),
         surface=surface,
         coverable=coverable,
         num_views=whole.counts(ordered).astype(np.int32),
@@ -232,9 +212,60 @@ def plan_views(
             measured=np.isin(np.arange(len(pool.viewpoints)), whole.looked),
             gathered=candidates,
             # What time ended is not what the next search would find.
-            search="" if candidates.cut_short else key,
+            search="" if candidates.cut_short else made.key,
         ),
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Made:
+    """A choice of views in its order, and all that led to it."""
+
+    candidates: CandidatePool
+    key: str
+    """What found them (see `search_key`)."""
+
+    pool: CandidatePool
+    """They and the views that were moved."""
+
+    whole: WholeSurface
+    chosen: ChosenViews
+    ordered: Ints
+
+
+def _made(setup: Setup, options: PlanningOptions, known: KnownCandidates, *, jobs: int, end: float) -> _Made:
+    """Candidates, a first choice, its views moved, and the choice among all, by a reading of the clock."""
+    surface, rig, limits = setup.surface, setup.rig, setup.requirements
+    weight = weighted_areas_mm2(surface, limits)
+    rows = Rows.searched(weight, seed=options.seed)
+    few = replace(setup, surface=rows.surface(surface, weight))
+    search = CandidateSearch(num_candidates=options.num_candidates, extra=known.views, seed=options.seed)
+    key = search_key(few.surface, rig, limits, search)
+    ahead = _Ahead.of(surface, few.surface, rig, limits, options)
+    end -= _ORDER_S * ahead.num_views**2
+    candidates, began = gathered_before(known.plan, key), time.monotonic()
+    if candidates is None:
+        tell("looking for candidates")
+        limit = ahead.search_until(end)
+        candidates = gather_candidates(few.surface, rig, limits, search, jobs=jobs, limit=limit)
+    per_view_s = (time.monotonic() - began) / max(len(candidates.viewpoints), 1)
+    tell(f"choosing among {len(candidates.viewpoints)} candidates")
+    views = quick_choice(candidates, few, options, until=part_way(end, _FIRST_SHARE))
+    if not len(views):
+        raise _nothing_coverable(surface.part, rig)
+    look_s = per_view_s * ahead.look * len(views)
+    needed_s = look_s + per_view_s * ahead.tests * len(candidates.viewpoints)
+    tell("moving views", views=len(views))
+    pool, views = moved_choice(candidates, few, views, options, until=part_way(end - needed_s, _MOVE_SHARE))
+    tell("testing all candidates", views=len(views))
+    whole = WholeSurface(setup, pool.viewpoints, jobs=jobs)
+    checked = _known_rows(whole, rows, pool.visible, hurry=candidates.cut_short, seed=options.seed)
+    tell(f"choosing among {len(pool.viewpoints)} candidates")
+    chosen_by = end if options.objective == "views" else part_way(end, _CHOICE_SHARE)
+    chosen = choose_views(whole, views, rows.joined(checked), checked, options, look_s=look_s, until=chosen_by)
+    tell("ordering", views=len(chosen.cover.views), bound=chosen.cover.bound.num_views)
+    ordered = _finished(whole, chosen, rig.motion, options, until=end)
+    return _Made(candidates=candidates, key=key, pool=pool, whole=whole, chosen=chosen, ordered=ordered)
 
 
 def _known_rows(whole: WholeSurface, rows: Rows, visible: csr_array, *, hurry: bool, seed: int) -> Rows:

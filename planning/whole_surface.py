@@ -35,11 +35,11 @@ class WholeSurface:
         The surface, and what it is looked at with.
     candidates
         The V viewpoints.
-    jobs, progress
-        As in `Watch`.
+    jobs
+        Processes.
     """
 
-    def __init__(self, setup: Setup, candidates: Sequence[Viewpoint], *, jobs: int = 1, progress: bool = False) -> None:
+    def __init__(self, setup: Setup, candidates: Sequence[Viewpoint], *, jobs: int = 1) -> None:
         num = setup.surface.num_elements
         self.setup, self.candidates = setup, tuple(candidates)
         self.weight: Floats = weighted_areas_mm2(setup.surface, setup.requirements)
@@ -50,7 +50,7 @@ class WholeSurface:
         self._sure = np.zeros(num, dtype=bool)
         self.unasked: Bools = np.zeros(num, dtype=bool)
         """Shape (E,): elements that may be coverable, if there had been time to ask."""
-        self._jobs, self._progress = jobs, progress
+        self._jobs = jobs
 
     @property
     def demand(self) -> int:
@@ -74,7 +74,7 @@ class WholeSurface:
         """Test every candidate on those of the elements where that was not done."""
         elements = elements[~self.tested[elements]]
         if len(elements):
-            seen = seen_by(self.candidates, self.setup, among=elements, jobs=self._jobs, progress=self._progress)
+            seen = seen_by(self.candidates, self.setup, among=elements, jobs=self._jobs)
             self._add(elements, seen)
 
     def look(self, views: Ints) -> None:
@@ -82,7 +82,7 @@ class WholeSurface:
         new = [int(view) for view in views if int(view) not in self._own]
         if new:
             with Watch(self.setup, jobs=self._jobs if len(new) > _FEW else 1, gather=True) as watch:
-                rows = watch.seen_from([self.candidates[view] for view in new], progress=self._progress)
+                rows = watch.seen_from([self.candidates[view] for view in new])
             self._own |= dict(zip(new, np.split(rows.indices.astype(np.int32), rows.indptr[1:-1]), strict=True))
         self.test(np.flatnonzero(self.setup.surface.inspected & (self.counts(views) < self.demand)))
 

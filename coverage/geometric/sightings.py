@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
@@ -146,6 +147,8 @@ def confirmed(
 
 def _start_worker(tester: Callable[..., VisibilityTester]) -> None:
     global _tester
+    # An interrupt is for the process that started this one, which may have a use for what is done here.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     _tester = tester(num_threads=1)
 
 

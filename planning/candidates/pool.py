@@ -23,6 +23,7 @@ from viewcov.planning.candidates.clearance import Clearance
 from viewcov.planning.candidates.maker import CandidateMaker, spread_elements
 from viewcov.planning.candidates.search import DEFEATS, Defeat, PoseSearch
 from viewcov.planning.clock import over
+from viewcov.planning.live import tell
 
 log = logging.getLogger(__name__)
 
@@ -174,6 +175,7 @@ class _Look:
             some, began = views[first : first + at_once], time.monotonic()
             self.growth.add(some, self.watch.seen_from(some, progress=self.progress))
             self.spent_s += time.monotonic() - began
+            tell(f"looking for candidates: {len(self.growth.views)}")
 
 
 def gather_candidates(

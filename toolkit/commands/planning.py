@@ -17,6 +17,7 @@ from viewcov.inspection.errors import InputError
 from viewcov.inspection.records import Count, NotNegative
 from viewcov.options import Jobs, Json, OutFolder, PartFile, PlanFile, Required, RigName, ScaleMm, Units
 from viewcov.output import say
+from viewcov.planning.clock import ended_by_interrupt
 from viewcov.planning.options import EvaluationOptions, PlanningOptions, RouteOptions
 from viewcov.viewer.words import counted, mm2, percent, sure
 
@@ -48,6 +49,8 @@ def plan(
 ) -> bool:
     """Choose viewpoints for a part and write them as an inspection plan.
 
+    Ctrl-C ends the search and takes the best plan so far; a second one leaves without.
+
     Example: viewcov plan housing.step --rig paper-quarter --coverage 0.95 --out plan.json
     """
     started = time.monotonic()
@@ -63,9 +66,10 @@ def plan(
         log.log(level, "%s: %s (%d): %s", part, finding.name, finding.count, finding.remedy)
     views = viewcov.import_viewpoints(candidates).viewpoints if candidates else ()
     known = viewcov.KnownCandidates(views=tuple(views), plan=out)
-    result = viewcov.plan_views(
-        loaded, loaded_rig, requirements, options, known=known, jobs=jobs, progress=progress, started=started
-    )
+    with ended_by_interrupt():
+        result = viewcov.plan_views(
+            loaded, loaded_rig, requirements, options, known=known, jobs=jobs, progress=progress, started=started
+        )
     result.write(out)
     say(result.figures if json else _lines(result.figures, _of_plan(result.figures)), json=json)
     return options.num_views is not None or result.figures.coverage >= options.coverage - 1e-9
