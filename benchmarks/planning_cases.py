@@ -32,7 +32,7 @@ from viewcov.planning.selection.problem import CoverProblem
 RIGS = Path(__file__).resolve().parent / "rigs"
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data" / "parts"
 
-_POOL_MODULES = ("candidates/*.py", "planner.py")
+_POOL_MODULES = ("candidates/*.py", "making.py", "planner.py")
 """Of planning, those that decide what the candidates are; all of inspection and coverage does."""
 
 

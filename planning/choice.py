@@ -14,7 +14,7 @@ from viewcov.planning.candidates.pool import CandidatePool
 from viewcov.planning.clock import left_s, over, part_way
 from viewcov.planning.live import tell
 from viewcov.planning.options import PlanningOptions
-from viewcov.planning.rows import CONFIDENCE, Rows
+from viewcov.planning.rows import CONFIDENCE, Drawn, Rows
 from viewcov.planning.selection.problem import TOLERANCE, CoverProblem, greedy_cover, prune_cover
 from viewcov.planning.selection.proof import Budget
 from viewcov.planning.selection.relaxation import LowerBound
@@ -102,8 +102,7 @@ def _by_area(pool: CandidatePool, setup: Setup) -> CoverProblem:
 def choose_views(
     whole: WholeSurface,
     first: Ints,
-    rows: Rows,
-    checked: Rows,
+    drawn: Drawn,
     options: PlanningOptions,
     *,
     look_s: float = 0.0,
@@ -117,10 +116,8 @@ def choose_views(
         The surface, all candidates of which are tested on the rows.
     first
         A choice to begin with.
-    rows
-        What views are chosen by.
-    checked
-        Rows that the candidates do not depend on: what the bound is about.
+    drawn
+        Rows to choose by and for the bound.
     look_s
         Seconds that looking from the views takes.
     until
@@ -128,11 +125,11 @@ def choose_views(
     """
     budget = _budget(options.max_nodes, until)
     if options.num_views is None and options.coverage == 1.0:
-        return _full(whole, first, rows.element_idx, options, budget)
-    sampled = rows.num_draws is not None
+        return _full(whole, first, drawn.chosen_by.element_idx, options, budget)
+    sampled = drawn.chosen_by.num_draws is not None
     # Where the views are looked from before the proof, that has as long as the search for them.
     searched = part_way(until - look_s, 0.5) if sampled else until
-    return _partial(whole, first, rows, checked, options, budget, until=searched)
+    return _partial(whole, first, drawn, options, budget, until=searched)
 
 
 def _budget(max_nodes: int, until: float) -> Budget:
@@ -170,16 +167,15 @@ def _full(whole: WholeSurface, first: Ints, elements: Ints, options: PlanningOpt
 def _partial(
     whole: WholeSurface,
     first: Ints,
-    rows: Rows,
-    checked: Rows,
+    drawn: Drawn,
     options: PlanningOptions,
     budget: Budget,
     *,
     until: float,
 ) -> ChosenViews:
     """Views chosen by the rows, and a bound; where the rows are a sample, about the whole with confidence."""
-    problem = whole.rows(rows.element_idx, rows.weight)
-    sampled = rows.num_draws is not None
+    rows = drawn.chosen_by
+    problem, sampled = whole.rows(rows.element_idx, rows.weight), rows.num_draws is not None
     if options.num_views is not None:
         cover, most = fullest_cover(problem, num_views=options.num_views, start=first, budget=budget, seed=options.seed)
         target, share = problem.covered_weight(cover.views), most / problem.coverable_weight
@@ -196,7 +192,7 @@ def _partial(
         tell("looking from the views", views=len(cover.views))
         whole.look(cover.views)
         tell("proving")
-        cover, share = _bounded(whole, cover, checked, options, budget)
+        cover, share = _bounded(whole, cover, drawn.bound_by, options, budget)
     confidence = CONFIDENCE if sampled else 1.0
     return ChosenViews(cover=cover, rows=problem, target=target, most_coverage=share, confidence=confidence)
 

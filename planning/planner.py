@@ -10,7 +10,6 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from scipy.sparse import csr_array
 
 from viewcov.coverage.geometric.visibility import Setup
 from viewcov.coverage.ladder import Areas
@@ -23,28 +22,20 @@ from viewcov.inspection.plan import InspectionPlan, write_plan
 from viewcov.inspection.records import checked_jobs
 from viewcov.inspection.rig.inspected import surface_to_inspect
 from viewcov.inspection.rig.motion import MotionModel
-from viewcov.inspection.rig.requirements import Requirements, left_out, weighted_areas_mm2
+from viewcov.inspection.rig.requirements import Requirements, left_out
 from viewcov.inspection.rig.rig import Rig
 from viewcov.inspection.viewpoint import Viewpoint
 from viewcov.planning.candidates.pool import (
-    CandidatePool,
-    CandidateSearch,
-    SearchTime,
-    gather_candidates,
     images_filled,
 )
-from viewcov.planning.choice import ChosenViews, choose_views, completed, moved_choice, quick_choice
-from viewcov.planning.clock import part_way
+from viewcov.planning.choice import ChosenViews
 from viewcov.planning.figures import PlanFigures, RouteFigures
-from viewcov.planning.kept_pool import KeptPool, KnownCandidates, gathered_before, keep_pool, search_key
+from viewcov.planning.kept_pool import KeptPool, KnownCandidates, keep_pool
 from viewcov.planning.live import live_line, tell
+from viewcov.planning.making import make_views
 from viewcov.planning.options import PlanningOptions
-from viewcov.planning.route.cycle import Cycle, shorten_cycle
-from viewcov.planning.route.order import motion_times_s, route_bound, route_cost, short_route
-from viewcov.planning.rows import CHECKED, LEAST_CHECKED, Rows
+from viewcov.planning.route.order import motion_times_s, route_bound, route_cost
 from viewcov.planning.selection.problem import CoverProblem
-from viewcov.planning.selection.reduction import merge_rows
-from viewcov.planning.whole_surface import WholeSurface
 
 log = logging.getLogger(__name__)
 
@@ -53,24 +44,6 @@ DEFAULTS = PlanningOptions()
 
 NOTHING_KNOWN = KnownCandidates()
 """All candidates are the planner's own."""
-
-_SEARCH_SHARE, _FIRST_SHARE, _MOVE_SHARE, _CHOICE_SHARE = 0.5, 0.2, 0.5, 0.6
-"""Of the time that needs not be kept for what comes after: for the search for candidates; and each time of what is left
-then, for a first choice, for moving its views, and for choosing among all, where views are then exchanged for others
-that make the cycle shorter."""
-
-_LOOK, _LOOK_BY_ALL_LIGHT = 0.25, 0.45
-"""Time that an element of the whole surface takes where one of those searched by takes 1, by the light of the ring
-and by all light: views have less to do for each where these are many."""
-
-_LEFT = 0.06
-"""Share of the surface that is tested from all candidates as the chosen views do not cover it, about."""
-
-_ORDER_S = 8e-5
-"""Seconds for a pair of views that a short route takes, about."""
-
-_VIEWS_ANYHOW, _VIEWS_FOR_IMAGE = 20.0, 1.7
-"""Views that 95 % take, about: plates, blocks and hubs of one to two hundred images."""
 
 MAX_IMAGES = 1000
 """A surface that fills more images than this is refused unless the number of candidates is given."""
@@ -174,7 +147,7 @@ def plan_views(
     with live_line(end, shown=progress):
         tell("cutting the surface into elements")
         surface = _surface_asked_for(part, rig, limits, options)
-        made = _made(Setup(surface, rig, limits), options, known, jobs=jobs, end=end)
+        made = make_views(Setup(surface, rig, limits), options, known, jobs=jobs, end=end)
     whole, pool, candidates, chosen, ordered = made.whole, made.pool, made.candidates, made.chosen, made.ordered
     problem = whole.problem(ordered, until=end)
     coverable = problem.coverable & surface.inspected
@@ -182,8 +155,8 @@ def plan_views(
         replace(pool.viewpoints[view], id=f"v{place:03d}") for place, view in enumerate(ordered, start=1)
     )
     route = _route(views_in_order, rig.motion, options)
-    unasked_mm2 = float(surface.area_mm2[whole.unasked].sum())
-    figures = _figures(surface, problem, ordered, chosen, candidates, unasked_mm2, route)
+    unsearched_mm2 = candidates.given_up_mm2["not searched"] + float(surface.area_mm2[whole.unasked].sum())
+    figures = _figures(surface, problem, ordered, chosen, unsearched_mm2, route)
     history = {
         "by": "viewcov.planning.plan_views",
         "version": importlib.metadata.version("viewcov"),
@@ -217,131 +190,6 @@ def plan_views(
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Made:
-    """A choice of views in its order, and all that led to it."""
-
-    candidates: CandidatePool
-    key: str
-    """What found them (see `search_key`)."""
-
-    pool: CandidatePool
-    """They and the views that were moved."""
-
-    whole: WholeSurface
-    chosen: ChosenViews
-    ordered: Ints
-
-
-def _made(setup: Setup, options: PlanningOptions, known: KnownCandidates, *, jobs: int, end: float) -> _Made:
-    """Candidates, a first choice, its views moved, and the choice among all, by a reading of the clock."""
-    surface, rig, limits = setup.surface, setup.rig, setup.requirements
-    weight = weighted_areas_mm2(surface, limits)
-    rows = Rows.searched(weight, seed=options.seed)
-    few = replace(setup, surface=rows.surface(surface, weight))
-    search = CandidateSearch(num_candidates=options.num_candidates, extra=known.views, seed=options.seed)
-    key = search_key(few.surface, rig, limits, search)
-    ahead = _Ahead.of(surface, few.surface, rig, limits, options)
-    end -= _ORDER_S * ahead.num_views**2
-    candidates, began = gathered_before(known.plan, key), time.monotonic()
-    if candidates is None:
-        tell("looking for candidates")
-        limit = ahead.search_until(end)
-        candidates = gather_candidates(few.surface, rig, limits, search, jobs=jobs, limit=limit)
-    per_view_s = (time.monotonic() - began) / max(len(candidates.viewpoints), 1)
-    tell(f"choosing among {len(candidates.viewpoints)} candidates")
-    views = quick_choice(candidates, few, options, until=part_way(end, _FIRST_SHARE))
-    if not len(views):
-        raise _nothing_coverable(surface.part, rig)
-    look_s = per_view_s * ahead.look * len(views)
-    needed_s = look_s + per_view_s * ahead.tests * len(candidates.viewpoints)
-    tell("moving views", views=len(views))
-    pool, views = moved_choice(candidates, few, views, options, until=part_way(end - needed_s, _MOVE_SHARE))
-    tell("testing all candidates", views=len(views))
-    whole = WholeSurface(setup, pool.viewpoints, jobs=jobs)
-    checked = _known_rows(whole, rows, pool.visible, hurry=candidates.cut_short, seed=options.seed)
-    tell(f"choosing among {len(pool.viewpoints)} candidates")
-    chosen_by = end if options.objective == "views" else part_way(end, _CHOICE_SHARE)
-    chosen = choose_views(whole, views, rows.joined(checked), checked, options, look_s=look_s, until=chosen_by)
-    tell("ordering", views=len(chosen.cover.views), bound=chosen.cover.bound.num_views)
-    ordered = _finished(whole, chosen, rig.motion, options, until=end)
-    return _Made(candidates=candidates, key=key, pool=pool, whole=whole, chosen=chosen, ordered=ordered)
-
-
-def _known_rows(whole: WholeSurface, rows: Rows, visible: csr_array, *, hurry: bool, seed: int) -> Rows:
-    """Make known what candidates see of the rows that they were searched by; the rows for the bound, tested too.
-
-    Those are drawn anew where the others are some elements only, which the candidates were made to see; no more than
-    need be in a ``hurry``.
-    """
-    if rows.num_draws is None:
-        whole.know(np.arange(len(whole.weight)), visible)
-        return rows
-    whole.know(rows.element_idx, visible)
-    checked = Rows.drawn(whole.weight, LEAST_CHECKED if hurry else CHECKED, seed=seed + 1)
-    whole.test(checked.element_idx)
-    return checked
-
-
-def _finished(
-    whole: WholeSurface, chosen: ChosenViews, motion: MotionModel, options: PlanningOptions, *, until: float
-) -> Ints:
-    """The chosen views in the order of the route, looked from, with as many others as the coverage asked for takes."""
-    views = chosen.cover.views
-    if options.objective == "cycle":
-        views = _short_cycle(chosen, whole.candidates, motion, options, until=until)
-    grown = views
-    if options.num_views is None:
-        grown = completed(whole, views, share=options.coverage, until=until)
-    if len(grown) != len(views):
-        log.info("%d views instead of %d", len(grown), len(views))
-    if options.objective == "views" or grown is not views:
-        grown = _short_way(whole.candidates, grown, motion, options)
-    whole.look(grown)
-    return grown
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Ahead:
-    """About what comes after the search for candidates, as multiples of the time that a view takes in it."""
-
-    num_views: float
-    """Of the plan."""
-
-    tests: float
-    """For testing a candidate on what it was not searched by."""
-
-    look: float
-    """For looking from one of the plan's views at everything."""
-
-    @property
-    def looks(self) -> float:
-        """For looking from all of them."""
-        return self.num_views * self.look
-
-    def search_until(self, end: float) -> SearchTime:
-        """When the search ends for all to be done by a reading of the clock."""
-        share = _SEARCH_SHARE
-        return SearchTime(until=part_way(end, share), tests=share * self.tests, looks=share * self.looks)
-
-    @classmethod
-    def of(
-        cls, surface: Surface, searched: Surface, rig: Rig, limits: Requirements, options: PlanningOptions
-    ) -> _Ahead:
-        images = images_filled(float(surface.area_mm2[surface.inspected].sum()), rig)
-        # The last hundredths take several times as many: on six parts, 2 to 3 at 99 % and 4 to 8 at 100 %.
-        last = np.sqrt((1.0 - options.coverage) / 0.05 + 0.02)
-        num_views = (_VIEWS_ANYHOW + _VIEWS_FOR_IMAGE * images) / last
-        if options.num_views is not None:
-            num_views = float(options.num_views)
-        look = _LOOK_BY_ALL_LIGHT if limits.limits_grey else 0.0
-        if searched is surface:
-            return cls(num_views=num_views, tests=0.0, look=look)
-        more = surface.num_elements / searched.num_elements
-        tests = LEAST_CHECKED / searched.num_elements + _LEFT * more
-        return cls(num_views=num_views, tests=tests, look=max(look, _LOOK) * more)
-
-
 def _surface_asked_for(part: Part, rig: Rig, limits: Requirements, options: PlanningOptions) -> Surface:
     """What is to be inspected of the part as elements; a size that does not fit the rig is told or refused."""
     for finding in size_findings(part, rig.camera):
@@ -368,53 +216,12 @@ def _refuse_far_too_large(part: Part, rig: Rig) -> None:
         )
 
 
-def _nothing_coverable(part: Part, rig: Rig) -> InputError:
-    camera = rig.camera
-    field_mm = max(camera.width_px, camera.height_px) * camera.mm_per_px_at_focus
-    return InputError(
-        part.source.path,
-        "no viewpoint sees anything of the part",
-        expected=f"a part that the rig {rig.name!r} can look at from {camera.focus_distance_mm:g} mm "
-        f"with images of {field_mm:.4g} mm",
-        found=f"a part of {part.largest_extent_mm:.4g} mm",
-        remedy="check the part's units, the rig's body and distances, and its requirements",
-    )
-
-
-def _short_cycle(
-    chosen: ChosenViews, viewpoints: Sequence[Viewpoint], motion: MotionModel, options: PlanningOptions, *, until: float
-) -> Ints:
-    """The views in the order of the route, exchanged for others so that the cycle is short."""
-    merged, _ = merge_rows(chosen.rows)
-    times = motion_times_s(viewpoints, motion, dtype=np.float32)
-    cycle = Cycle(
-        problem=merged,
-        times_s=times,
-        stop_s=motion.stop_s,
-        closed=options.closed,
-        target=chosen.target,
-        most_views=np.inf if options.num_views is None else options.num_views,
-        until=until,
-    )
-    return shorten_cycle(cycle, chosen.cover.views, seed=options.seed)
-
-
-def _short_way(viewpoints: Sequence[Viewpoint], views: Ints, motion: MotionModel, options: PlanningOptions) -> Ints:
-    """The views in the order of a short route."""
-    views = np.sort(views)
-    times_s = motion_times_s([viewpoints[view] for view in views], motion)
-    order = short_route(times_s, closed=options.closed, seed=options.seed)
-    # There and back take the same time: rounding errors shall not decide.
-    return views[order if options.closed or order[0] <= order[-1] else order[::-1]]
-
-
 def _figures(
     surface: Surface,
     problem: CoverProblem,
     views: Ints,
     chosen: ChosenViews,
-    candidates: CandidatePool,
-    unasked_mm2: float,
+    unsearched_mm2: float,
     route: RouteFigures,
 ) -> PlanFigures:
     area = np.where(surface.inspected, surface.area_mm2, 0.0)
@@ -427,7 +234,7 @@ def _figures(
         **dict(route),
         part=surface.part.name,
         elements=surface.num_elements,
-        unsearched_share=min((candidates.given_up_mm2["not searched"] + unasked_mm2) / float(area.sum()), 1.0),
+        unsearched_share=min(unsearched_mm2 / float(area.sum()), 1.0),
         most_coverage=min(max(chosen.most_coverage, coverage), 1.0),
         viewpoints=len(views),
         lower_bound=bound,

@@ -97,3 +97,14 @@ class Rows:
         if fewer < 0:
             return 0.0
         return float(brentq(lambda odds: binom.cdf(fewer, self.num_draws, odds) - CONFIDENCE, 0.0, 1.0))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Drawn:
+    """The rows of a choice of views."""
+
+    chosen_by: Rows
+    """What views are chosen by."""
+
+    bound_by: Rows
+    """What the candidates do not depend on, and so what the bound is about."""

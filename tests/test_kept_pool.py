@@ -112,7 +112,7 @@ def test_planning_again_takes_the_candidates_of_the_same_search(
         searched.append(args)
         return gather_candidates(*args, **options)
 
-    monkeypatch.setattr("viewcov.planning.planner.gather_candidates", counted)
+    monkeypatch.setattr("viewcov.planning.making.gather_candidates", counted)
     with caplog.at_level(logging.INFO):
         first = planned(tmp_path)
         assert "same search" not in caplog.text
@@ -147,7 +147,7 @@ def test_candidates_of_a_search_that_time_ended_are_not_taken_for_all(
     def ended(*args: Any, limit: SearchTime, **options: Any) -> Any:
         return gather_candidates(*args, limit=dataclasses.replace(limit, until=next(ends)), **options)
 
-    monkeypatch.setattr("viewcov.planning.planner.gather_candidates", ended)
+    monkeypatch.setattr("viewcov.planning.making.gather_candidates", ended)
     short, whole = planned(tmp_path, num_candidates=200), planned(tmp_path, num_candidates=200)
     assert short.figures.unsearched_share > 0.0
     assert whole.figures.unsearched_share == 0.0

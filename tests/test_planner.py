@@ -21,7 +21,7 @@ from viewcov.inspection.rig import inspected
 from viewcov.inspection.rig.inspected import surface_to_inspect
 from viewcov.inspection.rig.requirements import Requirements
 from viewcov.inspection.rig.rig import load_rig
-from viewcov.planning import choice, planner, rows
+from viewcov.planning import choice, making, rows
 from viewcov.planning.candidates.pool import CandidateSearch, gather_candidates
 from viewcov.planning.figures import PlanFigures
 from viewcov.planning.options import PlanningOptions
@@ -91,7 +91,7 @@ def few_rows(monkeypatch: pytest.MonkeyPatch, *, most: int, searched: int, check
     """As on a large part: candidates are tested on a small share of the elements."""
     monkeypatch.setattr(rows, "MOST_ROWS", most)
     monkeypatch.setattr(rows, "SEARCHED", searched)
-    monkeypatch.setattr(planner, "CHECKED", checked)
+    monkeypatch.setattr(making, "CHECKED", checked)
 
 
 def seen_in_full(result: PlanningResult, limits: Requirements) -> csr_array:

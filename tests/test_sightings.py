@@ -9,6 +9,7 @@ import pytest
 import trimesh
 from scipy.sparse import csr_array
 
+from viewcov.coverage.geometric import sightings
 from viewcov.coverage.geometric.sightings import Watch, confirmed, seen_by
 from viewcov.coverage.geometric.visibility import Setup
 from viewcov.inspection.mesh.part import Part, PartSource
@@ -64,6 +65,26 @@ def test_confirmed_is_what_testing_every_view_by_all_light_says(
     counts = np.arange(pocket.num_elements) % 2
     more = confirmed(views, straight, Setup(pocket, RIG, limits), counts=counts, jobs=jobs)[0]
     np.testing.assert_array_equal(more, np.asarray(both.sum(axis=0)) + counts >= demand)
+
+
+def test_what_there_was_no_time_to_ask_about_is_told(
+    pocket: Surface, views: tuple[Viewpoint, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of elements some are sure by then, some are refuted, and all others are told."""
+    monkeypatch.setattr(sightings, "_AT_ONCE", 4)
+    setup = Setup(pocket, RIG, LIMITS)
+    straight = seen(pocket, views, LIMITS, gather=False)
+    whole, nothing = confirmed(views, straight, setup)
+    assert not nothing.any()
+    claimed = np.asarray(straight.sum(axis=0)) >= 1
+    for rounds in range(4):
+        left = iter([False] * rounds)
+        sure, unasked = confirmed(views, straight, setup, late=lambda left=left: next(left, True))  # type: ignore[misc]
+        assert not (sure & ~whole).any()
+        assert not (whole & ~sure & ~unasked).any()
+        assert not (unasked & (sure | ~claimed)).any()
+        assert np.count_nonzero(sure) > 0 or rounds == 0
+    assert np.count_nonzero(unasked) < np.count_nonzero(claimed)
 
 
 def test_without_limits_of_grey_nothing_needs_to_be_confirmed(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -51,13 +51,16 @@ def test_with_all_light_the_same_is_coverable_to_everyone(
 
         def __exit__(self, *_: object) -> None: ...
 
-        def seen_from(self, views: Sequence[Viewpoint], *, progress: bool) -> csr_array:
-            assert not progress
+        def seen_from(self, views: Sequence[Viewpoint]) -> csr_array:
             return csr_array(by_all[[int(view.id) for view in views]].astype(np.float64))
 
-    def confirmed(_: Any, asked: csr_array, __: Setup, *, counts: np.ndarray, jobs: int) -> np.ndarray:
+    def confirmed(
+        _: Any, asked: csr_array, __: Setup, *, counts: np.ndarray, jobs: int, late: Callable[[], bool]
+    ) -> tuple[np.ndarray, np.ndarray]:
         assert jobs == 1
-        return np.asarray(counts + ((asked.toarray() > 0) & by_all).sum(axis=0) >= demand)
+        assert not late()
+        sure = np.asarray(counts + ((asked.toarray() > 0) & by_all).sum(axis=0) >= demand)
+        return sure, np.zeros_like(sure)
 
     monkeypatch.setattr(whole_surface, "Watch", Watch)
     monkeypatch.setattr(whole_surface, "confirmed", confirmed)

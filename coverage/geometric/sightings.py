@@ -96,7 +96,6 @@ def confirmed(
     *,
     counts: Ints | None = None,
     jobs: int = 1,
-    progress: bool = False,
     late: Callable[[], bool] = bool,
 ) -> tuple[Bools, Bools]:
     """Elements that enough views see by all light, out of those they see by light straight from the ring.
@@ -136,7 +135,6 @@ def confirmed(
                 found = watch.seen_from(
                     [viewpoints[row] for row in some],
                     among=[columns[slice(*asked.indptr[row : row + 2])] for row in some],
-                    progress=progress,
                 )
                 counts += np.asarray(found.sum(axis=0)).astype(np.int64)
             tried[rest] += num
