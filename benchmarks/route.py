@@ -71,7 +71,7 @@ def report(name: str, cost: Floats, *, closed: bool, proof_s: float) -> None:
     symmetric = bool((cost == cost.T).all())
     if len(cost) <= (SYMMETRIC_PROOFS_UP_TO if symmetric else ASYMMETRIC_PROOFS_UP_TO):
         start = time.process_time()
-        best, exact = prove_route(cost, order, closed=closed, time_limit_s=proof_s)
+        best, exact = prove_route(cost, order, closed=closed, until=time.monotonic() + proof_s)
         least = route_cost(cost, best, closed=closed)
         proven = exact.seconds >= least * (1 - 1e-6)
         print(
@@ -91,7 +91,7 @@ def main() -> None:
     proof_s = parser.parse_args().proof_s
     # Compiles, or loads what was compiled.
     warm = ellipsoid_distances(8)
-    prove_route(warm, short_route(warm), time_limit_s=5.0)
+    prove_route(warm, short_route(warm))
     for num in (50, 100, 150, 500):
         report("closed, symmetric", ellipsoid_distances(num), closed=True, proof_s=proof_s)
     for num in (50, 100, 150):

@@ -79,7 +79,8 @@ class RouteOptions(Options):
     """Viewpoint to begin with; wherever is best if not given."""
 
     time_limit_s: NotNegative = 60.0
-    """Seconds for the proof that no order is shorter; 0 leaves the bound of Held and Karp."""
+    """Seconds for all: up to half for the search, the rest for the proof that no order is shorter. When they are over,
+    the best order comes with the best bound so far."""
 
     seed: Seed = 0
     """Start of the random numbers; same seed, same result."""

@@ -153,7 +153,7 @@ def test_exact_tour_joins_clusters_that_fractions_and_subtours_would_leave_apart
         assert bound == pytest.approx(tour_cost(matrix, tour), rel=1e-6)
         steps = set(zip(tour // 12, np.roll(tour, -1) // 12, strict=True))
         assert len([step for step in steps if step[0] != step[1]]) == 4
-        late, early_bound = exact_tour(matrix, np.arange(48), time_limit_s=0.0)
+        late, early_bound = exact_tour(matrix, np.arange(48), until=0.0)
         assert late.tolist() == list(range(48))
         assert early_bound <= tour_cost(matrix, tour)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +15,9 @@ ROUNDS = 3000
 
 PATIENCE = 20
 """Steps without a better bound after which the steps become shorter."""
+
+STRETCH = 10_000_000
+"""Entries of the costs that are looked at between two looks at the clock."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -30,7 +34,7 @@ class TreeBound:
     """Shape (N,): price of entering each place."""
 
 
-def one_tree_bound(cost: Floats, *, upper: float) -> TreeBound:
+def one_tree_bound(cost: Floats, *, upper: float, until: float = np.inf) -> TreeBound:
     """Held and Karp's bound (1970) on the cost of every closed tour through N >= 3 places.
 
     A tour is a 1-tree: a spanning tree of all places but one, plus a step out of that one and a step into it.
@@ -42,23 +46,33 @@ def one_tree_bound(cost: Floats, *, upper: float) -> TreeBound:
     Subgradient ascent raises the right side towards its maximum, the linear relaxation of the (asymmetric)
     travelling salesman problem with all subtour constraints. Each step's bound holds up to rounding, for
     which a margin is taken off. ``cost`` is as in `short_route`, and need not be metric or positive; ``upper``, the
-    cost of a known tour, sets the length of the steps only.
+    cost of a known tour, sets the length of the steps only. The ascent ends early when the monotonic clock reads
+    ``until``.
     """
     matrix = np.array(cost, dtype=np.float64)
     np.fill_diagonal(matrix, 0.0)
     symmetric = bool((matrix == matrix.T).all())
-    bound, leaving, entering = _ascend(matrix, upper, ROUNDS, symmetric)
-    largest = float(np.abs(matrix).max() + np.abs(leaving).max() + np.abs(entering).max())
-    return TreeBound(cost=bound - 1e-14 * len(matrix) * largest, leaving=leaving, entering=entering)
+    # Rows: leaving, entering.
+    price, best_price, along = np.zeros((3, 2, len(matrix)))
+    pace = np.array([-np.inf, 1.0, 0.0])
+    stretch = STRETCH // matrix.size + 1
+    for done in range(0, ROUNDS, stretch):
+        rounds = min(stretch, ROUNDS - done)
+        if _ascend(matrix, upper, rounds, symmetric, price, best_price, along, pace) or time.monotonic() >= until:
+            break
+    largest = float(np.abs(matrix).max() + np.abs(best_price).max(axis=1).sum())
+    bound = float(pace[0]) - 1e-14 * len(matrix) * largest
+    return TreeBound(cost=bound, leaving=best_price[0], entering=best_price[1])
 
 
 @njit(cache=True, nogil=True)
-def _ascend(cost, upper, rounds, symmetric):  # type: ignore[no-untyped-def]
-    """The best bound found and its prices: steps along a mix of the last subgradients (Camerini et al. 1975)."""
-    num = len(cost)
-    # Rows: leaving, entering.
-    price, best_price, along = np.zeros((2, num)), np.zeros((2, num)), np.zeros((2, num))
-    best, scale, stale = -np.inf, 1.0, 0
+def _ascend(cost, upper, rounds, symmetric, price, best_price, along, pace):  # type: ignore[no-untyped-def]
+    """Steps along a mix of the last subgradients (Camerini et al. 1975), in place; whether no step can help any more.
+
+    ``pace`` is the best bound so far, the scale of the steps and how many have brought nothing.
+    """
+    best, scale, stale = pace
+    ended = False
     for _ in range(rounds):
         length, degree = _one_tree(cost, price)
         bound = length - price.sum()
@@ -72,15 +86,17 @@ def _ascend(cost, upper, rounds, symmetric):  # type: ignore[no-untyped-def]
             # Directions are arbitrary: leaving and entering keep the same price.
             excess[:] = 0.5 * (excess[0] + excess[1])
         if (excess == 0.0).all():
-            break  # The 1-tree is a tour.
-        if stale == PATIENCE:
+            ended = True  # The 1-tree is a tour.
+            break
+        if stale >= PATIENCE:
             scale, stale = 0.9 * scale, 0
             price[:] = best_price
-        along = 0.3 * excess + 0.7 * along
+        along[:] = 0.3 * excess + 0.7 * along
         norm = (along**2).sum()
         if norm > 0.0:
             price += scale * max(upper - bound, 1e-6 * abs(upper)) / norm * along
-    return best, best_price[0], best_price[1]
+    pace[:] = best, scale, stale
+    return ended
 
 
 @njit(cache=True, nogil=True)

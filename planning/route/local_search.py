@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import NamedTuple
 
 import numpy as np
@@ -14,6 +15,9 @@ NUM_NEIGHBOURS = 10
 
 LONGEST_KICK = 50
 """Most places in either of the two stretches that a kick exchanges."""
+
+STRETCH = 500_000
+"""Places times kicks between two looks at the clock."""
 
 
 class _Search(NamedTuple):
@@ -37,7 +41,9 @@ class _Search(NamedTuple):
     tolerance: float
 
 
-def iterated_tour(cost: Floats, tour: Ints, *, kicks: int, rng: np.random.Generator, slack: float = 0.0) -> Ints:
+def iterated_tour(
+    cost: Floats, tour: Ints, *, kicks: int, rng: np.random.Generator, slack: float = 0.0, until: float = np.inf
+) -> Ints:
     """The closed tour after local search and random kicks, never costlier than ``tour``; shape (N,).
 
     The local search turns stretches round (2-opt) and exchanges neighbouring stretches (the pure 3-opt move),
@@ -45,7 +51,8 @@ def iterated_tour(cost: Floats, tour: Ints, *, kicks: int, rng: np.random.Genera
     neighbouring stretches (a double bridge, which turns nothing round and so suits asymmetric costs), and the
     search goes on from what the local search makes of it unless that is too costly (iterated local search,
     Johnson and McGeoch 1997). The best tour met is returned; the same seed gives the same. By ``slack`` a tour may be
-    costlier than the one before the kick at first, which sinks to zero evenly.
+    costlier than the one before the kick at first, which sinks to zero evenly. There are fewer kicks if the monotonic
+    clock reads ``until`` before.
     """
     num = len(cost)
     tour = np.array(tour, dtype=np.int64)
@@ -69,8 +76,15 @@ def iterated_tour(cost: Floats, tour: Ints, *, kicks: int, rng: np.random.Genera
     )
     longest = min(LONGEST_KICK, (num - 1) // 3)
     where = np.stack([rng.integers(high, size=kicks) for high in (num, longest, longest)], axis=1)
-    _iterate(search, where, slack)
-    return search.tour
+    _settle(search)
+    best, costs = search.tour.copy(), np.full(2, search.ahead[num])
+    slacks = np.maximum(slack * (1.0 - np.arange(kicks) / max(kicks, 1)), search.tolerance)
+    stretch = STRETCH // num + 1
+    for first in range(0, kicks, stretch):
+        if time.monotonic() >= until:
+            break
+        _kick(search, where[first : first + stretch], slacks[first : first + stretch], best, costs)
+    return best
 
 
 def tour_cost(cost: Floats, tour: Ints) -> float:
@@ -86,16 +100,25 @@ def _cheapest_successors(cost: Floats, num: int) -> Ints:
 
 
 @njit(cache=True, nogil=True)
-def _iterate(search, kicks, slack):  # type: ignore[no-untyped-def]
-    """Improve the tour in place; each kick is a position and two lengths less one."""
-    tour, num = search.tour, len(search.tour)
+def _settle(search):  # type: ignore[no-untyped-def]
+    """Improve the tour in place until no move helps."""
+    num = len(search.tour)
     _measure(search)
     # Turning a stretch changes asymmetric costs all along it, beyond the places that are queued.
     while _improve(search, num):
         for place in range(num):
             _push(search, place, place)
-    kept, now = tour.copy(), search.ahead[num]
-    best, least = tour.copy(), now
+
+
+@njit(cache=True, nogil=True)
+def _kick(search, kicks, slacks, best, costs):  # type: ignore[no-untyped-def]
+    """Kick the tour and improve it in place; each kick is a position and two lengths less one.
+
+    ``best`` and ``costs``, those of the tour and of the best, are kept up to date.
+    """
+    tour, num = search.tour, len(search.tour)
+    kept = tour.copy()
+    now, least = costs
     for kick in range(len(kicks)):
         first = kicks[kick, 0]
         middle = first + 1 + kicks[kick, 1]
@@ -107,7 +130,7 @@ def _iterate(search, kicks, slack):  # type: ignore[no-untyped-def]
         for position in (first, first + 1, seam, seam + 1, last, last + 1):
             count = _push(search, count, tour[position % num])
         _improve(search, count)
-        if search.ahead[num] <= now + max(slack * (1.0 - kick / len(kicks)), search.tolerance):
+        if search.ahead[num] <= now + slacks[kick]:
             now = search.ahead[num]
             kept[:] = tour
             if now < least:
@@ -115,7 +138,7 @@ def _iterate(search, kicks, slack):  # type: ignore[no-untyped-def]
                 best[:] = tour
         else:
             tour[:] = kept
-    tour[:] = best
+    costs[:] = now, least
 
 
 @njit(cache=True, nogil=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -67,13 +68,15 @@ def route_cost(cost: Floats, order: Ints, *, closed: bool = False) -> float:
     return float(cost[order[:-1], order[1:]].sum() + back)
 
 
-def short_route(cost: Floats, *, closed: bool = False, start: int | None = None, seed: int = 0) -> Ints:
+def short_route(
+    cost: Floats, *, closed: bool = False, start: int | None = None, seed: int = 0, until: float = np.inf
+) -> Ints:
     """A short tour through all places, shape (N,), usually within 1 % of the shortest for N up to 150.
 
     Nearest-neighbour tours from ``RUNS`` random places are improved by iterated local search (see
     `viewcov.planning.route.local_search.iterated_tour`), and the best is taken. The search runs on the costs plus the
     prices of Held and Karp's bound, which every tour pays alike: what is cheap then is nearly what belongs into
-    a shortest tour (Helsgaun 2000). Deterministic for a seed.
+    a shortest tour (Helsgaun 2000). Deterministic for a seed, unless the time is up before.
 
     Parameters
     ----------
@@ -84,6 +87,8 @@ def short_route(cost: Floats, *, closed: bool = False, start: int | None = None,
     start
         The first place. Without it, an open tour starts and ends where it is cheapest, and a closed one is
         given from place 0.
+    until
+        Reading of the monotonic clock when the search ends with the best tour so far.
     """
     matrix = closed_costs(cost, closed=closed, start=start)
     num = len(matrix)
@@ -94,13 +99,15 @@ def short_route(cost: Floats, *, closed: bool = False, start: int | None = None,
     length = tour_cost(matrix, first)
     search = matrix
     if num > 3:
-        prices = one_tree_bound(matrix, upper=length)
+        prices = one_tree_bound(matrix, upper=length, until=until)
         search = matrix + prices.leaving[:, None] + prices.entering[None]
     tours = []
     for _ in range(RUNS):
         tour = nearest_neighbour(search, int(rng.integers(num)))
         slack = SLACK * abs(length) / num
-        tours.append(iterated_tour(search, tour, kicks=KICKS_PER_PLACE * num, rng=rng, slack=slack))
+        tours.append(iterated_tour(search, tour, kicks=KICKS_PER_PLACE * num, rng=rng, slack=slack, until=until))
+        if time.monotonic() >= until:
+            break
     best = min(tours, key=lambda tour: tour_cost(matrix, tour))
     return opened_tour(best, len(cost), start=start)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -22,15 +23,24 @@ from viewcov.planning.route.order import motion_times_s, route_cost, short_route
 DEFAULTS = RouteOptions()
 """An open route from wherever is best."""
 
+SEARCH_SHARE = 0.5
+"""Most of the time limit that the search for a short route may take; the proof has the rest."""
 
-def reordered(plan: InspectionPlan, options: RouteOptions = DEFAULTS) -> tuple[InspectionPlan, ReorderFigures]:
+
+def reordered(
+    plan: InspectionPlan, options: RouteOptions = DEFAULTS, *, started: float | None = None
+) -> tuple[InspectionPlan, ReorderFigures]:
     """The plan with its viewpoints in the shortest order found, ids kept, and figures of the route.
+
+    The time limit counts from the reading ``started`` of the monotonic clock, or from now.
 
     Raises
     ------
     InputError
         If the file of times does not fit the plan, or there is no viewpoint ``start``.
     """
+    started = time.monotonic() if started is None else started
+    search_until, until = (started + share * options.time_limit_s for share in (SEARCH_SHARE, 1.0))
     ids = [view.id for view in plan.viewpoints]
     motion, closed, start = plan.rig.motion, options.closed, options.start
     cost = motion_times_s(plan.viewpoints, motion) if options.times is None else read_times_csv(options.times, ids)
@@ -41,8 +51,8 @@ def reordered(plan: InspectionPlan, options: RouteOptions = DEFAULTS) -> tuple[I
         )  # fmt: skip
     first = None if start is None else ids.index(start)
     before = route_cost(cost, np.arange(len(ids)), closed=closed) if ids else 0.0
-    order = short_route(cost, closed=closed, start=first, seed=options.seed)
-    order, bound = prove_route(cost, order, closed=closed, start=first, time_limit_s=options.time_limit_s)
+    order = short_route(cost, closed=closed, start=first, seed=options.seed, until=search_until)
+    order, bound = prove_route(cost, order, closed=closed, start=first, until=until)
     moving = route_cost(cost, order, closed=closed) if ids else 0.0
     stops = len(ids) * motion.stop_s
     figures = ReorderFigures(

@@ -87,7 +87,8 @@ def route(
 
     Example: viewcov route plan.json --times robot.csv --closed --out ordered.json
     """
-    plan_in_order, figures = viewcov.route(viewcov.read_plan(plan), options)
+    started = time.monotonic()
+    plan_in_order, figures = viewcov.route(viewcov.read_plan(plan), options, started=started)
     viewcov.write_plan(out, plan_in_order)
     say(figures, json=json)
 
