@@ -12,7 +12,6 @@ import trimesh
 
 from viewcov.coverage.effective.evidence import gather_evidence
 from viewcov.coverage.geometric.visibility import Setup, VisibilityTester
-from viewcov.coverage.light.lighting import NUM_EMITTERS
 from viewcov.coverage.rays.projection import correspond
 from viewcov.coverage.rays.raster import id_buffer
 from viewcov.coverage.rays.raycasting import OBSTACLE, RayCaster
@@ -278,13 +277,13 @@ def test_emitters_in_the_table_give_no_light() -> None:
         light.append(seen.light[side])
         points = surface.centroid_mm[seen.element_idx[side]]
     # E = sum cos(at element) cos(at emitter) / r^2: the table takes the terms of the emitters in it.
-    emitters = RIG.ring_light.emitters_mm(NUM_EMITTERS) @ view.world_from_camera[:3, :3].T + view.center_mm
+    emitters = RIG.ring_light.emitters_mm(2000) @ view.world_from_camera[:3, :3].T + view.center_mm
     to_light = emitters - points[:, None]
     square = np.einsum("nmi,nmi->nm", to_light, to_light)
     terms = to_light[:, :, 0] * -(to_light @ view.forward) / square**2
     above = emitters[:, 2] > -10.0
     assert 0 < above.sum() < len(above)
-    np.testing.assert_allclose(light[1] / light[0], terms[:, above].sum(axis=1) / terms.sum(axis=1), rtol=1e-9)
+    np.testing.assert_allclose(light[1] / light[0], terms[:, above].sum(axis=1) / terms.sum(axis=1), rtol=5e-3)
 
 
 def test_pixels_of_a_clamp_show_no_element(tmp_path: Path) -> None:

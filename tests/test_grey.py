@@ -15,6 +15,7 @@ import trimesh
 
 from viewcov.coverage.light.grey import GreyPredictor, in_highlight, usable_ranges, well_exposed
 from viewcov.coverage.light.reflectance import MetalPoints, albedo, reflectance
+from viewcov.coverage.light.shadows import Sight
 from viewcov.inspection.mesh.part import Part, PartSource
 from viewcov.inspection.mesh.surface import Surface, cut_surface
 from viewcov.inspection.rig.light import AMBIENT_SHARE
@@ -71,10 +72,10 @@ def test_highlight_of_one_emitter_is_a_cone_of_normals(alpha: float) -> None:
     metal = MetalPoints.on(
         np.tile([0.0, 0.0, 250.0], (6, 1)), normals, None, Material(roughness_along=alpha, roughness_across=alpha)
     )
-    found = in_highlight(metal, np.eye(4), ring, np.ones((6, 1), dtype=bool))
+    found = in_highlight(metal, np.eye(4), ring.pieces(), np.ones((6, 1)))
     assert found[:5].tolist() == [False, True, True, True, False]
     assert found[5] == (2 * half < width)
-    assert not in_highlight(metal, np.eye(4), ring, np.zeros((6, 1), dtype=bool)).any()
+    assert not in_highlight(metal, np.eye(4), ring.pieces(), np.zeros((6, 1))).any()
 
 
 def test_highlight_is_an_ellipse_across_the_lay() -> None:
@@ -93,7 +94,7 @@ def test_highlight_is_an_ellipse_across_the_lay() -> None:
         half_local = metal.local(np.tile([0.0, 0.0, -1.0], (19, 1)))
         density = ((half_local[:, 0] / 0.1) ** 2 + (half_local[:, 1] / 0.3) ** 2) / half_local[:, 2] ** 2
         np.testing.assert_array_equal(
-            in_highlight(metal, np.eye(4), ring, np.ones((19, 1), dtype=bool)), density <= np.sqrt(2.0) - 1.0
+            in_highlight(metal, np.eye(4), ring.pieces(), np.ones((19, 1))), density <= np.sqrt(2.0) - 1.0
         )
         assert (density <= np.sqrt(2.0) - 1.0).mean() > 0.9 if expected else True
 
@@ -104,18 +105,17 @@ def test_an_open_plate_reflects_the_ring_and_the_room() -> None:
     predictor = GreyPredictor(surface, rig_of(rough))
     view = Viewpoint.looking_at([60.0, 30.0, 240.0], [0, 0, 2.5], id="v")
     top = np.flatnonzero(surface.normal[:, 2] > 0.99)
-    visible = predictor.visible(view, top)
-    assert visible.shape == (len(top), 12)
-    assert visible.all()
+    assert len(predictor.sight(view, top).whole) == len(top)
     direct = predictor.direct(view, top)
     # Nothing around it: paths find the room alone, so that only the room's share is sampled.
     gathered = predictor.grey(view, top, num_paths=256)
     np.testing.assert_allclose(gathered, direct, rtol=0.01)
-    dark = predictor.direct(view, top, visible=np.zeros_like(visible))
+    nothing = Sight(row=np.zeros(len(top), dtype=np.int64), share=np.zeros((1, 48), dtype=np.float32))
+    dark = predictor.direct(view, top, sight=nothing)
     room = AMBIENT_SHARE * 9.0
     assert (dark < room).all()
     assert (dark > 0.8 * room).all()
-    assert (predictor.visible(view, np.flatnonzero(surface.normal[:, 2] < -0.99)) == 0).all()
+    assert (predictor.sight(view, np.flatnonzero(surface.normal[:, 2] < -0.99)).shares() == 0).all()
 
 
 def groove() -> Surface:
@@ -197,7 +197,7 @@ def test_exposed_applies_what_is_asked_for() -> None:
     view = Viewpoint.looking_at([0.0, 0.0, 275.0], [0, 0, 25.0], id="v")
     front = np.flatnonzero(surface.normal[:, 2] > 0.4)
     grey, highlight = predictor.direct(view, front), predictor.highlight(view, front)
-    known: dict[str, Any] = {"visible": predictor.visible(view, front), "gather": False}
+    known: dict[str, Any] = {"sight": predictor.sight(view, front), "gather": False}
     assert predictor.exposed(view, front, Requirements(), **known).all()
     limits = Requirements(min_grey=0.2, max_grey=0.9)
     np.testing.assert_array_equal(predictor.exposed(view, front, limits, **known), well_exposed(grey, limits))
@@ -217,12 +217,12 @@ def test_exposure_is_judged_by_few_paths_as_by_all(limits: dict[str, float], mon
     predictor, asked = GreyPredictor(surface, rig_of(Material())), Requirements(exposures=(0.0, 0.5), **limits)
     view = Viewpoint.looking_at([40.0, 0.0, 270.0], [0, 0, 0], id="v")
     elements = np.flatnonzero(surface.normal @ np.array([0.15, 0.0, 1.0]) > -0.3)
-    grey, visible = predictor.grey(view, elements), predictor.visible(view, elements)
+    grey, sight = predictor.grey(view, elements), predictor.sight(view, elements)
     expected = well_exposed(grey, asked)
     assert 0.1 < expected.mean() < 0.9
     gathered, num = predictor._gathered, []
     monkeypatch.setattr(predictor, "_gathered", lambda *args: (num.append(len(args[1])), gathered(*args))[1])
-    found = predictor.exposed(view, elements, asked, visible=visible, gather=True)
+    found = predictor.exposed(view, elements, asked, sight=sight, gather=True)
     assert (found != expected).mean() <= 0.002
     assert sum(num) < 0.6 * 64 * len(elements)
 

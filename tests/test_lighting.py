@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 import trimesh
 
-from viewcov.coverage.light.lighting import irradiance_of, light_terms, posed_light
+from viewcov.coverage.light.lighting import irradiance_of, irradiance_up_to, posed_light
+from viewcov.coverage.light.shadows import Shadows
 from viewcov.coverage.rays.raycasting import RayCaster
-from viewcov.inspection.poses import look_at
+from viewcov.inspection.poses import look_at, transform_points
 from viewcov.inspection.rig.camera import Camera
 from viewcov.inspection.rig.rig import Rig
-from viewcov.inspection.rig.ringlight import RingLight
+from viewcov.inspection.rig.ringlight import RingLight, RingSegments
 
 CAMERA = Camera(
     width_px=1000,
@@ -23,6 +24,7 @@ CAMERA = Camera(
     focus_distance_mm=250.0,
 )
 RING = RingLight(inner_radius_mm=40.0, outer_radius_mm=60.0)
+SEGMENTS = RingSegments(inner_radius_mm=40.0, outer_radius_mm=60.0, lit_deg=((20.0, 160.0), (-90.0, -20.0)))
 RIG = Rig(name="test", camera=CAMERA, ring_light=RING)
 
 
@@ -72,22 +74,27 @@ def frontal_irradiance(rig: Rig, distance_mm: float, *, num_emitters: int) -> fl
     caster = RayCaster(np.asarray(mesh.vertices), np.asarray(mesh.faces))
     world_from_camera = look_at([3.0, -2.0, 1.0 + distance_mm], [3.0, -2.0, 1.0])
     point, normal = np.array([[3.0, -2.0, 1.0]]), np.array([[0.0, 0.0, 1.0]])
-    ring = posed_light(rig, world_from_camera, num_emitters=num_emitters)
-    return float(irradiance_of(caster, ring, point, normal)[0])
+    return float(light_on(rig, caster, world_from_camera, point, normal, num_emitters=num_emitters)[0])
+
+
+def light_on(
+    rig: Rig, caster: RayCaster, pose: np.ndarray, points: np.ndarray, normals: np.ndarray, *, num_emitters: int = 12
+) -> np.ndarray:
+    sight = Shadows(caster, rig.ring_light, pose, points, normals).sight()
+    return irradiance_of(posed_light(rig, pose, num_emitters=num_emitters), sight, points, normals)
 
 
 def test_an_element_that_turns_away_from_the_ring_gets_nothing() -> None:
     mesh = plate()
     caster = RayCaster(np.asarray(mesh.vertices), np.asarray(mesh.faces))
-    ring = posed_light(RIG, look_at([0, 0, 200], [0, 0, 0]))
     points, normals = np.array([[0, 0, -1.0]]), np.array([[0, 0, -1.0]])
-    assert irradiance_of(caster, ring, points, normals) == 0.0
+    assert light_on(RIG, caster, look_at([0, 0, 200], [0, 0, 0]), points, normals) == 0.0
     # The ring sends nothing backwards either.
     points, normals = np.array([[0, 0, 1.0]]), np.array([[0, 0, 1.0]])
     for exponent in (0.0, 1.0, 3.0):
         led = dataclasses.replace(RING, kind="led", led_exponent=exponent)
-        away = posed_light(dataclasses.replace(RIG, ring_light=led), look_at([0, 0, 200], [0, 0, 400]))
-        assert irradiance_of(caster, away, points, normals) == 0.0
+        away = dataclasses.replace(RIG, ring_light=led)
+        assert light_on(away, caster, look_at([0, 0, 200], [0, 0, 400]), points, normals) == 0.0
 
 
 def test_half_a_ring_in_shadow_is_half_the_light() -> None:
@@ -97,27 +104,32 @@ def test_half_a_ring_in_shadow_is_half_the_light() -> None:
     mesh = trimesh.util.concatenate([wall, floor])
     caster = RayCaster(np.asarray(mesh.vertices), np.asarray(mesh.faces))
     points, normals = np.array([[0.05, 0.0, 0.0]]), np.array([[0.0, 0.0, 1.0]])
-    ring = posed_light(RIG, look_at([0.05, 0, 250], [0.05, 0, 0], roll_deg=1.0), num_emitters=400)
-    light = irradiance_of(caster, ring, points, normals)
-    assert light[0] == pytest.approx(0.5, abs=0.01)
-    # Rays to x < -0.075 at height 250 meet the wall below its top at height 100. Those emitters give nothing,
-    # the others an equal share, more by (250^2 + 60^2)^2 / (250^2 + 40^2)^2 = 1.065 on the inner circle.
-    terms = light_terms(caster, ring, points, normals)[:, 0]
-    np.testing.assert_array_equal(terms == 0.0, ring[:, 0] < -0.075)
-    np.testing.assert_allclose(terms[terms > 0], 1 / 400, rtol=0.04)
+    pose = look_at([0.05, 0, 250], [0.05, 0, 0], roll_deg=1.0)
+    assert light_on(RIG, caster, pose, points, normals)[0] == pytest.approx(0.5, abs=0.005)
+    # Rays to x < -0.075 at height 250 meet the wall below its top at height 100, other pieces are seen whole; a
+    # border in the ring's plane is as straight as the cuts of tiles.
+    sight = Shadows(caster, RING, pose, points, normals).sight()
+    x = transform_points(pose, RING.pieces().points_mm)[:, 0]
+    np.testing.assert_allclose(sight.shares()[0, np.abs(x) > 8.0], x[np.abs(x) > 8.0] > 0.0)
+    assert sight.shares()[0].mean() == pytest.approx(0.5, abs=0.005)
 
 
 def test_enough_light_ends_the_sum_and_changes_no_decision() -> None:
     mesh = hole(12.0, 30.0).subdivide()
     caster = RayCaster(np.asarray(mesh.vertices), np.asarray(mesh.faces))
-    ring = posed_light(RIG, look_at([30, 20, 280], [0, 0, 30]))
-    arrays = np.asarray(mesh.triangles_center), np.asarray(mesh.face_normals)
-    full = irradiance_of(caster, ring, *arrays)
-    cut = irradiance_of(caster, ring, *arrays, enough=0.3)
-    np.testing.assert_array_equal(light_terms(caster, ring, *arrays).sum(axis=0), full)
-    np.testing.assert_array_equal(cut >= 0.3, full >= 0.3)
-    np.testing.assert_array_equal(cut[full < 0.3], full[full < 0.3])
-    assert cut.sum() < 0.9 * full.sum()
+    pose = look_at([30, 20, 280], [0, 0, 30])
+    points, normals = np.asarray(mesh.triangles_center), np.asarray(mesh.face_normals)
+    facing = ((pose[:3, 3] - points) * normals).sum(axis=1) > 0
+    shown = facing & ~caster.blocked(points, pose[:3, 3], normals=normals)
+    points, normals = points[shown], normals[shown]
+    for ring_light in (RING, dataclasses.replace(RING, kind="led", led_count=9), SEGMENTS):
+        rig = dataclasses.replace(RIG, ring_light=ring_light)
+        ring, full = posed_light(rig, pose), light_on(rig, caster, pose, points, normals)
+        for enough in (0.05, 0.3):
+            cut = irradiance_up_to(enough, caster, ring, points, normals, in_view=True)
+            np.testing.assert_array_equal(cut >= enough, full >= enough)
+            np.testing.assert_array_equal(cut[full < enough], full[full < enough])
+            assert cut.sum() < (0.9 if enough < 0.1 else 1.0) * full.sum()
 
 
 def test_a_ring_behind_the_focus_plane_is_refused() -> None:
@@ -140,24 +152,24 @@ def test_the_floor_of_a_blind_hole_sees_its_part_of_a_thin_ring(depth_mm: float)
     rig = dataclasses.replace(RIG, ring_light=ring_light)
     mesh = hole(a, depth_mm)
     caster = RayCaster(np.asarray(mesh.vertices), np.asarray(mesh.faces))
-    ring = posed_light(rig, look_at([0, 0, 10 + h], [0, 0, 10]), num_emitters=num)
+    pose = look_at([0, 0, 10 + h], [0, 0, 10])
     p = np.array([1e-6, 1.0, 2.5, 4.0, 6.0, 7.5])
     turned = np.deg2rad(17.0)  # Off the corners of the polygons that stand for circles.
     points = np.column_stack([p * np.cos(turned), p * np.sin(turned), np.full(len(p), 10.0)])
     normals = np.tile([0.0, 0.0, 1.0], (len(p), 1))
-    terms = light_terms(caster, ring, points, normals)
+    sight = Shadows(caster, ring_light, pose, points, normals).sight()
 
     s = depth_mm / h
     limit = (a**2 - (1 - s) ** 2 * p**2 - s**2 * big_r**2) / (2 * s * (1 - s) * p * big_r)
     share = 1.0 - np.arccos(np.clip(limit, -1.0, 1.0)) / np.pi
-    # Two ends of an arc, each up to an emitter of 720 off; the 360-gon's radius, 4e-5 too small, and the
-    # rays' offsets, 6e-4 mm of 8, shift an end by a little more where the arc is nearly closed.
-    np.testing.assert_allclose(np.count_nonzero(terms, axis=0) / num, share, rtol=0, atol=0.012)
-    assert (terms[:, share == 0.0] == 0.0).all()
+    # Two ends of an arc, each known to 1/32 of 15 degrees; the 360-gon's radius, 4e-5 too small, and the rays'
+    # offsets, 6e-4 mm of 8, shift an end by a little more where the arc is nearly closed.
+    np.testing.assert_allclose(sight.shares().mean(axis=1), share, rtol=0, atol=0.006)
+    assert (sight.shares()[share == 0.0] == 0.0).all()
     assert (share[0] > 0.99) == (depth_mm < a * h / big_r)
     # What is seen adds cos cos / r^2 = h^2 / r^4, by the middle's (h^2 + R^2)^-2 h^2.
-    angle = np.arctan2(*ring[:, 1::-1].T) - turned
+    angle = 2 * np.pi * (np.arange(num) + 0.5) / num
     square = h**2 + big_r**2 + p**2 - 2 * p * big_r * np.cos(angle)[:, None]
     seen = np.cos(angle)[:, None] <= limit
     expected = ((h**2 + big_r**2) ** 2 / square**2 * seen).mean(axis=0)
-    np.testing.assert_allclose(irradiance_of(caster, ring, points, normals), expected, atol=0.013)
+    np.testing.assert_allclose(light_on(rig, caster, pose, points, normals), expected, atol=0.006)

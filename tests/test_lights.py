@@ -14,6 +14,7 @@ from pydantic.dataclasses import dataclass
 from viewcov.coverage.light.grey import in_highlight
 from viewcov.coverage.light.lighting import irradiance_of, posed_light
 from viewcov.coverage.light.reflectance import MetalPoints, albedo, light_samples, predicted_grey, reflectance
+from viewcov.coverage.light.shadows import Shadows
 from viewcov.coverage.rays.raycasting import RayCaster
 from viewcov.inspection.errors import InputError
 from viewcov.inspection.mesh.part import triangle_areas, triangle_normals
@@ -82,23 +83,26 @@ def test_irradiance_is_the_sum_over_its_emitters() -> None:
     distance = np.linalg.norm(arm, axis=2)
     at_emitter = -np.einsum("pei,ei->pe", arm, ways) / distance
     terms = emitters.weight * at_emitter * (arm[..., 2] / distance) / distance**2
-    found = irradiance_of(caster, posed_light(with_light(BAR), pose, num_emitters=16), points, normals)
+    posed = posed_light(with_light(BAR), pose, num_emitters=16)
+    found = irradiance_of(posed, Shadows(caster, BAR, pose, points, normals).sight(), points, normals)
     np.testing.assert_allclose(found, terms.sum(axis=1) / terms[0].sum(), rtol=1e-12)
 
     # With a wall over the left half of the sky only the right bar is left.
     wall = trimesh.creation.box(extents=[2, 400, 200]).apply_translation([-5.0, 0, 100])
     both = trimesh.util.concatenate([floor, wall])
     shaded = RayCaster(np.asarray(both.vertices), np.asarray(both.faces))
-    found = irradiance_of(shaded, posed_light(with_light(BAR), pose, num_emitters=16), points, normals)
+    sight = Shadows(shaded, BAR, pose, points, normals).sight()
+    np.testing.assert_array_equal(sight.shares(), np.tile(BAR.pieces().points_mm[:, 0] > 0, (2, 1)))
     right = terms[:, places[:, 0] > 0].sum(axis=1)
-    np.testing.assert_allclose(found, right / terms[0].sum(), rtol=1e-12)
+    # Of 24 pieces of a bar, not 8.
+    np.testing.assert_allclose(irradiance_of(posed, sight, points, normals), right / terms[0].sum(), rtol=2e-3)
 
 
 def test_grey_highlight_and_clearance_take_it() -> None:
     rough = Material(roughness_along=0.4, roughness_across=0.4)
     point, normal = np.array([[5.0, -3.0, 250.0]]), np.array([[0.0, 0.0, -1.0]])
     metal = MetalPoints.on(point, normal, None, rough)
-    samples = light_samples(BAR, rough, num_emitters=16, distance_mm=250.0)  # type: ignore[arg-type]
+    samples = light_samples(BAR, rough, num_emitters=16, distance_mm=250.0)
     grey = predicted_grey(metal, -point, np.eye(4), BAR, samples, np.ones((1, samples.num_emitters), dtype=bool))
     each = samples.emitters
     arm = each.points_mm - point
@@ -117,7 +121,7 @@ def test_grey_highlight_and_clearance_take_it() -> None:
     half = point / np.linalg.norm(point) + (point - (70.0, 0.0, 0.0)) / np.linalg.norm(point - (70.0, 0.0, 0.0))
     for towards, lit in ((-half, True), (normal, False)):
         mirror = MetalPoints.on(point, towards / np.linalg.norm(towards), None, smooth)
-        assert in_highlight(mirror, np.eye(4), BAR, np.ones((1, 16), dtype=bool))[0] == lit
+        assert in_highlight(mirror, np.eye(4), BAR.emitters(16), np.ones((1, 16)))[0] == lit
 
     inner, outer, ahead = BAR.tube_mm
     assert (inner < 70.0, outer > np.hypot(70.0, 39.0)) == (True, True)

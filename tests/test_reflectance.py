@@ -201,7 +201,7 @@ def test_grey_is_linear_in_the_light_and_shadows_only_darken() -> None:
     assert (lit <= one).all()
     np.testing.assert_allclose(lit + rest, one, rtol=1e-12)
     assert (grey_of(ALUMINIUM, tangents, visible=np.zeros((80, 12), dtype=bool)) == 0).all()
-    with pytest.raises(ValueError, match=r"visible must have shape \(80, 12\), got \(80, 5\)"):
+    with pytest.raises(ValueError, match=r"share must have shape \(80, 12\), got \(80, 5\)"):
         grey_of(ALUMINIUM, tangents, visible=np.ones((80, 5), dtype=bool))
 
 

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from viewcov.coverage.ladder import Loss
 from viewcov.coverage.light.grey import GreyPredictor
-from viewcov.coverage.light.lighting import irradiance_of, light_terms, posed_light
+from viewcov.coverage.light.lighting import irradiance_of, irradiance_up_to, posed_light
+from viewcov.coverage.light.shadows import Shadows, Sight
 from viewcov.coverage.rays.raycasting import RayCaster
 from viewcov.coverage.rays.screening import InFrame, Screen
 from viewcov.inspection.arrays import Bools, Floats, Ints, Ints32
@@ -124,9 +125,9 @@ class VisibilityTester:
         found = in_frame.of(np.flatnonzero(in_frame.cos_incidence > 0))
         element_idx = self._inspected[found.rows]
         points, normals = self.surface.centroid_mm[element_idx], self.surface.normal[element_idx]
-        passed, light, visible = self._chain(viewpoint, points, normals, found, trace_all=self._predictor is not None)
+        passed, light, sight = self._chain(viewpoint, points, normals, found)
         known = None if seen is None else np.isin(element_idx, seen)
-        passed, grey = self._judge_exposure(viewpoint, element_idx, passed, visible, known)
+        passed, grey = self._judge_exposure(viewpoint, element_idx, passed, sight, known)
         num_passed = np.zeros(self.surface.num_elements, dtype=np.uint8)
         num_passed[self._inspected[in_frame.rows]] = 1
         num_passed[element_idx] = passed
@@ -159,11 +160,11 @@ class VisibilityTester:
             found = found.of(np.flatnonzero(np.isin(self._inspected[found.rows], among)))
         element_idx = self._inspected[found.rows]
         points, normals = self.surface.centroid_mm[element_idx], self.surface.normal[element_idx]
-        passing, visible = self._passing(viewpoint, points, normals, found, trace_all=self._exposure_counts)
+        passing, sight = self._passing(viewpoint, points, normals, found, with_sight=self._exposure_counts)
         order = np.argsort(element_idx[passing])
         seen = element_idx[passing[order]]
-        if self._exposure_counts:
-            seen = seen[self._exposed(viewpoint, seen, visible[order])[0]]
+        if sight is not None:
+            seen = seen[self._exposed(viewpoint, seen, sight.of(order))[0]]
         large = np.flatnonzero(self._quarters_row[seen] >= 0)
         return np.delete(seen, large[~self._seen_by_quarters(viewpoint, seen[large])])
 
@@ -203,12 +204,11 @@ class VisibilityTester:
         return np.sort(passed.reshape(-1, 4), axis=1)[:, 2]
 
     def _chain(
-        self, viewpoint: Viewpoint, points_mm: Floats, normals: Floats, found: InFrame, *, trace_all: bool = False
-    ) -> tuple[NDArray[np.uint8], Floats, Bools]:
+        self, viewpoint: Viewpoint, points_mm: Floats, normals: Floats, found: InFrame
+    ) -> tuple[NDArray[np.uint8], Floats, Sight]:
         """What points in the frame that face the camera pass, but for exposure, which all of them pass here.
 
-        How many tests in a row and the light, shape (N,) each, and as in ``_passing`` what the K points that
-        pass all tests see of the ring.
+        How many tests in a row and the light, shape (N,) each, and what those that pass all tests see of the ring.
         """
         meets = self._meets_limits(found)
         passed = np.ones(len(points_mm), dtype=np.uint8)
@@ -220,32 +220,32 @@ class VisibilityTester:
             else:
                 alive = alive[meets[name][alive]]
             passed[alive] += 1
-        light[alive], visible = self._light(viewpoint, points_mm[alive], normals[alive], trace_all=trace_all)
+        light[alive], sight = self._light(viewpoint, points_mm[alive], normals[alive])
         lit = light[alive] >= self.requirements.min_light
         passed[alive[lit]] = len(TESTS)
-        return passed, light, visible[lit]
+        return passed, light, sight.of(lit)
 
     def _passing(
-        self, viewpoint: Viewpoint, points_mm: Floats, normals: Floats, found: InFrame, *, trace_all: bool = False
-    ) -> tuple[Ints, Bools]:
-        """Which K points in the frame pass every test but that of exposure, and which emitters each sees.
-
-        The latter has shape (K, M) if ``trace_all``, otherwise (K, 0).
-        """
+        self, viewpoint: Viewpoint, points_mm: Floats, normals: Floats, found: InFrame, *, with_sight: bool = False
+    ) -> tuple[Ints, Sight | None]:
+        """Which points in the frame pass every test but that of exposure, and what they see of the ring if asked."""
         alive = np.flatnonzero(np.logical_and.reduce(list(self._meets_limits(found).values())))
         alive = alive[self._unoccluded(viewpoint, points_mm[alive], normals[alive])]
         enough = self.requirements.min_light
-        light, visible = self._light(
-            viewpoint, points_mm[alive], normals[alive], trace_all=trace_all, enough=np.inf if trace_all else enough
-        )
-        return alive[light >= enough], visible[light >= enough]
+        points_mm, normals = points_mm[alive], normals[alive]
+        if with_sight:
+            light, sight = self._light(viewpoint, points_mm, normals)
+            return alive[light >= enough], sight.of(light >= enough)
+        ring = posed_light(self.rig, viewpoint.world_from_camera)
+        light = irradiance_up_to(enough, self.caster, ring, points_mm, normals, in_view=True)
+        return alive[light >= enough], None
 
     def _judge_exposure(
         self,
         viewpoint: Viewpoint,
         element_idx: Ints,
         passed: NDArray[np.uint8],
-        visible: Bools,
+        sight: Sight,
         known: Bools | None,
     ) -> tuple[NDArray[np.uint8], Floats]:
         """How many tests in a row candidates (N,) pass with that of exposure, and their grey, shape (N,) each."""
@@ -254,23 +254,21 @@ class VisibilityTester:
             return passed, grey
         lit = np.flatnonzero(passed == len(TESTS))
         if known is None:
-            exposed, grey[lit] = self._exposed(viewpoint, element_idx[lit], visible)
+            exposed, grey[lit] = self._exposed(viewpoint, element_idx[lit], sight)
         else:
-            exposed, grey[lit] = known[lit], self._predictor.direct(viewpoint, element_idx[lit], visible=visible)
+            exposed, grey[lit] = known[lit], self._predictor.direct(viewpoint, element_idx[lit], sight=sight)
         judged = passed.copy()
         judged[lit[~exposed]] = len(TESTS) - 1
         return judged, grey
 
-    def _exposed(self, viewpoint: Viewpoint, element_idx: Ints, visible: Bools) -> tuple[Bools, Floats]:
+    def _exposed(self, viewpoint: Viewpoint, element_idx: Ints, sight: Sight) -> tuple[Bools, Floats]:
         """Whether elements pass the test of exposure, and their grey where anybody asks for it, shape (N,) each."""
         assert self._predictor is not None
         grey = np.full(len(element_idx), np.nan)
         if self._measures_grey:
             levels = self._predictor.grey if self._gathers else self._predictor.direct
-            grey = levels(viewpoint, element_idx, visible=visible)
-        exposed = self._predictor.exposed(
-            viewpoint, element_idx, self.requirements, visible=visible, gather=self._gathers
-        )
+            grey = levels(viewpoint, element_idx, sight=sight)
+        exposed = self._predictor.exposed(viewpoint, element_idx, self.requirements, sight=sight, gather=self._gathers)
         return exposed, grey
 
     def _meets_limits(self, found: InFrame) -> dict[Loss, Bools]:
@@ -285,16 +283,11 @@ class VisibilityTester:
     def _unoccluded(self, viewpoint: Viewpoint, points_mm: Floats, normals: Floats) -> Bools:
         return ~self.caster.blocked(points_mm, viewpoint.center_mm, normals=normals)
 
-    def _light(
-        self, viewpoint: Viewpoint, points_mm: Floats, normals: Floats, *, trace_all: bool, enough: float = np.inf
-    ) -> tuple[Floats, Bools]:
-        """Irradiance, shape (N,), and which of the M emitters reach each point: (N, M) if ``trace_all``, or (N, 0)."""
-        ring = posed_light(self.rig, viewpoint.world_from_camera)
-        if not trace_all:
-            light = irradiance_of(self.caster, ring, points_mm, normals, enough=enough)
-            return light, np.zeros((len(light), 0), dtype=bool)
-        terms = light_terms(self.caster, ring, points_mm, normals)
-        return terms.sum(axis=0), terms.T > 0
+    def _light(self, viewpoint: Viewpoint, points_mm: Floats, normals: Floats) -> tuple[Floats, Sight]:
+        """Irradiance of points that see the camera, shape (N,), and how much of the light they see."""
+        light, pose = self.rig.ring_light, viewpoint.world_from_camera
+        sight = Shadows(self.caster, light, pose, points_mm, normals, in_view=True).sight()
+        return irradiance_of(posed_light(self.rig, pose), sight, points_mm, normals), sight
 
 
 def _incidence_deg(found: InFrame) -> Floats:

@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from viewcov.coverage.light.lighting import NUM_EMITTERS
 from viewcov.coverage.light.reflectance import (
     MetalPoints,
     albedo,
@@ -16,14 +15,14 @@ from viewcov.coverage.light.reflectance import (
     predicted_grey,
     sampled_reflection,
 )
+from viewcov.coverage.light.shadows import NUM_EMITTERS, Shadows, Sight
 from viewcov.coverage.rays.raycasting import OBSTACLE, RELATIVE_OFFSET, RayCaster
-from viewcov.inspection.arrays import Bools, Floats, Ints
+from viewcov.inspection.arrays import Bools, Floats, Floats32, Ints
 from viewcov.inspection.lay import face_lays, lay_directions
 from viewcov.inspection.mesh.part import cad_corner_normals, interpolated_normals
 from viewcov.inspection.mesh.surface import Surface
-from viewcov.inspection.poses import transform_points
 from viewcov.inspection.rig.fixture import obstacles_of
-from viewcov.inspection.rig.light import AMBIENT_SHARE, MAX_REFLECTIONS, Light
+from viewcov.inspection.rig.light import AMBIENT_SHARE, MAX_REFLECTIONS, Emitters
 from viewcov.inspection.rig.requirements import Requirements
 from viewcov.inspection.rig.rig import Rig
 from viewcov.inspection.viewpoint import Viewpoint
@@ -67,7 +66,7 @@ class GreyPredictor:
         tangents = lay_directions(face_lays(part), surface.cad_face_idx, surface.centroid_mm, normals)
         self._surface, self._rig = surface, rig
         self._metal = MetalPoints.on(surface.centroid_mm, normals, tangents, rig.material)
-        self.num_elements, self.num_emitters = surface.num_elements, len(rig.ring_light.emitters_mm(NUM_EMITTERS))
+        self.num_elements = surface.num_elements
         self._num_threads, self._given_caster = num_threads, shadow_caster
         self._offset_mm = RELATIVE_OFFSET * part.largest_extent_mm
         # Every element draws its own paths, or errors would come in patterns.
@@ -79,27 +78,26 @@ class GreyPredictor:
         surface, obstacles = self._surface, obstacles_of(self._rig.fixture)
         return RayCaster(surface.vertices_mm, surface.faces, obstacles=obstacles, num_threads=self._num_threads)
 
-    def direct(self, viewpoint: Viewpoint, element_idx: Ints, *, visible: Bools | None = None) -> Floats:
+    def direct(self, viewpoint: Viewpoint, element_idx: Ints, *, sight: Sight | None = None) -> Floats:
         """Grey of the elements (N,), shape (N,), by light straight from the ring and the room.
 
         In units of full scale at exposure 1, not clipped. Light by way of other surfaces is left out, and so
-        is what of the room the part hides. ``visible``, shape (N, M), says which of the ring's emitters each
-        element sees, of ``Light.emitters(M)``; shadow rays are traced if it is not given.
+        is what of the room the part hides. ``sight`` is how much of the ring each element sees; shadow rays are
+        traced if it is not given.
         """
         metal = self._metal.rows(element_idx)
         outgoing = metal.local(viewpoint.center_mm - metal.points_mm)
-        if visible is None:
-            visible = self.visible(viewpoint, element_idx)
+        sight = self.sight(viewpoint, element_idx) if sight is None else sight
         ambient = AMBIENT_SHARE * self._rig.ring_light.radiance
         room = ambient * albedo(outgoing, metal.roughness, metal.material)
-        return self._from_ring(viewpoint, element_idx, visible) + room
+        return self._from_ring(viewpoint, element_idx, sight) + room
 
     def grey(
         self,
         viewpoint: Viewpoint,
         element_idx: Ints,
         *,
-        visible: Bools | None = None,
+        sight: Sight | None = None,
         num_paths: int = _NUM_PATHS,
         num_reflections: int = MAX_REFLECTIONS,
     ) -> Floats:
@@ -111,25 +109,25 @@ class GreyPredictor:
         """
         if not 1 <= num_reflections <= MAX_REFLECTIONS:
             raise ValueError(f"num_reflections must be from 1 to {MAX_REFLECTIONS}, got {num_reflections}")
-        shadows = _Shadows(self, viewpoint)
-        straight = self._from_ring(viewpoint, element_idx, shadows.of(element_idx) if visible is None else visible)
-        return straight + self._along_paths(shadows, element_idx, num_paths, num_reflections).mean
+        seen = _Seen(self, viewpoint)
+        straight = self._from_ring(viewpoint, element_idx, seen.of(element_idx) if sight is None else sight)
+        return straight + self._along_paths(seen, element_idx, num_paths, num_reflections).mean
 
-    def usable(self, viewpoint: Viewpoint, element_idx: Ints, requirements: Requirements, *, visible: Bools) -> Bools:
+    def usable(self, viewpoint: Viewpoint, element_idx: Ints, requirements: Requirements, *, sight: Sight) -> Bools:
         """Whether ``well_exposed`` holds for the ``grey`` of elements (N,), shape (N,), by as few paths as tell it."""
-        shadows = _Shadows(self, viewpoint)
-        straight = self._from_ring(viewpoint, element_idx, visible)
-        few = self._along_paths(shadows, element_idx, _FIRST_PATHS, MAX_REFLECTIONS)
+        seen = _Seen(self, viewpoint)
+        straight = self._from_ring(viewpoint, element_idx, sight)
+        few = self._along_paths(seen, element_idx, _FIRST_PATHS, MAX_REFLECTIONS)
         least = straight + np.maximum(few.mean - _ERRORS * few.error, 0.0)
         most = straight + few.mean + _ERRORS * few.error + _UNMET
         low, high = usable_ranges(requirements)
         passed = ((least[:, None] >= low) & (most[:, None] <= high)).any(axis=1)
         failed = ((most[:, None] < low) | (least[:, None] > high)).all(axis=1)
         left = np.flatnonzero(~passed & ~failed)
-        passed[left] = well_exposed(self.grey(viewpoint, element_idx[left], visible=visible[left]), requirements)
+        passed[left] = well_exposed(self.grey(viewpoint, element_idx[left], sight=sight.of(left)), requirements)
         return np.asarray(passed)
 
-    def _along_paths(self, shadows: _Shadows, element_idx: Ints, num_paths: int, num_reflections: int) -> _Gathered:
+    def _along_paths(self, seen: _Seen, element_idx: Ints, num_paths: int, num_reflections: int) -> _Gathered:
         """Light by way of other surfaces and from the room that elements (N,) reflect."""
         sequence = even_chance(num_paths, 2 * num_reflections)
         block = max(1, _PATHS_AT_ONCE // num_paths)
@@ -137,40 +135,39 @@ class GreyPredictor:
         for start in range(0, len(element_idx), block):
             some = element_idx[start : start + block]
             chance = (sequence + self._shift[some, None, : 2 * num_reflections]) % 1.0
-            light = self._gathered(shadows, np.repeat(some, num_paths), chance.reshape(-1, num_reflections, 2))
+            light = self._gathered(seen, np.repeat(some, num_paths), chance.reshape(-1, num_reflections, 2))
             light = light.reshape(-1, num_paths)
             mean[start : start + block] = light.mean(axis=1)
             error[start : start + block] = light.std(axis=1) / np.sqrt(max(num_paths - 1, 1))
         return _Gathered(mean, error)
 
-    def highlight(self, viewpoint: Viewpoint, element_idx: Ints, *, visible: Bools | None = None) -> Bools:
+    def highlight(self, viewpoint: Viewpoint, element_idx: Ints, *, sight: Sight | None = None) -> Bools:
         """Whether elements (N,) lie in the ring's highlight, shape (N,); see ``in_highlight``."""
-        if visible is None:
-            visible = self.visible(viewpoint, element_idx)
+        sight = self.sight(viewpoint, element_idx) if sight is None else sight
         metal = self._metal.rows(element_idx)
-        return in_highlight(metal, viewpoint.world_from_camera, self._rig.ring_light, visible)
+        return in_highlight(metal, viewpoint.world_from_camera, self._rig.ring_light.pieces(), sight.shares())
 
     def exposed(
-        self, viewpoint: Viewpoint, element_idx: Ints, requirements: Requirements, *, visible: Bools, gather: bool
+        self, viewpoint: Viewpoint, element_idx: Ints, requirements: Requirements, *, sight: Sight, gather: bool
     ) -> Bools:
         """Whether elements (N,) are well exposed and in the view mode's light, shape (N,).
 
-        By all light, or by that straight from ring and room unless it is to ``gather``; ``visible`` is as in
+        By all light, or by that straight from ring and room unless it is to ``gather``; ``sight`` is as in
         ``direct``.
         """
         passed = np.ones(len(element_idx), dtype=bool)
         if requirements.limits_grey and gather:
-            passed &= self.usable(viewpoint, element_idx, requirements, visible=visible)
+            passed &= self.usable(viewpoint, element_idx, requirements, sight=sight)
         elif requirements.limits_grey:
-            passed &= well_exposed(self.direct(viewpoint, element_idx, visible=visible), requirements)
+            passed &= well_exposed(self.direct(viewpoint, element_idx, sight=sight), requirements)
         if requirements.view_mode != "any":
-            highlight = self.highlight(viewpoint, element_idx, visible=visible)
+            highlight = self.highlight(viewpoint, element_idx, sight=sight)
             passed &= highlight if requirements.view_mode == "bright-field" else ~highlight
         return passed
 
-    def _gathered(self, shadows: _Shadows, element_idx: Ints, chance: Floats) -> Floats:
+    def _gathered(self, seen: _Seen, element_idx: Ints, chance: Floats) -> Floats:
         """Light along one path from each element (Q,) by ``chance`` (Q, reflections, 2), shape (Q,)."""
-        viewpoint, ambient = shadows.viewpoint, AMBIENT_SHARE * self._rig.ring_light.radiance
+        viewpoint, ambient = seen.viewpoint, AMBIENT_SHARE * self._rig.ring_light.radiance
         light, alive = np.zeros(len(element_idx)), np.arange(len(element_idx))
         metal, weight = self._metal.rows(element_idx), np.ones(len(element_idx))
         outgoing = metal.local(viewpoint.center_mm - metal.points_mm)
@@ -187,7 +184,7 @@ class GreyPredictor:
             element_idx, alive, weight = hit_idx[on], alive[on], weight[on]
             metal = self._metal.rows(element_idx).at(places)
             outgoing = metal.local(-directions[on])
-            light[alive] += weight * self._reflected(viewpoint, metal, -directions[on], shadows.of(element_idx))
+            light[alive] += weight * self._reflected(viewpoint, metal, -directions[on], seen.of(element_idx))
         return light
 
     def _first_hits(
@@ -206,30 +203,30 @@ class GreyPredictor:
         distance[out] = hits.distance_mm
         return found, distance
 
-    def visible(self, viewpoint: Viewpoint, element_idx: Ints) -> Bools:
-        """Which of the ring's emitters each element (N,) sees, shape (N, M)."""
-        emitters = transform_points(viewpoint.world_from_camera, self._rig.ring_light.emitters_mm(self.num_emitters))
+    def sight(self, viewpoint: Viewpoint, element_idx: Ints) -> Sight:
+        """How much of the ring each element (N,) sees."""
         points, normals = self._surface.centroid_mm[element_idx], self._surface.normal[element_idx]
-        visible = np.zeros((len(points), len(emitters)), dtype=bool)
         caster = self._caster if self._given_caster is None else self._given_caster
-        for number, emitter in enumerate(emitters):
-            facing = np.flatnonzero(np.einsum("ni,ni->n", emitter - points, normals) > 0)
-            visible[facing, number] = ~caster.blocked(points[facing], emitter, normals=normals[facing])
-        return visible
+        return Shadows(caster, self._rig.ring_light, viewpoint.world_from_camera, points, normals).sight()
 
-    def _from_ring(self, viewpoint: Viewpoint, element_idx: Ints, visible: Bools) -> Floats:
+    def _from_ring(self, viewpoint: Viewpoint, element_idx: Ints, sight: Sight) -> Floats:
         metal = self._metal.rows(element_idx)
-        return self._reflected(viewpoint, metal, viewpoint.center_mm - metal.points_mm, visible)
+        return self._reflected(viewpoint, metal, viewpoint.center_mm - metal.points_mm, sight)
 
-    def _reflected(self, viewpoint: Viewpoint, metal: MetalPoints, to_viewer: Floats, visible: Bools) -> Floats:
+    def _reflected(self, viewpoint: Viewpoint, metal: MetalPoints, to_viewer: Floats, sight: Sight) -> Floats:
         light, distance_mm = self._rig.ring_light, self._rig.camera.focus_distance_mm
-        samples = light_samples(
-            light,  # type: ignore[arg-type] # Lights are frozen, and so have a hash.
-            metal.material,
-            num_emitters=visible.shape[1],
-            distance_mm=distance_mm,
+        few, pieces = (
+            light_samples(light, metal.material, num_emitters=num, distance_mm=distance_mm)
+            for num in (NUM_EMITTERS, None)
         )
-        return predicted_grey(metal, to_viewer, viewpoint.world_from_camera, light, samples, visible)
+        every = np.ones((len(sight.whole), few.num_emitters), dtype=np.float32)
+        grey, pose = np.empty(len(to_viewer)), viewpoint.world_from_camera
+        for rows, samples, share in (
+            (sight.whole, few, every),
+            (sight.part, pieces, sight.share[sight.row[sight.part]]),
+        ):
+            grey[rows] = predicted_grey(metal.rows(rows), to_viewer[rows], pose, light, samples, share)
+        return grey
 
 
 class _Gathered(NamedTuple):
@@ -242,21 +239,21 @@ class _Gathered(NamedTuple):
     """Shape (N,): standard error of the mean, were the paths drawn independently."""
 
 
-class _Shadows:
-    """Which emitters the elements see in one view, traced once for each element that is asked for."""
+class _Seen:
+    """How much of the light the elements see in one view, traced once for each element that is asked for."""
 
     def __init__(self, predictor: GreyPredictor, viewpoint: Viewpoint) -> None:
         self.viewpoint = viewpoint
         self._predictor = predictor
         self._row = np.full(predictor.num_elements, -1, dtype=np.int64)
-        self._visible = np.zeros((0, predictor.num_emitters), dtype=bool)
+        self._sight = predictor.sight(viewpoint, np.zeros(0, dtype=np.int64))
 
-    def of(self, element_idx: Ints) -> Bools:
-        """Shape (N, M), for elements (N,), which may repeat."""
+    def of(self, element_idx: Ints) -> Sight:
+        """That of elements (N,), which may repeat."""
         new = np.unique(element_idx[self._row[element_idx] < 0])
-        self._row[new] = len(self._visible) + np.arange(len(new))
-        self._visible = np.concatenate([self._visible, self._predictor.visible(self.viewpoint, new)])
-        return self._visible[self._row[element_idx]]
+        self._row[new] = len(self._sight.row) + np.arange(len(new))
+        self._sight = self._sight.with_more(self._predictor.sight(self.viewpoint, new))
+        return self._sight.of(self._row[element_idx])
 
 
 def usable_ranges(requirements: Requirements) -> Floats:
@@ -283,21 +280,19 @@ def well_exposed(grey: Floats, requirements: Requirements) -> Bools:
     return np.asarray((~(dark | saturated)).any(axis=1))
 
 
-def in_highlight(metal: MetalPoints, world_from_camera: Floats, light: Light, visible: Bools) -> Bools:
-    """Whether the camera looks into the specular lobe of an unshadowed emitter, shape (N,).
+def in_highlight(metal: MetalPoints, world_from_camera: Floats, emitters: Emitters, share: Floats32) -> Bools:
+    """Whether the camera looks into the specular lobe of an emitter that is not all in shadow, shape (N,).
 
     Where the half-vector of camera and emitter leans from the normal by no more than the lobe's half-width
     plus the emitter's. The lobe's is the lean of microfacets of half the peak's density, atan(0.644 alpha),
     with the alpha of the direction in which it leans; the emitter's is half the angle that its radius spans,
     because a half-vector turns by half as much as the light.
 
-    ``world_from_camera`` has shape (4, 4); ``visible``, shape (N, M), says which of ``light.emitters(M)`` no shadow
-    covers.
+    ``world_from_camera`` has shape (4, 4); ``share``, shape (N, M), says how much of each emitter no shadow covers.
     """
-    emitters = light.emitters(visible.shape[1])
     expected = (len(metal.points_mm), len(emitters.points_mm))
-    if visible.shape != expected:
-        raise ValueError(f"visible must have shape {expected}, got {visible.shape}")
+    if share.shape != expected:
+        raise ValueError(f"share must have shape {expected}, got {share.shape}")
     center, rotation = world_from_camera[:3, 3], world_from_camera[:3, :3]
     to_camera = metal.local(center - metal.points_mm)
     found = np.zeros(len(metal.points_mm), dtype=bool)
@@ -312,6 +307,6 @@ def in_highlight(metal: MetalPoints, world_from_camera: Floats, light: Light, vi
         stretched = np.hypot(x / metal.roughness[:, 0], y / metal.roughness[:, 1])
         alpha = np.divide(sideways, stretched, out=metal.roughness[:, 0].copy(), where=stretched > 0)
         width = np.arctan(HALF_HEIGHT_SLOPE * alpha) + 0.5 * np.arctan(emitters.radius_mm[number] / distance)
-        lit = visible[:, number] & (arm @ forward[number] < 0) & (to_light[:, 2] > 0) & (to_camera[:, 2] > 0)
+        lit = (share[:, number] > 0) & (arm @ forward[number] < 0) & (to_light[:, 2] > 0) & (to_camera[:, 2] > 0)
         found |= lit & (np.arctan2(sideways, z) <= width)
     return found

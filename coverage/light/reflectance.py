@@ -13,7 +13,7 @@ from functools import lru_cache
 import numpy as np
 from numba import njit
 
-from viewcov.inspection.arrays import Bools, Floats, Ints
+from viewcov.inspection.arrays import Floats, Floats32, Ints
 from viewcov.inspection.rig.light import Emitters, Light
 from viewcov.inspection.rig.material import Material
 
@@ -81,7 +81,7 @@ class MetalPoints:
 class LightSamples:
     """A light as K points dense enough for a material's highlight.
 
-    A shadow ray goes to each of a few *emitters* only; every sample shares the shadow of the nearest of them.
+    It is known of fewer *emitters* only how much of each is seen; every sample is seen like the nearest of them.
     """
 
     emitters: Emitters
@@ -91,24 +91,26 @@ class LightSamples:
     """Those that shine the same way with the same lobe, which are summed up at once: all of a ring's."""
 
     num_emitters: int
-    """M, how many emitters have shadow rays."""
+    """M, how many those are."""
 
     emitter_idx: Ints
-    """Shape (K,), below M: the emitter whose shadow the sample shares."""
+    """Shape (K,), below M: the emitter like which the sample is seen."""
 
     spacing_mm: float
     """Largest distance between neighbouring samples."""
 
 
 @lru_cache(maxsize=64)
-def light_samples(light: Light, material: Material, *, num_emitters: int, distance_mm: float) -> LightSamples:
-    """Samples of a light, at least one for each of its emitters, ``Light.emitters(num_emitters)``.
+def light_samples(
+    light: Light, material: Material, *, num_emitters: int | None = None, distance_mm: float
+) -> LightSamples:
+    """Samples of a light, at least one for each of ``Light.emitters(num_emitters)``, or of ``Light.pieces``.
 
     Seen from ``distance_mm`` they are as far apart as half the smaller roughness in radians, as far as 1024
     samples go. A highlight that is still too narrow for them is widened to their spacing, which is less than
     what an element of a millimetre or two spans in the mirror.
     """
-    emitters = light.emitters(num_emitters)
+    emitters = light.pieces() if num_emitters is None else light.emitters(num_emitters)
     total_mm2, num = float(emitters.area_mm2.sum()), len(emitters.points_mm)
     wanted = _SPACING_PER_LOBE * min(material.roughness_along, material.roughness_across) * distance_mm
     apart = max(wanted, float(np.sqrt(total_mm2 / _MAX_SAMPLES)))
@@ -131,7 +133,7 @@ def predicted_grey(
     world_from_camera: Floats,
     light: Light,
     samples: LightSamples,
-    visible: Bools,
+    share: Floats32,
 ) -> Floats:
     """Radiance that the light alone causes at N points, shape (N,), in units of the camera's full scale at exposure 1.
 
@@ -143,15 +145,16 @@ def predicted_grey(
         Shape (N, 3), of any length: directions to where they are looked at from, world frame.
     world_from_camera
         Shape (4, 4): the camera that carries the light.
-    visible
-        Shape (N, M): which emitters no shadow covers.
+    share
+        Shape (N, M): how much of each emitter no shadow covers.
     """
     rotation, emitters = world_from_camera[:3, :3], samples.emitters
     places = emitters.points_mm @ rotation.T + world_from_camera[:3, 3]
     expected = (len(metal.points_mm), samples.num_emitters)
-    if visible.shape != expected:
-        raise ValueError(f"visible must have shape {expected}, got {visible.shape}")
-    toward, seen = to_viewer / np.linalg.norm(to_viewer, axis=1, keepdims=True), np.ascontiguousarray(visible)
+    if share.shape != expected:
+        raise ValueError(f"share must have shape {expected}, got {share.shape}")
+    toward = to_viewer / np.linalg.norm(to_viewer, axis=1, keepdims=True)
+    seen = np.ascontiguousarray(share, dtype=np.float32)
     points = (metal.points_mm, metal.frames, metal.roughness, (metal.material.eta, metal.material.k))
     grey = np.zeros(len(to_viewer))
     for some in samples.alike:
@@ -276,7 +279,7 @@ def _reflectances(outgoing, incoming, roughness, metal, values):  # type: ignore
 
 
 @njit(cache=True, nogil=True)
-def _direct(metal_points, to_viewer, samples, way, visible, values):  # type: ignore[no-untyped-def]
+def _direct(metal_points, to_viewer, samples, way, share, values):  # type: ignore[no-untyped-def]
     """Sum over samples, all of which shine the same way, of f cos cos^m dA / r^2."""
     (points, frames, roughness, metal), (places, area, emitter_idx) = metal_points, samples
     forward, exponent, least_mm = way
@@ -287,7 +290,8 @@ def _direct(metal_points, to_viewer, samples, way, visible, values):  # type: ig
         oz = v[0] * s[0] + v[1] * s[1] + v[2] * s[2]
         values[n] = 0.0
         for j in range(len(places)):
-            if not visible[n, emitter_idx[j]]:
+            seen = share[n, emitter_idx[j]]
+            if seen == 0.0:
                 continue
             lx, ly, lz = places[j, 0] - points[n, 0], places[j, 1] - points[n, 1], places[j, 2] - points[n, 2]
             square = lx * lx + ly * ly + lz * lz
@@ -302,7 +306,7 @@ def _direct(metal_points, to_viewer, samples, way, visible, values):  # type: ig
             along = max(roughness[n, 0], least_mm / distance)
             across = max(roughness[n, 1], least_mm / distance)
             lobe = at_emitter if exponent == 1.0 else at_emitter**exponent
-            values[n] += _brdf((ox, oy, oz), (ix, iy, iz), along, across, metal) * iz * lobe * area[j] / square
+            values[n] += _brdf((ox, oy, oz), (ix, iy, iz), along, across, metal) * iz * lobe * seen * area[j] / square
 
 
 @njit(cache=True, nogil=True)

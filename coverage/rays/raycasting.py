@@ -7,6 +7,7 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 from viewcov.inspection.arrays import Bools, Floats, Floats32, Ints
@@ -218,20 +219,25 @@ class RayCaster:
             Shape (N, 3): unit normals of the surface at the points. With them, rays also start off the
             surface by the same offset along the normal, so that a grazing ray does not meet its own triangle.
         """
-        if len(points_mm) == 0:
+        row, targets = np.arange(len(points_mm)), np.atleast_2d(targets_mm)
+        column = row if len(targets) > 1 else np.zeros_like(row)
+        return self.blocked_between(points_mm, targets, row, column, normals=normals)
+
+    def blocked_between(
+        self, points_mm: Floats, targets_mm: Floats, row: Ints, column: Ints, *, normals: Floats | None = None
+    ) -> Bools:
+        """The same, shape (Q,), between pairs of points (N, 3) and targets (M, 3): in each pair's row and column."""
+        if len(row) == 0:
             return np.zeros(0, dtype=bool)
-        origins = (points_mm - self._center_mm) / self._size_mm
-        if normals is not None:
-            origins += RELATIVE_OFFSET * normals
-        directions = (targets_mm - self._center_mm) / self._size_mm - origins
-        length = np.sqrt(np.einsum("ij,ij->i", directions, directions))
-        share = np.minimum(RELATIVE_OFFSET / np.maximum(length, RELATIVE_OFFSET), 0.25)[:, None]
-        origins += share * directions
-        directions *= 1.0 - 2.0 * share
+        rays = np.empty((len(row), 6), dtype=np.float32)
+        lifts = np.zeros((1, 3)) if normals is None else normals
+        _fill_rays((points_mm, lifts, targets_mm), row, column, self._center_mm, self._size_mm, rays)
         # Directions keep their length, so that every ray ends at tfar = 1.
-        rays = self._from_numpy(_rays(origins, directions))
-        answer: Bools = self._scene.test_occlusions(rays, tfar=1.0, nthreads=self._num_threads).numpy()
-        return answer | self._in_table(points_mm) | self._in_table(targets_mm)
+        tensor = self._from_numpy(rays)
+        answer: Bools = self._scene.test_occlusions(tensor, tfar=1.0, nthreads=self._num_threads).numpy()
+        if self._obstacles.table_height_mm is not None:
+            answer = answer | self._in_table(points_mm)[row] | self._in_table(targets_mm)[column]
+        return answer
 
     def _in_table(self, points_mm: Floats) -> Bools:
         """Whether points lie inside the table; those on it to within the rays' offset do not."""
@@ -243,6 +249,22 @@ def _caster_of(part: Part, fixture: Fixture | None, num_threads: int) -> RayCast
     obstacles = obstacles_of(fixture)
     obstacles.check_holds(part)
     return RayCaster(part.vertices_mm, part.faces, obstacles=obstacles, num_threads=num_threads)
+
+
+@njit(cache=True, nogil=True)
+def _fill_rays(places, row, column, center, size, rays):  # type: ignore[no-untyped-def]
+    """Origins and directions from points to targets, in unit size, both ends shortened by ``RELATIVE_OFFSET``."""
+    points, normals, targets = places
+    for n in range(len(row)):
+        p, q, normal = points[row[n]], targets[column[n]], normals[row[n] if len(normals) > 1 else 0]
+        x = (p[0] - center[0]) / size + RELATIVE_OFFSET * normal[0]
+        y = (p[1] - center[1]) / size + RELATIVE_OFFSET * normal[1]
+        z = (p[2] - center[2]) / size + RELATIVE_OFFSET * normal[2]
+        dx, dy, dz = (q[0] - center[0]) / size - x, (q[1] - center[1]) / size - y, (q[2] - center[2]) / size - z
+        share = min(RELATIVE_OFFSET / max(np.sqrt(dx * dx + dy * dy + dz * dz), RELATIVE_OFFSET), 0.25)
+        rays[n, 0], rays[n, 1], rays[n, 2] = x + share * dx, y + share * dy, z + share * dz
+        length = 1.0 - 2.0 * share
+        rays[n, 3], rays[n, 4], rays[n, 5] = length * dx, length * dy, length * dz
 
 
 def _rays(origins: Floats, directions: Floats) -> Floats32:

@@ -16,6 +16,9 @@ AMBIENT_SHARE = 0.003
 MAX_REFLECTIONS = 3
 """On the way from a light to the camera, where light is predicted and where it is rendered."""
 
+NUM_PIECES = 48
+"""Of a light that is not made of single emitters."""
+
 _CIRCLE = 64
 _MANY = 256
 
@@ -54,6 +57,30 @@ class Emitters:
         return np.sqrt(self.area_mm2 / np.pi)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Tiles:
+    """The area of a light, cut into T tiles with K corners, between which the borders of shadows are followed.
+
+    Edges run around the optical axis or straight away from it; along them, angle and area rise evenly.
+
+    A line from the middle of the lens outwards passes a corner and ends between that corner's two guards on the
+    light's outer border. What hides part of a light from a point that the camera sees comes in from there: a
+    point that sees the guards sees the corner.
+    """
+
+    corners_mm: Floats
+    """Shape (K, 3), camera frame."""
+
+    corner_idx: Ints
+    """Shape (T, 4): each tile's corners, in turn around it."""
+
+    guard_idx: Ints
+    """Shape (K, 2): corners that guard each corner."""
+
+    piece_idx: Ints
+    """Shape (T,): which of ``Light.pieces`` a tile is part of, as large a part as any other of its tiles."""
+
+
 class Light(Protocol):
     """What a kind of light must tell, ``emitters``; the rest follows, and may be told better."""
 
@@ -61,12 +88,24 @@ class Light(Protocol):
     def radiance(self) -> float:
         """Emitted radiance in units of the camera's full scale: a white diffuser seen directly at exposure 1."""
 
+    def __hash__(self) -> int:
+        """Lights are frozen, so that what was worked out for one can be kept."""
+        return object.__hash__(self)
+
     def emitters(self, num_samples: int) -> Emitters:
-        """About so many emitters, or as many as there are: each has one shadow ray from each element."""
+        """About so many emitters, or as many as there are: all of it is seen or hidden at its middle."""
 
     def emitters_mm(self, num_samples: int) -> Floats:
         """Where the emitters are, shape (M, 3), camera frame."""
         return self.emitters(num_samples).points_mm
+
+    def tiles(self, cuts: int) -> Tiles | None:
+        """All ``pieces`` cut into ``cuts`` x ``cuts`` tiles; None where shadows are known at emitters alone."""
+        return None
+
+    def pieces(self) -> Emitters:
+        """Emitters small enough for a sum of as much of each as a point sees."""
+        return self.emitters(NUM_PIECES)
 
     def samples(self, apart_mm: float) -> Emitters:
         """Emitters about so far apart, for sums over a narrow highlight."""

@@ -9,9 +9,12 @@ import numpy as np
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from viewcov.inspection.arrays import Floats, Ints
+from viewcov.inspection.arrays import Bools, Floats, Ints
 from viewcov.inspection.records import CHECKED, Above0, From0, Number, Whole
-from viewcov.inspection.rig.light import Emitters, Light, circle, discs
+from viewcov.inspection.rig.light import Emitters, Light, Tiles, circle, discs
+
+_GUARDS_DEG = 30.0
+"""Between guards of a ring's tiles at most: an edge that hides a part of a ring and no guard hides less than 1 %."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, config=CHECKED)
@@ -48,9 +51,66 @@ class Ring(Light):
         middle = (self.outer_radius_mm + self.inner_radius_mm) / 2
         # As many circles as make points about as far apart across the ring as along it.
         num_circles = max(1, round(np.sqrt(num_points * width / (2 * np.pi * middle))))
-        share = (np.arange(num_points) % num_circles + 0.5) / num_circles
-        inner2, outer2 = self.inner_radius_mm**2, self.outer_radius_mm**2
-        return self._at(np.sqrt(inner2 + share * (outer2 - inner2)))
+        return self._at(np.sqrt(self._squares_mm2((np.arange(num_points) % num_circles + 0.5) / num_circles)))
+
+    @property
+    def _spans_deg(self) -> tuple[tuple[float, float], ...]:
+        """From and to which angles it shines."""
+        return ((0.0, 360.0),)
+
+    @property
+    def _num_rows(self) -> int:
+        """How many pieces lie across the ring: as many as make them about as wide as long, from two to four."""
+        along = np.deg2rad(_GUARDS_DEG / 2) * (self.outer_radius_mm + self.inner_radius_mm) / 2
+        return int(np.clip(round((self.outer_radius_mm - self.inner_radius_mm) / along), 2, 4))
+
+    def _squares_mm2(self, share: Floats) -> Floats:
+        """Squared radii within which such shares of the ring lie."""
+        return self.inner_radius_mm**2 + share * (self.outer_radius_mm**2 - self.inner_radius_mm**2)
+
+    def _placed(self, angle_deg: Floats, share: Floats) -> Floats:
+        """Points (A S, 3), camera frame, at all of the angles (A,), within which such shares (S,) of the ring lie."""
+        angle, radius = np.deg2rad(angle_deg)[:, None], np.sqrt(self._squares_mm2(share))
+        x, y = radius * np.cos(angle), radius * np.sin(angle)
+        return np.stack([x, y, np.full_like(x, self.offset_mm)], axis=-1).reshape(-1, 3)
+
+    def pieces(self) -> Emitters:
+        """Each the same share of its span of the ring, in rows across the ring."""
+        points, areas = [], []
+        for start, to in self._spans_deg:
+            num = _num_columns(start, to)
+            angle = start + (to - start) * (np.arange(num) + 0.5) / num
+            points.append(self._placed(angle, (np.arange(self._num_rows) + 0.5) / self._num_rows))
+            areas.append(np.full(len(points[-1]), self.area_mm2 * (to - start) / 360.0 / len(points[-1])))
+        return Emitters.forward(np.concatenate(points), np.concatenate(areas))
+
+    def tiles(self, cuts: int) -> Tiles | None:
+        """Tiles between circles and spokes; the guards stand on the outer circle, every 30 degrees or less."""
+        spans = [self._span_tiles(start, to, cuts) for start, to in self._spans_deg]
+        corners = np.cumsum([0, *(len(span.corners_mm) for span in spans)])
+        pieces = np.cumsum([0, *(span.piece_idx.max() + 1 for span in spans)])
+        return Tiles(
+            corners_mm=np.concatenate([span.corners_mm for span in spans]),
+            corner_idx=np.concatenate([span.corner_idx + k for span, k in zip(spans, corners, strict=False)]),
+            guard_idx=np.concatenate([span.guard_idx + k for span, k in zip(spans, corners, strict=False)]),
+            piece_idx=np.concatenate([span.piece_idx + k for span, k in zip(spans, pieces, strict=False)]),
+        )
+
+    def _span_tiles(self, start: float, to: float, cuts: int) -> Tiles:
+        columns, rows = cuts * _num_columns(start, to), cuts * self._num_rows
+        # The last spoke of a whole ring is its first.
+        spokes = np.arange(columns if to - start >= 360.0 else columns + 1)
+        corners = self._placed(start + (to - start) * spokes / columns, np.linspace(0.0, 1.0, rows + 1))
+        column, row = np.divmod(np.arange(columns * rows), rows)
+        here, after = (rows + 1) * column + row, (rows + 1) * ((column + 1) % len(spokes)) + row
+        apart = 2 * cuts
+        guards = np.stack([spokes // apart * apart, -(-spokes // apart) * apart % len(spokes)], axis=1)
+        return Tiles(
+            corners_mm=corners,
+            corner_idx=np.stack([here, after, after + 1, here + 1], axis=1),
+            guard_idx=np.repeat((rows + 1) * guards + rows, rows + 1, axis=0),
+            piece_idx=column // cuts * self._num_rows + row // cuts,
+        )
 
     def _at(self, radius: Floats) -> Floats:
         """Points evenly around the axis at so many radii."""
@@ -92,6 +152,14 @@ class RingLight(Ring):
         middle = np.full(self.led_count, (self.inner_radius_mm + self.outer_radius_mm) / 2)
         points = self._at(middle) if self.kind == "led" else self.spread(num_samples)
         return Emitters.forward(points, self.emitting_area_mm2 / len(points), exponent=self.lobe_exponent)
+
+    def pieces(self) -> Emitters:
+        """Those of the ring, or the LEDs."""
+        return Ring.pieces(self) if self.kind == "diffuse" else self.emitters(self.led_count)
+
+    def tiles(self, cuts: int) -> Tiles | None:
+        """Those of the ring; an LED is seen or not."""
+        return Ring.tiles(self, cuts) if self.kind == "diffuse" else None
 
     def samples(self, apart_mm: float) -> Emitters:
         """Points on circles in the ring, or in each LED's disc."""
@@ -141,9 +209,24 @@ class RingSegments(Ring):
         """Those of the whole ring that lie in a lit segment."""
         share = min(1.0, sum(to - start for start, to in self.lit_deg) / 360.0)
         points = self.spread(max(8, round(num_samples / share)))
-        angle = np.rad2deg(np.arctan2(points[:, 1], points[:, 0]))
-        lit = np.any([(angle - start) % 360.0 < to - start for start, to in self.lit_deg], axis=0)
+        lit = self._lit(np.rad2deg(np.arctan2(points[:, 1], points[:, 0])))
         return Emitters.forward(points[lit], self.area_mm2 / len(points))
+
+    def _lit(self, angle_deg: Floats) -> Bools:
+        """Whether angles (N,) lie in a lit segment, shape (N,)."""
+        return np.asarray(np.any([(angle_deg - start) % 360.0 < to - start for start, to in self.lit_deg], axis=0))
+
+    @property
+    def _spans_deg(self) -> tuple[tuple[float, float], ...]:
+        """What is lit between neighbouring ends of the segments, which may overlap."""
+        ends = sorted({angle % 360.0 for ends in self.lit_deg for angle in ends})
+        spans = np.array(list(itertools.pairwise([*ends, ends[0] + 360.0])))
+        return tuple((float(start), float(to)) for start, to in spans[self._lit(spans.mean(axis=1))])
+
+
+def _num_columns(start: float, to: float) -> int:
+    """How many pieces lie along a span of degrees: two between neighbouring guards."""
+    return 2 * int(np.ceil((to - start) / _GUARDS_DEG))
 
 
 def _annulus(inner_mm: float, outer_mm: float, apart_mm: float) -> tuple[Floats, Floats]:
