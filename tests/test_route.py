@@ -1,9 +1,11 @@
 """Short routes, their bounds and the exact solver against brute force; motion times against arithmetic."""
 
 import csv
+import time
 from itertools import permutations
 from pathlib import Path
 
+import networkx as nx
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -14,7 +16,7 @@ from viewcov.inspection.rig.motion import MotionModel
 from viewcov.inspection.viewpoint import Viewpoint
 from viewcov.planning.options import PlanningOptions
 from viewcov.planning.planner import _route
-from viewcov.planning.route.exact import exact_tour, prove_route
+from viewcov.planning.route.exact import _weak_cuts, exact_tour, prove_route
 from viewcov.planning.route.held_karp import one_tree_bound
 from viewcov.planning.route.local_search import iterated_tour, tour_cost
 from viewcov.planning.route.order import (
@@ -139,9 +141,68 @@ def test_exact_tour_is_the_shortest_from_any_tour(num: int, seed: int, kind: str
     cost = costs(kind, num, rng)
     tour, bound = exact_tour(cost, rng.permutation(num))
     assert sorted(tour) == list(range(num))
-    assert tour_cost(cost, tour) == pytest.approx(shortest(cost, closed=True), abs=1e-6)
-    assert bound == pytest.approx(tour_cost(cost, tour), rel=1e-6, abs=1e-6)
-    assert bound <= tour_cost(cost, tour)
+    assert tour_cost(cost, tour) == pytest.approx(shortest(cost, closed=True), rel=2e-9, abs=1e-9)
+    assert bound.seconds == pytest.approx(tour_cost(cost, tour), rel=2e-9, abs=1e-9)
+    assert bound.seconds <= tour_cost(cost, tour)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(1, 9), st.integers(0, 2**32 - 1), st.sampled_from(KINDS), st.booleans(), st.booleans())
+def test_proven_routes_are_shortest_of_their_kind(num: int, seed: int, kind: str, closed: bool, fixed: bool) -> None:
+    rng = np.random.default_rng(seed)
+    cost = costs(kind, num, rng)
+    start = int(rng.integers(num)) if fixed else None
+    order = rng.permutation(num) if start is None else np.roll(np.arange(num), -start)
+    best, bound = prove_route(cost, order, closed=closed, start=start)
+    assert sorted(best) == list(range(num))
+    assert start is None or best[0] == start
+    least = shortest(cost, closed=closed, start=start)
+    assert route_cost(cost, best, closed=closed) == pytest.approx(least, rel=2e-9, abs=1e-9)
+    assert bound.seconds == pytest.approx(least, rel=2e-9, abs=1e-9)
+
+
+@settings(max_examples=12, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.sampled_from(KINDS))
+def test_proof_from_a_random_tour_finds_the_same_as_from_a_short_one(seed: int, kind: str) -> None:
+    """A poor first tour rules out few steps, so that the search does the work that it is otherwise spared."""
+    rng = np.random.default_rng(seed)
+    cost = costs(kind, 11, rng)
+    ends = []
+    for first in (rng.permutation(11), short_route(cost, closed=True)):
+        tour, bound = exact_tour(cost, first)
+        assert bound.seconds == pytest.approx(tour_cost(cost, tour), rel=2e-9, abs=1e-9)
+        ends.append(bound.seconds)
+    assert ends[0] == pytest.approx(ends[1], rel=2e-9, abs=1e-9)
+    assert ends[0] == pytest.approx(shortest(cost, closed=True), rel=2e-9, abs=1e-9)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(4, 30), st.integers(0, 2**32 - 1), st.floats(0.05, 0.5))
+def test_weak_cuts_hold_the_least_one_and_are_what_they_say(num: int, seed: int, share: float) -> None:
+    rng = np.random.default_rng(seed)
+    weight = np.triu(rng.random((num, num)) * (rng.random((num, num)) < share), 1)
+    weight += weight.T
+    groups, crossing = _weak_cuts(weight.copy(), np.inf)
+    assert len(groups) == num - 1
+    assert (groups.any(axis=1) & ~groups.all(axis=1)).all()
+    np.testing.assert_allclose(crossing, [weight[group][:, ~group].sum() for group in groups], atol=1e-12)
+    graph = nx.from_numpy_array(weight)
+    least = nx.stoer_wagner(graph)[0] if nx.is_connected(graph) else 0.0
+    assert crossing.min() == pytest.approx(least, abs=1e-12)
+
+
+@pytest.mark.parametrize("kind", ["metric", "asymmetric"])
+def test_routes_and_proofs_end_by_the_clock(kind: str) -> None:
+    """Of 300 places none of the three parts would be done in this time; the first call compiles."""
+    small, cost = costs(kind, 8, np.random.default_rng(0)), costs(kind, 300, np.random.default_rng(1))
+    prove_route(small, short_route(small))
+    began = time.monotonic()
+    order = short_route(cost, closed=True, until=began + 0.4)
+    best, bound = prove_route(cost, order, closed=True, until=began + 0.8)
+    # What lies between two looks at the clock takes about 0.05 s of an idle core.
+    assert time.monotonic() - began < 0.8 + 0.5
+    assert sorted(best) == list(range(300))
+    assert 0.0 < bound.seconds <= route_cost(cost, best, closed=True)
 
 
 def test_exact_tour_joins_clusters_that_fractions_and_subtours_would_leave_apart() -> None:
@@ -150,12 +211,13 @@ def test_exact_tour_joins_clusters_that_fractions_and_subtours_would_leave_apart
     cost = np.linalg.norm(points[:, None] - points[None], axis=2)
     for matrix in (cost, cost * rng.uniform(1.0, 1.2, cost.shape)):
         tour, bound = exact_tour(matrix, iterated_tour(matrix, np.arange(48), kicks=0, rng=rng))
-        assert bound == pytest.approx(tour_cost(matrix, tour), rel=1e-6)
+        assert bound.seconds == pytest.approx(tour_cost(matrix, tour), rel=2e-9)
         steps = set(zip(tour // 12, np.roll(tour, -1) // 12, strict=True))
         assert len([step for step in steps if step[0] != step[1]]) == 4
         late, early_bound = exact_tour(matrix, np.arange(48), until=0.0)
         assert late.tolist() == list(range(48))
-        assert early_bound <= tour_cost(matrix, tour)
+        assert early_bound.name == "Held-Karp 1-tree"
+        assert early_bound.seconds <= tour_cost(matrix, tour)
 
 
 def test_ellipsoid_tour_is_as_short_as_that_of_lkh() -> None:

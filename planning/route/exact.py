@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from heapq import heappop, heappush
 from itertools import count
 from typing import Any, NamedTuple
@@ -18,7 +19,7 @@ from scipy.spatial.distance import squareform
 from viewcov.inspection.arrays import Bools, Floats, Ints
 from viewcov.planning.route.held_karp import TreeBound, one_tree_bound
 from viewcov.planning.route.local_search import tour_cost
-from viewcov.planning.route.order import RouteBound, closed_costs, opened_tour, route_bound, route_cost
+from viewcov.planning.route.order import RouteBound, closed_costs, opened_tour, route_bound, route_cost, short_route
 
 CLOSE = 1e-9
 """Share of its cost by which a tour may miss the shortest and still count as it."""
@@ -52,15 +53,15 @@ def prove_route(
     """
     matrix = closed_costs(cost, closed=closed, start=start)
     if len(matrix) <= 3:
-        return np.asarray(order), route_bound(cost, order, closed=closed, start=start)
+        order = short_route(cost, closed=closed, start=start)
+        return order, route_bound(cost, order, closed=closed, start=start)
     tour = np.asarray(order) if len(matrix) == len(order) else np.append(order, len(order))
     tour, bound = exact_tour(matrix, tour, until=until)
     best = opened_tour(tour, len(cost), start=start)
-    seconds = min(bound, route_cost(cost, best, closed=closed))
-    return best, RouteBound(seconds=seconds, name="branch and cut")
+    return best, replace(bound, seconds=min(bound.seconds, route_cost(cost, best, closed=closed)))
 
 
-def exact_tour(cost: Floats, tour: Ints, *, until: float = np.inf) -> tuple[Ints, float]:
+def exact_tour(cost: Floats, tour: Ints, *, until: float = np.inf) -> tuple[Ints, RouteBound]:
     """The shortest closed tour through N >= 4 places, starting from a short one, and a bound on what any costs.
 
     Held and Karp's bound with a step forced in rules out most steps. The others are variables of a linear
@@ -71,10 +72,10 @@ def exact_tour(cost: Floats, tour: Ints, *, until: float = np.inf) -> tuple[Ints
     """
     tree = one_tree_bound(cost, upper=tour_cost(cost, tour), until=until)
     if time.monotonic() >= until:
-        return np.asarray(tour), tree.cost
+        return np.asarray(tour), RouteBound(seconds=tree.cost, name="Held-Karp 1-tree")
     search = _Search(np.asarray(cost, dtype=np.float64), np.asarray(tour), tree, until=until)
     bound = search.proven()
-    return search.tour, bound
+    return search.tour, RouteBound(seconds=bound, name="branch and cut")
 
 
 class _Search:
