@@ -44,7 +44,7 @@ def ended_by_interrupt() -> Iterator[None]:
     def end(number: int, frame: FrameType | None) -> None:
         signal.signal(signal.SIGINT, before)
         _stopped.set()
-        log.warning("the best plan so far is being finished; interrupt again to leave without one")
+        log.warning("the best found so far is taken; interrupt again to leave without it")
 
     signal.signal(signal.SIGINT, end)
     try:

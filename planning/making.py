@@ -51,8 +51,11 @@ and by all light: views have less to do for each where these are many."""
 _LEFT = 0.06
 """Share of the surface that is tested from all candidates as the chosen views do not cover it, about."""
 
-_ORDER_S = 8e-5
-"""Seconds for a pair of views that a short route takes, about."""
+_ORDER_S, _MOST_ORDER_SHARE = 8e-5, 0.1
+"""Seconds for a pair of views that a short route takes, about, and the most of all time that it has."""
+
+_LEAST_SEARCH_SHARE = 0.15
+"""Of all time, that the search for candidates has whatever comes after it."""
 
 _VIEWS_ANYHOW, _VIEWS_FOR_IMAGE = 20.0, 1.7
 """Views that 95 % take, about: plates, blocks and hubs of one to two hundred images."""
@@ -83,11 +86,12 @@ def make_views(setup: Setup, options: PlanningOptions, known: KnownCandidates, *
     search = CandidateSearch(num_candidates=options.num_candidates, extra=known.views, seed=options.seed)
     key = search_key(few.surface, rig, limits, search)
     ahead = _Ahead.of(surface, few.surface, rig, limits, options)
-    end -= _ORDER_S * ahead.num_views**2
+    order_by, end = end, end - min(_ORDER_S * ahead.num_views**2, _MOST_ORDER_SHARE * options.time_limit_s)
     candidates, began = gathered_before(known.plan, key), time.monotonic()
     if candidates is None:
         tell("looking for candidates")
-        limit = ahead.search_until(end)
+        least = _LEAST_SEARCH_SHARE * options.time_limit_s
+        limit = replace(ahead.search_until(end), least=time.monotonic() + least)
         candidates = gather_candidates(few.surface, rig, limits, search, jobs=jobs, limit=limit)
     per_view_s = (time.monotonic() - began) / max(len(candidates.viewpoints), 1)
     tell(f"choosing among {len(candidates.viewpoints)} candidates")
@@ -105,7 +109,10 @@ def make_views(setup: Setup, options: PlanningOptions, known: KnownCandidates, *
     chosen_by = end if options.objective == "views" else part_way(end, _CHOICE_SHARE)
     chosen = choose_views(whole, views, drawn, options, look_s=look_s, until=chosen_by)
     tell("ordering", views=len(chosen.cover.views), bound=chosen.cover.bound.num_views)
-    ordered = _finished(whole, chosen, rig.motion, options, until=end)
+    views = chosen.cover.views
+    if options.objective == "cycle":
+        views = _short_cycle(chosen, pool.viewpoints, rig.motion, options, until=end)
+    ordered = _finished(whole, views, rig.motion, options, until=order_by)
     return Made(candidates=candidates, key=key, pool=pool, whole=whole, chosen=chosen, ordered=ordered)
 
 
@@ -124,20 +131,15 @@ def _known_rows(whole: WholeSurface, rows: Rows, visible: csr_array, *, hurry: b
     return Drawn(chosen_by=rows.joined(checked), bound_by=checked)
 
 
-def _finished(
-    whole: WholeSurface, chosen: ChosenViews, motion: MotionModel, options: PlanningOptions, *, until: float
-) -> Ints:
+def _finished(whole: WholeSurface, views: Ints, motion: MotionModel, options: PlanningOptions, *, until: float) -> Ints:
     """The chosen views in the order of the route, looked from, with as many others as the coverage asked for takes."""
-    views = chosen.cover.views
-    if options.objective == "cycle":
-        views = _short_cycle(chosen, whole.candidates, motion, options, until=until)
     grown = views
     if options.num_views is None:
         grown = completed(whole, views, share=options.coverage, until=until)
     if len(grown) != len(views):
         log.info("%d views instead of %d", len(grown), len(views))
     if options.objective == "views" or grown is not views:
-        grown = _short_way(whole.candidates, grown, motion, options)
+        grown = _short_way(whole.candidates, grown, motion, options, until=until)
     whole.look(grown)
     return grown
 
@@ -201,11 +203,13 @@ def _short_cycle(
     return shorten_cycle(cycle, chosen.cover.views, seed=options.seed)
 
 
-def _short_way(viewpoints: Sequence[Viewpoint], views: Ints, motion: MotionModel, options: PlanningOptions) -> Ints:
+def _short_way(
+    viewpoints: Sequence[Viewpoint], views: Ints, motion: MotionModel, options: PlanningOptions, *, until: float
+) -> Ints:
     """The views in the order of a short route."""
     views = np.sort(views)
     times_s = motion_times_s([viewpoints[view] for view in views], motion)
-    order = short_route(times_s, closed=options.closed, seed=options.seed)
+    order = short_route(times_s, closed=options.closed, seed=options.seed, until=until)
     # There and back take the same time: rounding errors shall not decide.
     return views[order if options.closed or order[0] <= order[-1] else order[::-1]]
 

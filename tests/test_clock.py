@@ -77,7 +77,7 @@ def test_an_interrupted_plan_is_whole(tmp_path: Path, capsys: pytest.CaptureFixt
         timer.cancel()
     assert status == 0
     assert time.monotonic() - began < 120.0
-    assert "the best plan so far is being finished" in capsys.readouterr().err
+    assert "the best found so far is taken" in capsys.readouterr().err
     plan = read_plan(tmp_path / "plan.json")
     figures = plan.made["figures"]
     assert figures["coverage"] >= 0.995

@@ -145,7 +145,7 @@ def test_candidates_of_a_search_that_time_ended_are_not_taken_for_all(
     ends = iter([0.0, np.inf])
 
     def ended(*args: Any, limit: SearchTime, **options: Any) -> Any:
-        return gather_candidates(*args, limit=dataclasses.replace(limit, until=next(ends)), **options)
+        return gather_candidates(*args, limit=dataclasses.replace(limit, until=next(ends), least=-np.inf), **options)
 
     monkeypatch.setattr("viewcov.planning.making.gather_candidates", ended)
     short, whole = planned(tmp_path, num_candidates=200), planned(tmp_path, num_candidates=200)

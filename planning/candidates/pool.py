@@ -132,6 +132,9 @@ class SearchTime:
     until: float = np.inf
     """Reading of the monotonic clock when all is to be done."""
 
+    least: float = -np.inf
+    """Reading before which the search is not over for the sake of what comes after."""
+
     tests: float = 0.0
     """Time that testing the candidates takes later, as a multiple of what it takes in the search."""
 
@@ -140,7 +143,7 @@ class SearchTime:
 
     def over(self, spent_s: float, num_views: int) -> bool:
         """Whether it ends, after seconds spent on testing so many views."""
-        return over(self.until - spent_s * (self.tests + self.looks / max(num_views, 1)))
+        return over(max(self.until - spent_s * (self.tests + self.looks / max(num_views, 1)), self.least))
 
 
 ALL_TIME = SearchTime()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 from heapq import heappop, heappush
 from itertools import count
@@ -17,6 +16,7 @@ from scipy.sparse.csgraph import depth_first_order
 from scipy.spatial.distance import squareform
 
 from viewcov.inspection.arrays import Bools, Floats, Ints
+from viewcov.planning.clock import left_s, over
 from viewcov.planning.route.held_karp import TreeBound, one_tree_bound
 from viewcov.planning.route.local_search import tour_cost
 from viewcov.planning.route.order import RouteBound, closed_costs, opened_tour, route_bound, route_cost, short_route
@@ -73,7 +73,7 @@ def exact_tour(cost: Floats, tour: Ints, *, until: float = np.inf) -> tuple[Ints
     ``until``, the best tour comes back with the bound so far; otherwise they differ by `CLOSE` at most.
     """
     tree = one_tree_bound(cost, upper=tour_cost(cost, tour), until=until)
-    if time.monotonic() >= until:
+    if over(until):
         return np.asarray(tour), RouteBound(seconds=tree.cost, name="Held-Karp 1-tree")
     search = _Search(np.asarray(cost, dtype=np.float64), np.asarray(tour), tree, until=until)
     bound = search.proven()
@@ -100,7 +100,7 @@ class _Search:
 
     def proven(self) -> float:
         """What no tour costs less than, after the search or when time is up; `CLOSE` to the best counts as that."""
-        while self.nodes and not self._useless(self.nodes[0][0]) and time.monotonic() < self.until:
+        while self.nodes and not self._useless(self.nodes[0][0]) and not over(self.until):
             bound, _, fixed = heappop(self.nodes)
             self._divide(bound, fixed)
         least = min([self.unsolved, *(node[0] for node in self.nodes[:1])])
@@ -123,7 +123,7 @@ class _Search:
                 self.model.cut(groups)
             found = self.model.solved(fixed, until=self.until)
             bound = max(bound, found.bound)
-            if self._useless(bound) or time.monotonic() >= self.until:
+            if self._useless(bound) or over(self.until):
                 return self._push(bound, fixed)
             dear = self._useless(found.bound + np.abs(found.reduced)) & (fixed == FREE)
             fixed = np.where(dear, found.reduced < 0.0, fixed).astype(np.int8)
@@ -231,7 +231,7 @@ class _Relaxation:
         low, high = (fixed == 1).astype(np.float64), (fixed != 0).astype(np.float64)
         model.changeColsBounds(len(fixed), self.columns, low, high)
         # HiGHS counts its seconds from the model's making.
-        model.setOptionValue("time_limit", model.getRunTime() + max(until - time.monotonic(), 0.0))
+        model.setOptionValue("time_limit", model.getRunTime() + left_s(until))
         model.run()
         status = model.getModelStatus()
         if status in (self.status.kInfeasible, self.status.kTimeLimit):

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 
 import numpy as np
 from numba import njit
 
 from viewcov.inspection.arrays import Floats
+from viewcov.planning.clock import over
 
 ROUNDS = 3000
 """Steps of the subgradient ascent."""
@@ -58,7 +58,7 @@ def one_tree_bound(cost: Floats, *, upper: float, until: float = np.inf) -> Tree
     stretch = STRETCH // matrix.size + 1
     for done in range(0, ROUNDS, stretch):
         rounds = min(stretch, ROUNDS - done)
-        if _ascend(matrix, upper, rounds, symmetric, price, best_price, along, pace) or time.monotonic() >= until:
+        if _ascend(matrix, upper, rounds, symmetric, price, best_price, along, pace) or over(until):
             break
     largest = float(np.abs(matrix).max() + np.abs(best_price).max(axis=1).sum())
     bound = float(pace[0]) - 1e-14 * len(matrix) * largest

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from typing import NamedTuple
 
 import numpy as np
 from numba import njit
 
 from viewcov.inspection.arrays import Bools, Floats, Ints
+from viewcov.planning.clock import over
 
 NUM_NEIGHBOURS = 10
 """Cheapest places after each place that moves try."""
@@ -81,7 +81,7 @@ def iterated_tour(
     slacks = np.maximum(slack * (1.0 - np.arange(kicks) / max(kicks, 1)), search.tolerance)
     stretch = STRETCH // num + 1
     for first in range(0, kicks, stretch):
-        if time.monotonic() >= until:
+        if over(until):
             break
         _kick(search, where[first : first + stretch], slacks[first : first + stretch], best, costs)
     return best

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -13,6 +12,7 @@ from scipy.spatial.distance import cdist
 from viewcov.inspection.arrays import Floats, Ints
 from viewcov.inspection.rig.motion import MotionModel
 from viewcov.inspection.viewpoint import Viewpoint
+from viewcov.planning.clock import over
 from viewcov.planning.route.held_karp import one_tree_bound
 from viewcov.planning.route.local_search import iterated_tour, tour_cost
 
@@ -106,7 +106,7 @@ def short_route(
         tour = nearest_neighbour(search, int(rng.integers(num)))
         slack = SLACK * abs(length) / num
         tours.append(iterated_tour(search, tour, kicks=KICKS_PER_PLACE * num, rng=rng, slack=slack, until=until))
-        if time.monotonic() >= until:
+        if over(until):
             break
     best = min(tours, key=lambda tour: tour_cost(matrix, tour))
     return opened_tour(best, len(cost), start=start)

@@ -85,10 +85,13 @@ def route(
 ) -> None:
     """Put the viewpoints of a plan into the shortest order and prove how short any order is.
 
+    Ctrl-C ends the search and takes the best order so far.
+
     Example: viewcov route plan.json --times robot.csv --closed --out ordered.json
     """
     started = time.monotonic()
-    plan_in_order, figures = viewcov.route(viewcov.read_plan(plan), options, started=started)
+    with ended_by_interrupt():
+        plan_in_order, figures = viewcov.route(viewcov.read_plan(plan), options, started=started)
     viewcov.write_plan(out, plan_in_order)
     say(figures, json=json)
 
