@@ -143,7 +143,12 @@ class _Search:
         self._tried.add(largest.tobytes())
         if not is_cover(self._problem, largest, target=self._target):
             largest = anneal_cover(
-                self._problem, largest, target=self._target, num_moves=_ROUNDING_MOVES, seed=self._seed
+                self._problem,
+                largest,
+                target=self._target,
+                num_moves=_ROUNDING_MOVES,
+                seed=self._seed,
+                until=self._until,
             )
         return largest if is_cover(self._problem, largest, target=self._target) else None
 
