@@ -125,6 +125,6 @@ class _Solver:
         model.setSolution(known)
         model.run()
         bound, values = model.getInfo().mip_dual_bound, np.array(model.getSolution().col_value)
-        least = math.ceil(bound - 1e-6) if 0 < bound < len(start) else 0
+        least = math.ceil(bound - 1e-6) if 0 < bound <= len(start) + 1e-6 else 0
         out_of_time = model.getModelStatus() == highspy.HighsModelStatus.kTimeLimit
         return values if len(values) else start, least, out_of_time

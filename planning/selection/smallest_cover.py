@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,7 +30,8 @@ _LEAST_MOVES, _MOST_MOVES = 100, 100
 """Moves of one annealing run, whatever their work: at least for each view of the set, at most for each pair of its
 views. Few views are soon exchanged for all others, and are the ones that see most, which makes their moves dear."""
 
-_ANNEALING_RUNS = 3
+_RUNS = 3
+"""Of a local search, one from what the other found."""
 
 _WEIGHTING_WORK, _BRIEF_WORK = 1.5e8, 1e7
 """Updates of scores that one run of row weighting may make: some five seconds, and a fraction of one."""
@@ -38,8 +40,8 @@ _WEIGHTING_MOVES = 2_000
 """Moves of such a run for each view there is, at most: few views are soon tried in all ways."""
 
 _SMALL = 30_000
-"""Entries of integer programs of a part of the weight that HiGHS closes in seconds, or nearly; from some 40 views and
-20,000 rows on it did not leave the root in minutes."""
+"""Entries of the largest integer program of a part of the weight that goes to HiGHS: it closes programs of 6,000 in
+seconds, comes near with 20,000, and does not leave the root of those of surfaces, from 200,000 on."""
 
 _NODES_FOR_ONE = 25
 """Nodes of those programs for each node of branch and bound that a budget has left."""
@@ -49,6 +51,26 @@ _PROVING = 0.75
 
 _LEAST_S = 0.5
 """Seconds that the integer program of a full cover has in any case: on surfaces it is often solved in fewer."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Run:
+    """One of several runs of a local search."""
+
+    effort: float
+    seed: int
+    left: int
+    """Runs from this one on."""
+
+    @classmethod
+    def several(cls, effort: float, seed: int) -> list[_Run]:
+        """Runs with seeds of their own."""
+        return [cls(effort=effort, seed=seed + run, left=_RUNS - run) for run in range(_RUNS)]
+
+    def end(self, until: float) -> float:
+        """When to end, so that those after it have as much of the time until ``until``."""
+        now = time.monotonic()
+        return now + (until - now) / self.left
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -116,9 +138,11 @@ def small_cover(
     views = _start_of(merged, start, target)
     if _everything(merged, target):
         reduced = reduce_cover(merged)
-        found = _weighted(reduced.problem, _greedy_start(reduced.problem), effort=effort, seed=seed, until=budget.until)
+        runs = _Run.several(effort, seed)
+        found = _weighted(reduced.problem, _greedy_start(reduced.problem), until=budget.until, runs=runs)
         return np.sort(min(views, reduced.original(found), key=len))
-    return np.sort(_annealed(merged, views, target=target, effort=effort, seed=seed, until=budget.until))
+    runs = _Run.several(effort, seed)
+    return np.sort(_annealed(merged, views, target=target, until=budget.until, runs=runs))
 
 
 def _everything(problem: CoverProblem, target: float) -> bool:
@@ -126,34 +150,22 @@ def _everything(problem: CoverProblem, target: float) -> bool:
 
 
 def _annealed(
-    problem: CoverProblem, views: Ints, *, target: float, effort: float, seed: int, until: float, enough: int = 0
+    problem: CoverProblem, views: Ints, *, target: float, until: float, runs: Sequence[_Run], enough: int = 0
 ) -> Ints:
-    """The cover made smaller by runs of annealing, one after the other, until it has no more than ``enough`` views.
-
-    They share the time evenly.
-    """
-    for run in range(_ANNEALING_RUNS):
-        if len(views) <= enough:
-            break
-        end = _turn(run, until)
-        moves = _num_moves(problem, len(views), effort)
-        views = anneal_cover(problem, views, target=target, num_moves=moves, seed=seed + run, until=end)
+    """The cover made smaller by annealing, one run after the other, until it has no more than ``enough`` views."""
+    for run in runs:
+        if len(views) > enough:
+            moves, end = _num_moves(problem, len(views), run.effort), run.end(until)
+            views = anneal_cover(problem, views, target=target, num_moves=moves, seed=run.seed, until=end)
     return views
 
 
-def _turn(run: int, until: float) -> float:
-    """When this one of the runs has to end so that those after it have as much time."""
-    now = time.monotonic()
-    return now + (until - now) / (_ANNEALING_RUNS - run)
-
-
-def _weighted(problem: CoverProblem, views: Ints, *, effort: float, seed: int, until: float, enough: int = 0) -> Ints:
-    """The cover of everything made smaller by runs of row weighting until it has no more than ``enough`` views."""
-    for run in range(_ANNEALING_RUNS):
-        if len(views) <= enough:
-            break
-        moves = _weighting_moves(problem, effort * _WEIGHTING_WORK)
-        views = weighted_cover(problem, views, num_moves=moves, seed=seed + run, until=_turn(run, until))
+def _weighted(problem: CoverProblem, views: Ints, *, until: float, runs: Sequence[_Run], enough: int = 0) -> Ints:
+    """The cover of everything made smaller by row weighting in the same way."""
+    for run in runs:
+        if len(views) > enough:
+            moves, end = _weighting_moves(problem, run.effort * _WEIGHTING_WORK), run.end(until)
+            views = weighted_cover(problem, views, num_moves=moves, seed=run.seed, until=end)
     return views
 
 
@@ -196,9 +208,9 @@ def fullest_cover(
         cover = smallest_cover(problem, target=everything, start=views, budget=budget, effort=effort, seed=seed)
         return cover, everything
     half = 0.5 * (time.monotonic() + until)
-    for run in range(_ANNEALING_RUNS):
-        moves = _num_moves(merged, num_views, effort)
-        views = anneal_best(merged, views, num_moves=moves, seed=seed + run, until=_turn(run, half))
+    for run in _Run.several(effort, seed):
+        moves = _num_moves(merged, num_views, run.effort)
+        views = anneal_best(merged, views, num_moves=moves, seed=run.seed, until=run.end(half))
     relaxation = CoverRelaxation(merged, seed=seed)
     most = _most_covered(relaxation, num_views, until)
     covered = merged.covered_weight(views)
@@ -238,11 +250,13 @@ def _most_covered(relaxation: CoverRelaxation, num_views: int, until: float) -> 
 def _partial_cover(
     problem: CoverProblem, start: Ints, *, target: float, budget: Budget, effort: float, seed: int
 ) -> Cover:
+    first, *others = _Run.several(effort, seed)
+    # One run before the bound, so that little time finds views at least.
+    views = _annealed(problem, start, target=target, until=_halfway(budget), runs=[first])
     relaxation = CoverRelaxation(problem, seed=seed)
     bound = relaxed_bound(problem, target=target, relaxation=relaxation, until=_halfway(budget))
-    halfway = _halfway(budget)
     enough = bound.num_views
-    views = _annealed(problem, start, target=target, effort=effort, seed=seed, until=halfway, enough=enough)
+    views = _annealed(problem, views, target=target, until=_halfway(budget), runs=others, enough=enough)
     if len(views) > enough and size_of(problem) <= _SMALL and not budget.spent:
         end = budget.until if problem.demand > 1 else _halfway(budget)
         nodes = _NODES_FOR_ONE * (budget.max_nodes - budget.nodes)
@@ -287,7 +301,7 @@ def _full_cover(
     now = time.monotonic()
     end = now + max(_PROVING * (budget.until - now), _LEAST_S)
     views, least = integer_cover(left, views, target=left.coverable_weight, until=end)
-    views = _weighted(left, views, effort=effort, seed=seed, until=budget.until, enough=least)
+    views = _weighted(left, views, until=budget.until, runs=_Run.several(effort, seed), enough=least)
     start = min(start, reduced.original(views), key=len)
     if len(start) <= fixed + least:
         return _proven(start)
