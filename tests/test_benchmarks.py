@@ -31,7 +31,7 @@ def short_search() -> Iterator[None]:
     """How good the plans are is no matter here."""
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr("viewcov.planning.selection.smallest_cover._SEARCH_WORK", 1e6)
-        patched.setattr("viewcov.planning.selection.smallest_cover._ANNEALING_RUNS", 1)
+        patched.setattr("viewcov.planning.selection.smallest_cover._RUNS", 1)
         yield
 
 

@@ -14,9 +14,6 @@ from viewcov.planning.selection.problem import TOLERANCE, CoverProblem, is_cover
 _HOT, _COLD = 1e-3, 1e-5
 """First and last temperature, as shares of the coverable weight."""
 
-_RENEW = 4096
-"""Moves after which the covered weight is summed afresh, so that no rounding errors build up."""
-
 _AT_ONCE = 256
 """Moves between two looks at the clock."""
 
@@ -83,9 +80,14 @@ def _annealed(problem: CoverProblem, chosen: Ints, *, target: float, num_moves: 
     inside[chosen], members[: len(chosen)] = True, chosen
     search = _Search(members, inside, np.zeros(num, dtype=bool), np.array([len(chosen), 0.0, -1.0]))
     _begin(state, search)
+    begun = now = time.monotonic()
     for first in range(0, num_moves, _AT_ONCE):
-        more = _anneal(state, search, share, (first, min(first + _AT_ONCE, num_moves), num_moves), rng)
-        if not more or time.monotonic() >= until:
+        # A search that the clock would end before its moves are made cools with the clock: one ended hot finds little.
+        cooled = max(first / num_moves, (now - begun) / max(until - begun, 1e-9))
+        moves = min(_AT_ONCE, num_moves - first)
+        more = _anneal(state, search, share, (moves, cooled, 1.0 / num_moves), rng)
+        now = time.monotonic()
+        if not more or now >= until:
             break
     return np.flatnonzero(search.best)
 
@@ -115,12 +117,12 @@ def _begin(state: _State, search: _Search) -> None:
 
 @nb.njit(cache=True)
 def _anneal(
-    state: _State, search: _Search, target: float, moves: tuple[int, int, int], rng: np.random.Generator
+    state: _State, search: _Search, target: float, moves: tuple[int, float, float], rng: np.random.Generator
 ) -> bool:
-    """The moves from the first to the second of so many in all; whether any views are left."""
+    """So many moves from a share of the cooling on, each a further share of it; whether any views are left."""
     members, inside = search.members, search.inside
     size, covered, most = int(search.sums[0]), search.sums[1], search.sums[2]
-    for move in range(moves[0], moves[1]):
+    for move in range(moves[0]):
         if covered >= target:
             search.best[:] = inside
             least = 0
@@ -136,13 +138,13 @@ def _anneal(
             search.best[:] = inside
         if size == 0:
             break
-        heat = _HOT * (_COLD / _HOT) ** (move / moves[2])
+        heat = _HOT * (_COLD / _HOT) ** min(moves[1] + move * moves[2], 1.0)
         covered += _exchange(state, members, inside, rng.integers(0, size), heat, rng)
-        if move % _RENEW == _RENEW - 1:
-            covered = 0.0
-            for row in range(len(state.share)):
-                if state.times_seen[row] >= state.demand:
-                    covered += state.share[row]
+    # Summed afresh, so that no rounding errors build up.
+    covered = 0.0
+    for row in range(len(state.share)):
+        if state.times_seen[row] >= state.demand:
+            covered += state.share[row]
     search.sums[0], search.sums[1], search.sums[2] = size, covered, most
     return size > 0
 

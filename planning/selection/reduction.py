@@ -46,6 +46,10 @@ class ReducedCover:
     forced: Ints
     """Shape (M,): original indices of the views that every cover has, not in ``views``."""
 
+    def original(self, chosen: Ints) -> Ints:
+        """The cover of the original problem, by its indices, that has the ``chosen`` views of the reduced one."""
+        return np.concatenate([self.forced, self.views[chosen]])
+
 
 def reduce_cover(problem: CoverProblem) -> ReducedCover:
     """The problem of covering all coverable rows, reduced until nothing changes.

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import math
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.sparse import csr_array
 
 from viewcov.inspection.arrays import Ints
 from viewcov.planning.selection.annealing import anneal_best, anneal_cover
+from viewcov.planning.selection.integer_program import integer_cover, size_of
 from viewcov.planning.selection.problem import TOLERANCE, CoverProblem, greedy_best, greedy_cover, is_cover, prune_cover
 from viewcov.planning.selection.proof import Budget, prove_cover
 from viewcov.planning.selection.reduction import merge_rows, reduce_cover
@@ -21,6 +21,7 @@ from viewcov.planning.selection.relaxation import (
     largest_views_bound,
     relaxed_bound,
 )
+from viewcov.planning.selection.weighting import updates_per_move, weighted_cover
 
 _SEARCH_WORK = 5e9
 """Updates of gains that one annealing run may make: about five seconds."""
@@ -29,7 +30,47 @@ _LEAST_MOVES, _MOST_MOVES = 100, 100
 """Moves of one annealing run, whatever their work: at least for each view of the set, at most for each pair of its
 views. Few views are soon exchanged for all others, and are the ones that see most, which makes their moves dear."""
 
-_ANNEALING_RUNS = 3
+_RUNS = 3
+"""Of a local search, one from what the other found."""
+
+_WEIGHTING_WORK, _BRIEF_WORK = 1.5e8, 1e7
+"""Updates of scores that one run of row weighting may make: some five seconds, and a fraction of one."""
+
+_WEIGHTING_MOVES = 2_000
+"""Moves of such a run for each view there is, at most: few views are soon tried in all ways."""
+
+_SMALL = 30_000
+"""Entries of the largest integer program of a part of the weight that goes to HiGHS: it closes programs of 6,000 in
+seconds, comes near with 20,000, and does not leave the root of those of surfaces, from 200,000 on."""
+
+_NODES_FOR_ONE = 25
+"""Nodes of those programs for each node of branch and bound that a budget has left."""
+
+_PROVING = 0.75
+"""Share of the time for a full cover that the integer program has; the search has the rest, if that proves nothing."""
+
+_LEAST_S = 0.5
+"""Seconds that the integer program of a full cover has in any case: on surfaces it is often solved in fewer."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Run:
+    """One of several runs of a local search."""
+
+    effort: float
+    seed: int
+    left: int
+    """Runs from this one on."""
+
+    @classmethod
+    def several(cls, effort: float, seed: int) -> list[_Run]:
+        """Runs with seeds of their own."""
+        return [cls(effort=effort, seed=seed + run, left=_RUNS - run) for run in range(_RUNS)]
+
+    def end(self, until: float) -> float:
+        """When to end, so that those after it have as much of the time until ``until``."""
+        now = time.monotonic()
+        return now + (until - now) / self.left
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -54,12 +95,13 @@ def smallest_cover(
 ) -> Cover:
     """Few views that cover the weight ``target``, and a proof of how few could.
 
-    To cover all that is coverable, the reduced problem goes to the integer programming solver HiGHS. To cover
-    less, annealing finds a small cover, and branch and bound over the relaxation tells how far it is from the
-    smallest or finds that; for demands above 1 the bound is that of the relaxation.
+    To cover all that is coverable, row weighting finds a small cover of the reduced problem, which the integer
+    programming solver HiGHS improves or proves. To cover less, annealing finds one, and branch and bound over the
+    relaxation tells how far it is from the smallest or finds that; small problems go to HiGHS before. Large ones of
+    demands above 1 have the bound of the relaxation.
 
     If ``start`` reaches the target, the cover is no larger than that. ``effort`` is the share of the usual
-    annealing that is done.
+    local search that is done.
 
     The views depend on the seed and the budget's number of nodes; only where the time limit ends the search
     can they depend on the machine.
@@ -74,7 +116,7 @@ def smallest_cover(
     start = _start_of(merged, start, target)
     if len(start) == 0:
         return Cover(views=start, bound=LowerBound(num_views=0, name="largest views"))
-    if target >= merged.coverable_weight * (1.0 - TOLERANCE):
+    if _everything(merged, target):
         cover = _full_cover(merged, start, target=target, budget=budget, effort=effort, seed=seed)
     else:
         cover = _partial_cover(merged, start, target=target, budget=budget, effort=effort, seed=seed)
@@ -91,13 +133,49 @@ def small_cover(
     effort: float = 1.0,
     seed: int = 0,
 ) -> Ints:
-    """Few views that cover the weight ``target``, as of `smallest_cover`, by annealing alone, without a proof."""
+    """Few views that cover the weight ``target``, as of `smallest_cover`, by local search alone, without a proof."""
     merged, _ = merge_rows(problem, seed=seed)
     views = _start_of(merged, start, target)
-    for run in range(_ANNEALING_RUNS):
-        moves = _num_moves(merged, len(views), effort)
-        views = anneal_cover(merged, views, target=target, num_moves=moves, seed=seed + run, until=budget.until)
-    return np.sort(views)
+    if _everything(merged, target):
+        reduced = reduce_cover(merged)
+        runs = _Run.several(effort, seed)
+        found = _weighted(reduced.problem, _greedy_start(reduced.problem), until=budget.until, runs=runs)
+        return np.sort(min(views, reduced.original(found), key=len))
+    runs = _Run.several(effort, seed)
+    return np.sort(_annealed(merged, views, target=target, until=budget.until, runs=runs))
+
+
+def _everything(problem: CoverProblem, target: float) -> bool:
+    return target >= problem.coverable_weight * (1.0 - TOLERANCE)
+
+
+def _annealed(
+    problem: CoverProblem, views: Ints, *, target: float, until: float, runs: Sequence[_Run], enough: int = 0
+) -> Ints:
+    """The cover made smaller by annealing, one run after the other, until it has no more than ``enough`` views."""
+    for run in runs:
+        if len(views) > enough:
+            moves, end = _num_moves(problem, len(views), run.effort), run.end(until)
+            views = anneal_cover(problem, views, target=target, num_moves=moves, seed=run.seed, until=end)
+    return views
+
+
+def _weighted(problem: CoverProblem, views: Ints, *, until: float, runs: Sequence[_Run], enough: int = 0) -> Ints:
+    """The cover of everything made smaller by row weighting in the same way."""
+    for run in runs:
+        if len(views) > enough:
+            moves, end = _weighting_moves(problem, run.effort * _WEIGHTING_WORK), run.end(until)
+            views = weighted_cover(problem, views, num_moves=moves, seed=run.seed, until=end)
+    return views
+
+
+def _weighting_moves(problem: CoverProblem, work: float) -> int:
+    return int(min(work / updates_per_move(problem), _WEIGHTING_MOVES * problem.num_views))
+
+
+def _greedy_start(problem: CoverProblem) -> Ints:
+    target = problem.coverable_weight
+    return prune_cover(problem, greedy_cover(problem, target=target), target=target)
 
 
 def _start_of(merged: CoverProblem, start: Ints | None, target: float) -> Ints:
@@ -129,9 +207,10 @@ def fullest_cover(
     if merged.covered_weight(views) >= everything * (1.0 - TOLERANCE):
         cover = smallest_cover(problem, target=everything, start=views, budget=budget, effort=effort, seed=seed)
         return cover, everything
-    for run in range(_ANNEALING_RUNS):
-        moves = _num_moves(merged, num_views, effort)
-        views = anneal_best(merged, views, num_moves=moves, seed=seed + run, until=until)
+    half = 0.5 * (time.monotonic() + until)
+    for run in _Run.several(effort, seed):
+        moves = _num_moves(merged, num_views, run.effort)
+        views = anneal_best(merged, views, num_moves=moves, seed=run.seed, until=run.end(half))
     relaxation = CoverRelaxation(merged, seed=seed)
     most = _most_covered(relaxation, num_views, until)
     covered = merged.covered_weight(views)
@@ -171,13 +250,19 @@ def _most_covered(relaxation: CoverRelaxation, num_views: int, until: float) -> 
 def _partial_cover(
     problem: CoverProblem, start: Ints, *, target: float, budget: Budget, effort: float, seed: int
 ) -> Cover:
+    first, *others = _Run.several(effort, seed)
+    # One run before the bound, so that little time finds views at least.
+    views = _annealed(problem, start, target=target, until=_halfway(budget), runs=[first])
     relaxation = CoverRelaxation(problem, seed=seed)
     bound = relaxed_bound(problem, target=target, relaxation=relaxation, until=_halfway(budget))
-    views, moves = start, _num_moves(problem, len(start), effort)
-    for run in range(_ANNEALING_RUNS):
-        if len(views) <= bound.num_views:
-            break
-        views = anneal_cover(problem, views, target=target, num_moves=moves, seed=seed + run, until=_halfway(budget))
+    enough = bound.num_views
+    views = _annealed(problem, views, target=target, until=_halfway(budget), runs=others, enough=enough)
+    if len(views) > enough and size_of(problem) <= _SMALL and not budget.spent:
+        end = budget.until if problem.demand > 1 else _halfway(budget)
+        nodes = _NODES_FOR_ONE * (budget.max_nodes - budget.nodes)
+        views, least = integer_cover(problem, views, target=target, until=end, max_nodes=nodes)
+        if least > bound.num_views:
+            bound = LowerBound(num_views=least, name="integer program")
     if problem.demand > 1 or len(views) <= bound.num_views:
         return Cover(views=np.sort(views), bound=bound)
     views, num_views = prove_cover(
@@ -210,17 +295,14 @@ def _full_cover(
     reduced = reduce_cover(problem)
     if not len(reduced.problem.weight):
         return _proven(reduced.forced)
-    chosen, least = _integer_program(reduced.problem, time_limit_s=max(budget.until - time.monotonic(), 1.0))
-    fixed = len(reduced.forced)
-    if chosen is not None:
-        start = min(start, np.concatenate([reduced.forced, reduced.views[chosen]]), key=len)
-    if chosen is None or len(start) > fixed + least:
-        moves = _num_moves(problem, len(start), effort)
-        found = [
-            anneal_cover(problem, start, target=target, num_moves=moves, seed=seed + run, until=budget.until)
-            for run in range(_ANNEALING_RUNS)
-        ]
-        start = min(found, key=len)
+    left, fixed = reduced.problem, len(reduced.forced)
+    views, moves = _greedy_start(left), _weighting_moves(left, _BRIEF_WORK)
+    views = weighted_cover(left, views, num_moves=moves, seed=seed, until=budget.until)
+    now = time.monotonic()
+    end = now + max(_PROVING * (budget.until - now), _LEAST_S)
+    views, least = integer_cover(left, views, target=left.coverable_weight, until=end)
+    views = _weighted(left, views, until=budget.until, runs=_Run.several(effort, seed), enough=least)
+    start = min(start, reduced.original(views), key=len)
     if len(start) <= fixed + least:
         return _proven(start)
     bound = LowerBound(num_views=largest_views_bound(problem, target=target), name="largest views")
@@ -231,32 +313,3 @@ def _full_cover(
 
 def _proven(views: Ints) -> Cover:
     return Cover(views=np.sort(views), bound=LowerBound(num_views=len(views), name="integer program"))
-
-
-def _integer_program(problem: CoverProblem, *, time_limit_s: float) -> tuple[Ints | None, int]:
-    """A smallest set of views that covers every row, or the best met, and a bound on its size.
-
-    HiGHS' presolve can take longer than the solution on cover problems, so that it gets half of the time and
-    the rest goes to a second try without it.
-    """
-    from scipy.optimize import Bounds, LinearConstraint, milp
-
-    rows = csr_array(problem.visible.T)
-    best: Ints | None = None
-    least = problem.demand
-    for presolve in (True, False):
-        limited = np.isfinite(time_limit_s)
-        result = milp(
-            np.ones(problem.num_views),
-            constraints=LinearConstraint(rows, lb=problem.demand),
-            bounds=Bounds(0, 1),
-            integrality=np.ones(problem.num_views, dtype=np.int64),
-            options={"presolve": presolve, **({"time_limit": 0.5 * time_limit_s} if limited else {})},
-        )
-        if result.mip_dual_bound is not None and np.isfinite(result.mip_dual_bound):
-            least = max(least, math.ceil(result.mip_dual_bound - 1e-6))
-        if result.x is not None and (best is None or result.x.sum() < len(best) - 0.5):
-            best = np.flatnonzero(result.x > 0.5)
-        if result.status == 0 or (best is not None and len(best) <= least):
-            break
-    return best, least
