@@ -2,7 +2,8 @@
 
 For each part and material, over the elements seen in a few views: rank correlation, median relative error and its
 90 % quantile, of the light that the surface reflects once (paths of two edges) and of all that is rendered (four).
-Then the share of seen elements that are dark, usable or saturated at each exposure of the stack.
+The same of light reflected once in a bore, a slot and a pocket, over the elements in partial shadow. Then the share of
+seen elements that are dark, usable or saturated at each exposure of the stack.
 
 Run: python -P benchmarks/grey.py [--samples 144] [--paths 128] [--parts FOLDER]
 """
@@ -10,11 +11,13 @@ Run: python -P benchmarks/grey.py [--samples 144] [--paths 128] [--parts FOLDER]
 from __future__ import annotations
 
 import argparse
+import tempfile
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import trimesh
 from scipy.stats import spearmanr
 
 from viewcov.coverage.geometric.visibility import Setup, VisibilityTester
@@ -63,6 +66,11 @@ class Agreement:
         """Quantile of the relative error."""
         return float(np.quantile(np.abs(self.predicted - self.rendered) / self.rendered, quantile))
 
+    def ratios(self, num_groups: int) -> Floats:
+        """Predicted to rendered light of as many groups, by predicted grey, in which noise is averaged out."""
+        groups = np.array_split(np.argsort(self.predicted), num_groups)
+        return np.array([self.predicted[rows].sum() / self.rendered[rows].sum() for rows in groups])
+
 
 def load(name: str, folder: Path = PARTS) -> Part:
     file, scale_mm = FILES[name]
@@ -104,15 +112,63 @@ def seen_pairs(surface: Surface, rig: Rig, views: list[Viewpoint]) -> list[Ints]
     return [tester.seen_elements(view) for view in views]
 
 
+def block_with(cutter: trimesh.Trimesh, folder: Path) -> Part:
+    """A block of 60 x 60 x 40 mm whose top is z = 0, less the cutter."""
+    block = trimesh.creation.box(bounds=[[-30, -30, -40], [30, 30, 0]])
+    trimesh.boolean.difference([block, cutter]).export(folder / "block.stl")
+    return load_part(folder / "block.stl")
+
+
+@dataclass(frozen=True)
+class Opening:
+    """A part with a hole, its floor's half extents off the wall, which pixels at the wall show too, and their norm."""
+
+    part: Part
+    half_mm: tuple[float, float]
+    order: float
+
+
+def openings(folder: Path, *, depth_mm: float = 30.0) -> dict[str, Opening]:
+    """Blocks with holes of that depth."""
+    found = {}
+    for name, sides, order in (
+        ("bore 12", (12.0, 12.0), 2),
+        ("slot 8", (8.0, 99.0), np.inf),
+        ("pocket 18 x 28", (18.0, 28.0), np.inf),
+    ):
+        cutter = trimesh.creation.box(extents=(*sides, 2.0 * depth_mm))
+        if order == 2:
+            cutter = trimesh.creation.cylinder(radius=sides[0] / 2, height=2.0 * depth_mm, sections=180)
+        half = (sides[0] / 2 - 0.3, sides[1] / 2 - 0.3)
+        found[f"{name} x {depth_mm:g}"] = Opening(block_with(cutter, folder), half, order)
+    return found
+
+
+def opening_agreement(opening: Opening, *, num_samples: int, depth_mm: float = 30.0) -> Agreement:
+    """Of light reflected once, at elements of the floor that see a part of the light."""
+    rig = study_rig(MATERIALS["isotropic"], binning=1)
+    # Without the depth of field in which an opening's edge hides a part of the lens, and not of the light.
+    rig = replace(rig, camera=replace(rig.camera, width_px=200, height_px=200, f_number=100.0))
+    rig = replace(rig, requirements=replace(rig.requirements, max_blur_px=50.0, max_incidence_deg=60.0, min_light=0.0))
+    floor = np.array([0.0, 0.0, -depth_mm])
+    arms = [rig.camera.focus_distance_mm * np.array([s, 0.6 * s, np.sqrt(1 - 1.36 * s**2)]) for s in (0.0, 0.03, 0.06)]
+    views = [Viewpoint.looking_at(floor + arm, floor, id=f"v{number}") for number, arm in enumerate(arms)]
+    return agreement(
+        opening.part, rig, views=views, num_samples=num_samples, num_paths=128, num_reflections=1, opening=opening
+    )
+
+
 def agreement(
-    part: Part, rig: Rig, *, num_samples: int, num_paths: int, num_reflections: int = MAX_REFLECTIONS
-) -> Agreement:
+    part: Part, rig: Rig, *, num_samples: int, num_paths: int, num_reflections: int = MAX_REFLECTIONS,
+    views: list[Viewpoint] | None = None, opening: Opening | None = None,
+) -> Agreement:  # fmt: skip
+    """In the study's views, or others; of all seen elements, or of an opening's that see a part of the light."""
     surface = cut_surface(part, 6.0 * rig.camera.mm_per_px_at_focus)
     predictor = GreyPredictor(surface, rig)
     depth = num_reflections + 1
     scene = open_smooth_scene(part, rig, num_samples=num_samples, path_depth=depth)
     predicted, rendered = [], []
-    views = study_views(part, rig)
+    views = study_views(part, rig) if views is None else views
     for view, seen in zip(views, seen_pairs(surface, rig, views), strict=True):
         image = scene.render(view.world_from_camera, seed=1)
         ids, _ = id_buffer(surface.vertices_mm, surface.faces, rig.camera, view.camera_from_world)
@@ -120,6 +176,10 @@ def agreement(
         pixels = np.bincount(ids[shown], minlength=surface.num_elements)
         light = np.bincount(ids[shown], weights=image[shown], minlength=surface.num_elements)
         seen = seen[pixels[seen] >= MIN_PIXELS]
+        if opening is not None:
+            shares = predictor.sight(view, seen).shares().mean(axis=1)
+            off_wall = np.linalg.norm(surface.centroid_mm[seen, :2] / opening.half_mm, ord=opening.order, axis=1) < 1.0
+            seen = seen[(shares > 0.0) & (shares < 1.0) & off_wall]
         predicted.append(predictor.grey(view, seen, num_paths=num_paths, num_reflections=num_reflections))
         rendered.append(light[seen] / pixels[seen])
     return Agreement(np.concatenate(predicted), np.concatenate(rendered))
@@ -144,6 +204,15 @@ def print_agreement(args: argparse.Namespace) -> None:
                     f"{time.perf_counter() - start:>5.0f}",
                     flush=True,
                 )
+
+
+def print_openings(args: argparse.Namespace) -> None:
+    print(f"\n{'opening':>20} {'pairs':>6} {'median':>7}  predicted to rendered light of fifths by predicted grey")
+    with tempfile.TemporaryDirectory() as folder:
+        for name, opening in openings(Path(folder)).items():
+            found = opening_agreement(opening, num_samples=args.samples)
+            said = " ".join(f"{ratio:.3f}" for ratio in found.ratios(5))
+            print(f"{name:>20} {len(found.rendered):>6} {found.error(0.5):>7.1%}  {said}", flush=True)
 
 
 def print_exposures(args: argparse.Namespace) -> None:
@@ -174,6 +243,7 @@ def main() -> None:
     parser.add_argument("--parts", type=Path, default=PARTS, help="folder of the real parts")
     args = parser.parse_args()
     print_agreement(args)
+    print_openings(args)
     print_exposures(args)
 
 

@@ -299,3 +299,14 @@ def test_predicted_grey_agrees_with_renders(name: str, material: str) -> None:
     assert found.error(0.5) <= 0.05
     # Neither too dark nor too bright on the whole.
     assert np.median(found.predicted / found.rendered) == pytest.approx(1.0, abs=0.02)
+
+
+@NEED_MITSUBA
+@pytest.mark.slow
+def test_light_in_partial_shadow_is_the_renderers(tmp_path: Path) -> None:
+    """On the floors of a bore, a slot and a pocket 30 mm deep, in fifths by brightness, of light reflected once."""
+    grey = study()
+    for name, opening in grey.openings(tmp_path).items():
+        found = grey.opening_agreement(opening, num_samples=64)
+        assert len(found.rendered) > 400, name
+        np.testing.assert_allclose(found.ratios(5), 1.0, atol=0.03, err_msg=name)
