@@ -27,7 +27,7 @@ def left_s(until: float) -> float:
 
 def part_way(until: float, share: float) -> float:
     """Reading of the clock when this share of what is left will have passed."""
-    return until - (1.0 - share) * left_s(until)
+    return until if over(until) else time.monotonic() + share * left_s(until)
 
 
 @contextmanager

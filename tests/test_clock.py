@@ -34,6 +34,7 @@ def test_the_clock_tells_what_is_left() -> None:
     assert left_s(now + 100.0) == pytest.approx(100.0, abs=1.0)
     assert part_way(now + 100.0, 0.25) - now == pytest.approx(25.0, abs=1.0)
     assert part_way(now - 3.0, 0.25) == now - 3.0
+    assert part_way(np.inf, 0.25) == np.inf
 
 
 def test_the_first_interrupt_ends_the_time_and_the_second_interrupts() -> None:

@@ -9,6 +9,7 @@ import numba as nb
 import numpy as np
 
 from viewcov.inspection.arrays import Bools, Floats, Ints
+from viewcov.planning.clock import over
 from viewcov.planning.selection.problem import TOLERANCE, CoverProblem, is_cover
 
 _HOT, _COLD = 1e-3, 1e-5
@@ -87,7 +88,7 @@ def _annealed(problem: CoverProblem, chosen: Ints, *, target: float, num_moves: 
         moves = min(_AT_ONCE, num_moves - first)
         more = _anneal(state, search, share, (moves, cooled, 1.0 / num_moves), rng)
         now = time.monotonic()
-        if not more or now >= until:
+        if not more or over(until):
             break
     return np.flatnonzero(search.best)
 

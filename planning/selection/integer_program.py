@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -11,6 +10,7 @@ import numpy as np
 from scipy.sparse import csr_array, eye_array, hstack, vstack
 
 from viewcov.inspection.arrays import Floats, Ints
+from viewcov.planning.clock import left_s, part_way
 from viewcov.planning.selection.problem import TOLERANCE, CoverProblem, is_cover
 
 
@@ -29,7 +29,7 @@ def integer_cover(
     """
     views, least, program = start, problem.demand, _program(problem, target)
     for presolve in ("on", "off"):
-        end = 0.5 * (time.monotonic() + until) if presolve == "on" else until
+        end = part_way(until, 0.5) if presolve == "on" else until
         solver = _Solver(until=end, max_nodes=max_nodes, presolve=presolve)
         values, bound, out_of_time = solver.solve(program, _values(problem, views, target))
         least, chosen = max(least, bound), np.flatnonzero(values[: problem.num_views] > 0.5)
@@ -104,7 +104,7 @@ class _Solver:
         import highspy
 
         model = highspy.Highs()
-        limit_s = max(self.until - time.monotonic(), 0.0) if np.isfinite(self.until) else highspy.kHighsInf
+        limit_s = left_s(self.until) if np.isfinite(self.until) else highspy.kHighsInf
         options = {
             "output_flag": False,
             "threads": 1,

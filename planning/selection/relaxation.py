@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -12,6 +11,7 @@ import numpy as np
 from scipy.sparse import csr_array, hstack
 
 from viewcov.inspection.arrays import Bools, Floats, Ints
+from viewcov.planning.clock import left_s, over
 from viewcov.planning.selection.problem import TOLERANCE, CoverProblem
 from viewcov.planning.selection.reduction import group_rows
 
@@ -171,7 +171,7 @@ class CoverRelaxation:
             if better is None:
                 return None
             found = better
-            if found.value < enough or time.monotonic() >= until or not self._add_cuts(found.chosen, covered):
+            if found.value < enough or over(until) or not self._add_cuts(found.chosen, covered):
                 return found
         return found
 
@@ -179,8 +179,8 @@ class CoverRelaxation:
         """The optimum with the cuts so far, and the covered share of each group that it believes in."""
         model = self._model
         # HiGHS counts its seconds from the model's making.
-        left_s = max(until - time.monotonic(), 0.0)
-        model.setOptionValue("time_limit", model.getRunTime() + left_s if np.isfinite(left_s) else self._infinity)
+        limit_s = model.getRunTime() + left_s(until)
+        model.setOptionValue("time_limit", limit_s if np.isfinite(limit_s) else self._infinity)
         model.run()
         status = model.getModelStatus()
         if status == self._time_is_up:

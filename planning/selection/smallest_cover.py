@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from viewcov.inspection.arrays import Ints
+from viewcov.planning.clock import part_way
 from viewcov.planning.selection.annealing import anneal_best, anneal_cover
 from viewcov.planning.selection.integer_program import integer_cover, size_of
 from viewcov.planning.selection.problem import TOLERANCE, CoverProblem, greedy_best, greedy_cover, is_cover, prune_cover
@@ -69,8 +70,7 @@ class _Run:
 
     def end(self, until: float) -> float:
         """When to end, so that those after it have as much of the time until ``until``."""
-        now = time.monotonic()
-        return now + (until - now) / self.left
+        return part_way(until, 1.0 / self.left)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -207,7 +207,7 @@ def fullest_cover(
     if merged.covered_weight(views) >= everything * (1.0 - TOLERANCE):
         cover = smallest_cover(problem, target=everything, start=views, budget=budget, effort=effort, seed=seed)
         return cover, everything
-    half = 0.5 * (time.monotonic() + until)
+    half = part_way(until, 0.5)
     for run in _Run.several(effort, seed):
         moves = _num_moves(merged, num_views, run.effort)
         views = anneal_best(merged, views, num_moves=moves, seed=run.seed, until=run.end(half))
@@ -275,7 +275,7 @@ def _partial_cover(
 
 def _halfway(budget: Budget) -> float:
     """Half of the time that is left, so that something is left for what comes after."""
-    return 0.5 * (time.monotonic() + budget.until)
+    return part_way(budget.until, 0.5)
 
 
 def _num_moves(problem: CoverProblem, size: int, effort: float) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import NamedTuple
 
 import numba as nb
@@ -10,6 +9,7 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from viewcov.inspection.arrays import Bools, Floats, Ints
+from viewcov.planning.clock import over
 from viewcov.planning.selection.problem import CoverProblem, is_cover
 
 _AT_ONCE = 1_000_000
@@ -40,7 +40,7 @@ def weighted_cover(
     at_once = max(int(_AT_ONCE / updates_per_move(problem)), 1)
     for first in range(0, num_moves, at_once):
         more = _search(state, min(at_once, num_moves - first), rng)
-        if not more or time.monotonic() >= until:
+        if not more or over(until):
             break
     found = np.flatnonzero(state.best)
     return found if is_cover(problem, found, target=problem.coverable_weight) else chosen
