@@ -179,8 +179,8 @@ class CoverRelaxation:
         """The optimum with the cuts so far, and the covered share of each group that it believes in."""
         model = self._model
         # HiGHS counts its seconds from the model's making.
-        limit_s = model.getRunTime() + left_s(until)
-        model.setOptionValue("time_limit", limit_s if np.isfinite(limit_s) else self._infinity)
+        limit_s = model.getRunTime() + left_s(until) if np.isfinite(until) else self._infinity
+        model.setOptionValue("time_limit", limit_s)
         model.run()
         status = model.getModelStatus()
         if status == self._time_is_up:
