@@ -6,17 +6,18 @@ import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from scipy.sparse import csr_array
 
-from viewcov.coverage.geometric.visibility import Setup
+from viewcov.coverage.geometric.visibility import Setup, VisibilityTester
 from viewcov.inspection.arrays import Ints
 from viewcov.inspection.errors import InputError
 from viewcov.inspection.mesh.part import Part
 from viewcov.inspection.mesh.surface import Surface
 from viewcov.inspection.rig.motion import MotionModel
-from viewcov.inspection.rig.requirements import Requirements, weighted_areas_mm2
+from viewcov.inspection.rig.requirements import weighted_areas_mm2
 from viewcov.inspection.rig.rig import Rig
 from viewcov.inspection.viewpoint import Viewpoint
 from viewcov.planning.candidates.pool import (
@@ -33,7 +34,7 @@ from viewcov.planning.live import tell
 from viewcov.planning.options import PlanningOptions
 from viewcov.planning.route.cycle import Cycle, shorten_cycle
 from viewcov.planning.route.order import motion_times_s, short_route
-from viewcov.planning.rows import CHECKED, LEAST_CHECKED, Drawn, Rows
+from viewcov.planning.rows import CHECKED, LEAST_CHECKED, MOST_ROWS, Drawn, Rows
 from viewcov.planning.selection.reduction import merge_rows
 from viewcov.planning.whole_surface import WholeSurface
 
@@ -44,9 +45,8 @@ _SEARCH_SHARE, _FIRST_SHARE, _MOVE_SHARE, _CHOICE_SHARE = 0.5, 0.2, 0.5, 0.6
 then, for a first choice, for moving its views, and for choosing among all, where views are then exchanged for others
 that make the cycle shorter."""
 
-_LOOK, _LOOK_BY_ALL_LIGHT = 0.25, 0.45
-"""Time that an element of the whole surface takes where one of those searched by takes 1, by the light of the ring
-and by all light: views have less to do for each where these are many."""
+_TIMED = 3
+"""Views that are looked from to know how long that takes."""
 
 _LEFT = 0.06
 """Share of the surface that is tested from all candidates as the chosen views do not cover it, about."""
@@ -85,20 +85,21 @@ def make_views(setup: Setup, options: PlanningOptions, known: KnownCandidates, *
     few = replace(setup, surface=rows.surface(surface, weight))
     search = CandidateSearch(num_candidates=options.num_candidates, extra=known.views, seed=options.seed)
     key = search_key(few.surface, rig, limits, search)
-    ahead = _Ahead.of(surface, few.surface, rig, limits, options)
+    ahead = _Ahead.of(surface, few.surface, rig, options)
     order_by, end = end, end - min(_ORDER_S * ahead.num_views**2, _MOST_ORDER_SHARE * options.time_limit_s)
+    look = _SecondsToLook(setup, jobs)
     candidates, began = gathered_before(known.plan, key), time.monotonic()
     if candidates is None:
         tell("looking for candidates")
         least = _LEAST_SEARCH_SHARE * options.time_limit_s
-        limit = replace(ahead.search_until(end), least=time.monotonic() + least)
+        limit = replace(ahead.search_until(end), least=time.monotonic() + least, seconds_to_look=look)
         candidates = gather_candidates(few.surface, rig, limits, search, jobs=jobs, limit=limit)
     per_view_s = (time.monotonic() - began) / max(len(candidates.viewpoints), 1)
     tell(f"choosing among {len(candidates.viewpoints)} candidates")
     views = quick_choice(candidates, few, options, until=part_way(end, _FIRST_SHARE))
     if not len(views):
         raise _nothing_coverable(surface.part, rig)
-    look_s = per_view_s * ahead.look * len(views)
+    look_s = len(views) * look([candidates.viewpoints[view] for view in views])
     needed_s = look_s + per_view_s * ahead.tests * len(candidates.viewpoints)
     tell("moving views", views=len(views))
     pool, views = moved_choice(candidates, few, views, options, until=part_way(end - needed_s, _MOVE_SHARE))
@@ -144,45 +145,55 @@ def _finished(whole: WholeSurface, views: Ints, motion: MotionModel, options: Pl
     return grown
 
 
+class _SecondsToLook:
+    """How long it takes to look from a view at the whole surface, by some of the views of each asking."""
+
+    def __init__(self, setup: Setup, jobs: int) -> None:
+        self._setup, self._jobs = setup, jobs
+
+    @cached_property
+    def _tester(self) -> VisibilityTester:
+        return VisibilityTester(self._setup, gather=True)
+
+    def __call__(self, views: Sequence[Viewpoint]) -> float:
+        """Mean of a few of the views, after one that nothing is taken from: it compiles."""
+        if not self._setup.requirements.limits_grey and self._setup.surface.num_elements <= MOST_ROWS:
+            return 0.0
+        some = views[:: max(len(views) // _TIMED, 1)][:_TIMED]
+        self._tester.seen_elements(some[0])
+        began = time.monotonic()
+        for view in some:
+            self._tester.seen_elements(view)
+        return (time.monotonic() - began) / len(some) / self._jobs
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Ahead:
-    """About what comes after the search for candidates, as multiples of the time that a view takes in it."""
+    """About what comes after the search for candidates."""
 
     num_views: float
     """Of the plan."""
 
     tests: float
-    """For testing a candidate on what it was not searched by."""
-
-    look: float
-    """For looking from one of the plan's views at everything."""
-
-    @property
-    def looks(self) -> float:
-        """For looking from all of them."""
-        return self.num_views * self.look
+    """Time for testing a candidate on what it was not searched by, as a multiple of what it took in the search."""
 
     def search_until(self, end: float) -> SearchTime:
         """When the search ends for all to be done by a reading of the clock."""
         share = _SEARCH_SHARE
-        return SearchTime(until=part_way(end, share), tests=share * self.tests, looks=share * self.looks)
+        return SearchTime(until=part_way(end, share), tests=share * self.tests, looks=share * self.num_views)
 
     @classmethod
-    def of(
-        cls, surface: Surface, searched: Surface, rig: Rig, limits: Requirements, options: PlanningOptions
-    ) -> _Ahead:
+    def of(cls, surface: Surface, searched: Surface, rig: Rig, options: PlanningOptions) -> _Ahead:
         images = images_filled(float(surface.area_mm2[surface.inspected].sum()), rig)
         # The last hundredths take several times as many: on six parts, 2 to 3 at 99 % and 4 to 8 at 100 %.
         last = np.sqrt((1.0 - options.coverage) / 0.05 + 0.02)
         num_views = (_VIEWS_ANYHOW + _VIEWS_FOR_IMAGE * images) / last
         if options.num_views is not None:
             num_views = float(options.num_views)
-        look = _LOOK_BY_ALL_LIGHT if limits.limits_grey else 0.0
         if searched is surface:
-            return cls(num_views=num_views, tests=0.0, look=look)
+            return cls(num_views=num_views, tests=0.0)
         more = surface.num_elements / searched.num_elements
-        tests = LEAST_CHECKED / searched.num_elements + _LEFT * more
-        return cls(num_views=num_views, tests=tests, look=max(look, _LOOK) * more)
+        return cls(num_views=num_views, tests=LEAST_CHECKED / searched.num_elements + _LEFT * more)
 
 
 def _short_cycle(

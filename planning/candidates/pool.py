@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -139,11 +139,14 @@ class SearchTime:
     """Time that testing the candidates takes later, as a multiple of what it takes in the search."""
 
     looks: float = 0.0
-    """Time that looking from those that are chosen takes, as a multiple of what testing one takes in the search."""
+    """Views that are looked from at everything later, about."""
 
-    def over(self, spent_s: float, num_views: int) -> bool:
-        """Whether it ends, after seconds spent on testing so many views."""
-        return over(max(self.until - spent_s * (self.tests + self.looks / max(num_views, 1)), self.least))
+    seconds_to_look: Callable[[Sequence[Viewpoint]], float] | None = None
+    """Says how long that takes from a view, by some of them."""
+
+    def over(self, spent_s: float, look_s: float) -> bool:
+        """Whether it ends, after seconds spent on tests, if looking from a view takes so long."""
+        return over(max(self.until - spent_s * self.tests - self.looks * look_s, self.least))
 
 
 ALL_TIME = SearchTime()
@@ -159,10 +162,11 @@ class _Look:
     time: SearchTime
     progress: bool
     spent_s: float = 0.0
+    look_s: float | None = None
 
     @property
     def late(self) -> bool:
-        return self.time.over(self.spent_s, len(self.growth.views))
+        return self.time.over(self.spent_s, self.look_s or 0.0)
 
     def __call__(self, views: Sequence[Viewpoint]) -> None:
         # A view in the middle of what it sees stays where it is when it is moved there again.
@@ -178,6 +182,8 @@ class _Look:
             some, began = views[first : first + at_once], time.monotonic()
             self.growth.add(some, self.watch.seen_from(some, progress=self.progress))
             self.spent_s += time.monotonic() - began
+            if self.look_s is None and self.time.seconds_to_look is not None:
+                self.look_s = self.time.seconds_to_look(some)
             tell(f"looking for candidates: {len(self.growth.views)}")
 
 
