@@ -13,6 +13,7 @@ import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -219,16 +220,17 @@ def write_levels(path: str | Path, levels: NDArray[np.unsignedinteger]) -> None:
         Image.fromarray(np.ascontiguousarray(levels)).save(temporary, format="PNG", compress_level=3)
 
 
-def read_levels(path: str | Path) -> NDArray[np.unsignedinteger]:
+def read_levels(path: str | Path, *, content: bytes | None = None) -> NDArray[np.unsignedinteger]:
     """The whole numbers of a grey 8- or 16-bit image, shape (height, width); colour becomes luma.
 
     Raises InputError if there is no such file or it cannot be decoded.
     """
     from PIL import Image, UnidentifiedImageError
 
-    require_file(path, "image", "PNG or JPEG")
+    if content is None:
+        require_file(path, "image", "PNG or JPEG")
     try:
-        with Image.open(path, formats=_IMAGE_FORMATS) as image:
+        with Image.open(path if content is None else BytesIO(content), formats=_IMAGE_FORMATS) as image:
             image.load()
             if image.mode.startswith("I"):
                 levels = np.asarray(image)
@@ -244,9 +246,9 @@ def read_levels(path: str | Path) -> NDArray[np.unsignedinteger]:
         ) from None
 
 
-def read_grey(path: str | Path) -> Floats32:
-    """A grey image as float32 in [0, 1], shape (height, width); raises as ``read_levels``."""
-    levels = read_levels(path)
+def read_grey(path: str | Path, *, content: bytes | None = None) -> Floats32:
+    """A grey image as float32 in [0, 1], shape (height, width); otherwise as ``read_levels``."""
+    levels = read_levels(path, content=content)
     return (levels / np.float32(np.iinfo(levels.dtype).max)).astype(np.float32)
 
 

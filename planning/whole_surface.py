@@ -10,6 +10,7 @@ from scipy.sparse import csr_array, vstack
 from viewcov.coverage.geometric.sightings import Watch, confirmed, seen_by, sparse_rows
 from viewcov.coverage.geometric.visibility import Setup
 from viewcov.inspection.arrays import Bools, Floats, Ints, Ints32
+from viewcov.inspection.records import Jobs
 from viewcov.inspection.rig.requirements import weighted_areas_mm2
 from viewcov.inspection.viewpoint import Viewpoint
 from viewcov.planning.selection.problem import CoverProblem
@@ -38,7 +39,9 @@ class WholeSurface:
         As in `Watch`.
     """
 
-    def __init__(self, setup: Setup, candidates: Sequence[Viewpoint], *, jobs: int = 1, progress: bool = False) -> None:
+    def __init__(
+        self, setup: Setup, candidates: Sequence[Viewpoint], *, jobs: Jobs = 1, progress: bool = False
+    ) -> None:
         num = setup.surface.num_elements
         self.setup, self.candidates = setup, tuple(candidates)
         self.weight: Floats = weighted_areas_mm2(setup.surface, setup.requirements)

@@ -18,7 +18,7 @@ from viewcov.inspection.errors import InputError
 from viewcov.inspection.folder import InspectionFolder
 from viewcov.inspection.mesh.part import Part, Unit
 from viewcov.inspection.plan import InspectionPlan
-from viewcov.inspection.records import FileRecord, Options, checked_jobs, read_record, write_record
+from viewcov.inspection.records import FileRecord, Jobs, Options, checked_jobs, read_record, write_record
 from viewcov.inspection.rig.rig import Rig
 from viewcov.segmentation.options import STACK
 
@@ -94,7 +94,7 @@ class StageSeconds(FileRecord):
 
 
 def run_demo(
-    part: str, out: str | Path, options: DemoOptions | None = None, *, jobs: int = 1, progress: bool = False
+    part: str, out: str | Path, options: DemoOptions | None = None, *, jobs: Jobs = 1, progress: bool = False
 ) -> Summary:
     """Run the whole loop, continue where a killed run stopped, and give the content of ``summary.json``.
 
@@ -169,7 +169,7 @@ def _refuse_other(card: DemoCard, out: Path) -> None:
         )  # fmt: skip
 
 
-def _plan(options: DemoOptions, part: Part, rig: Rig, out: Path, *, jobs: int, progress: bool) -> InspectionPlan:
+def _plan(options: DemoOptions, part: Part, rig: Rig, out: Path, *, jobs: Jobs, progress: bool) -> InspectionPlan:
     path = out / "plan.json"
     if path.is_file():
         return viewcov.read_plan(path)
@@ -227,7 +227,7 @@ def _train(options: DemoOptions, plan: InspectionPlan, out: Path, *, progress: b
         viewcov.train(dataset, out / "models" / name, asked_of, progress=progress)
 
 
-def _evaluate(plan: InspectionPlan, out: Path, *, jobs: int, progress: bool) -> None:
+def _evaluate(plan: InspectionPlan, out: Path, *, jobs: Jobs, progress: bool) -> None:
     from viewcov.workflows.results import write_geometric
 
     # The figures are written last, so they vouch for the other files.
@@ -235,7 +235,7 @@ def _evaluate(plan: InspectionPlan, out: Path, *, jobs: int, progress: bool) -> 
         write_geometric(out / "results", viewcov.evaluate_plan(plan, jobs=jobs, progress=progress))
 
 
-def _cover(options: DemoOptions, folders: list[InspectionFolder], out: Path, *, jobs: int, progress: bool) -> None:
+def _cover(options: DemoOptions, folders: list[InspectionFolder], out: Path, *, jobs: Jobs, progress: bool) -> None:
     from viewcov.workflows.results import write_cover, write_fused
 
     if (out / "results" / "effective.json").is_file():
