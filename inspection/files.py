@@ -154,6 +154,12 @@ def write_text(path: str | Path, text: str) -> None:
         temporary.write_text(text, "utf-8")
 
 
+def write_bytes(path: str | Path, content: bytes) -> None:
+    """Write a file in one step."""
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
+
+
 def write_json(path: str | Path, value: Any) -> None:
     """Write plain values as indented JSON in one step. NaN and infinity are refused."""
     write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
@@ -198,7 +204,12 @@ def require_file(path: str | Path, what: str, kind: str) -> None:
 
 
 def write_grey(path: str | Path, image: NDArray[np.floating], *, bits: int = 8) -> None:
-    """Write a grey image with values in [0, 1], shape (height, width), as an 8- or 16-bit PNG.
+    """Write a grey image as ``grey_png`` has it."""
+    write_bytes(path, grey_png(image, bits=bits))
+
+
+def grey_png(image: NDArray[np.floating], *, bits: int = 8) -> bytes:
+    """A grey image with values in [0, 1], shape (height, width), as an 8- or 16-bit PNG.
 
     Values outside [0, 1] are clipped, as a sensor does; NaN is refused.
     """
@@ -207,17 +218,23 @@ def write_grey(path: str | Path, image: NDArray[np.floating], *, bits: int = 8) 
     if np.isnan(image).any():
         raise ValueError(f"image must not hold NaN, got {np.count_nonzero(np.isnan(image))}")
     levels = np.rint(np.clip(image, 0.0, 1.0) * (2**bits - 1))
-    write_levels(path, levels.astype(np.uint8 if bits == 8 else np.uint16))
+    return levels_png(levels.astype(np.uint8 if bits == 8 else np.uint16))
 
 
 def write_levels(path: str | Path, levels: NDArray[np.unsignedinteger]) -> None:
-    """Write whole numbers, uint8 or uint16 of shape (height, width), as a PNG of that depth."""
+    """Write whole numbers as ``levels_png`` has them."""
+    write_bytes(path, levels_png(levels))
+
+
+def levels_png(levels: NDArray[np.unsignedinteger]) -> bytes:
+    """Whole numbers, uint8 or uint16 of shape (height, width), as a PNG of that depth."""
     from PIL import Image
 
     if levels.ndim != 2 or levels.dtype not in (np.uint8, np.uint16):
         raise ValueError(f"levels must be uint8 or uint16 of shape (height, width), got {levels.dtype} {levels.shape}")
-    with replacing(path) as temporary:
-        Image.fromarray(np.ascontiguousarray(levels)).save(temporary, format="PNG", compress_level=3)
+    found = BytesIO()
+    Image.fromarray(np.ascontiguousarray(levels)).save(found, format="PNG", compress_level=3)
+    return found.getvalue()
 
 
 def read_levels(path: str | Path, *, content: bytes | None = None) -> NDArray[np.unsignedinteger]:

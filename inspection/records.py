@@ -152,10 +152,10 @@ class Options(Record):
             raise _refusal(type(self).__name__, error, kind="option", remedy="change the option") from None
 
 
-def checked_jobs(jobs: Jobs) -> Jobs:
-    """A number of processes, or an address as it is; an ``InputError`` if there cannot be so many."""
+def checked_processes(num: int) -> int:
+    """A number of processes; an ``InputError`` if there cannot be so many."""
     try:
-        return jobs if isinstance(jobs, str) else TypeAdapter(Processes).validate_python(jobs)
+        return TypeAdapter(Processes).validate_python(num)
     except ValidationError as error:
         raise _refusal("jobs", error, kind="number", remedy="correct it") from None
 

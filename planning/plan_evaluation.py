@@ -13,9 +13,10 @@ from viewcov.coverage.geometric.figures import CoverableFrom, GeometricFigures
 from viewcov.coverage.geometric.robustness import PoseNoise, Robustness, robustness
 from viewcov.coverage.geometric.sightings import confirmed, seen_by
 from viewcov.coverage.geometric.visibility import Setup
+from viewcov.inspection.mapping.workers import checked_jobs
 from viewcov.inspection.mesh.surface import Surface
 from viewcov.inspection.plan import InspectionPlan
-from viewcov.inspection.records import AtLeastOne, Foreign, Jobs, Positive, Seed, Transform, checked, checked_jobs
+from viewcov.inspection.records import AtLeastOne, Foreign, Jobs, Positive, Seed, Transform, checked
 from viewcov.inspection.rig.inspected import surface_to_inspect
 from viewcov.inspection.rig.requirements import weighted_areas_mm2
 from viewcov.inspection.viewpoint import Viewpoint

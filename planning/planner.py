@@ -17,10 +17,11 @@ from viewcov.coverage.ladder import Areas
 from viewcov.inspection.arrays import Bools, Ints, Ints32
 from viewcov.inspection.check import size_findings
 from viewcov.inspection.errors import InputError
+from viewcov.inspection.mapping.workers import checked_jobs
 from viewcov.inspection.mesh.part import Part, snapped, triangle_areas
 from viewcov.inspection.mesh.surface import Surface
 from viewcov.inspection.plan import InspectionPlan, write_plan
-from viewcov.inspection.records import Jobs, checked_jobs
+from viewcov.inspection.records import Jobs
 from viewcov.inspection.rig.inspected import surface_to_inspect
 from viewcov.inspection.rig.motion import MotionModel
 from viewcov.inspection.rig.requirements import Requirements, left_out, weighted_areas_mm2

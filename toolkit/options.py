@@ -86,8 +86,9 @@ def flag(name: str) -> str:
 def as_command(function: Callable[..., Any], others: Collection[str] = ()) -> Callable[..., Any]:
     """A function as a command: the fields of its ``options`` are keywords, and a file may tell all of them.
 
-    What has no default is required, from the command line or the file. ``jobs`` may be told as ``cluster``. ``progress`` is not told: bars are shown
-    where someone looks at stderr. Tables of the file that are named after ``others`` are left to them.
+    What has no default is required, from the command line or the file. ``jobs`` may be told as ``cluster``.
+    ``progress`` is not told: bars are shown where someone looks at stderr. Tables of the file that are named after
+    ``others`` are left to them.
     """
     own = inspect.signature(function, eval_str=True).parameters
     kind = own["options"].annotation if "options" in own else None

@@ -26,9 +26,10 @@ from viewcov.coverage.effective.truth import truth_on_elements
 from viewcov.inspection.arrays import Floats
 from viewcov.inspection.errors import InputError
 from viewcov.inspection.folder import InspectionFolder
+from viewcov.inspection.mapping.workers import checked_jobs
 from viewcov.inspection.mesh.surface import Surface
 from viewcov.inspection.plan import InspectionPlan
-from viewcov.inspection.records import Jobs, checked_jobs
+from viewcov.inspection.records import Jobs
 
 log = logging.getLogger(__name__)
 

@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 _TIMEOUT_S = 10
 _SMALL = 1 << 16
 """Bytes; arrays of fewer travel with what refers to them."""
+_GONE = "the scheduler is gone, or was restarted; run the command again"
 
 
 class Cluster:
@@ -35,10 +36,7 @@ class Cluster:
     """
 
     def __init__(self, make: Callable[..., Any], address: str) -> None:
-        self._session = _session(address)
-        if self._session.client.status != "running":
-            _session.cache_clear()
-            self._session = _session(address)
+        self._session = connect(address)
         self._shared = self._session.share(make)
         if not self._session.num_workers:
             log.warning("%s: no worker is there yet; waiting", address)
@@ -50,7 +48,12 @@ class Cluster:
 
     def submit(self, function: Callable[..., Any], chunk: list[Any]) -> _Given:
         """Hand some items to the scheduler."""
-        return _Given(self._session.client.submit(_do, function, chunk, *self._shared, pure=False))
+        from distributed.client import ClosedClientError
+
+        try:
+            return _Given(self._session.client.submit(_do, function, chunk, *self._shared, pure=False))
+        except ClosedClientError:
+            raise ViewcovError(_GONE) from None
 
     def close(self) -> None:
         """Nothing to do: Dask drops what nobody refers to."""
@@ -71,11 +74,20 @@ class _Given:
                 f"more of it: {str(error).splitlines()[0]}"
             ) from None
         except CancelledError:
-            raise ViewcovError("the scheduler is gone, or was restarted; run the command again") from None
+            raise ViewcovError(_GONE) from None
         return found
 
     def cancel(self) -> None:
-        self._future.cancel()
+        self._future.release()
+
+
+def connect(address: str) -> _Session:
+    """The connection of this process to a scheduler; raises as ``Workers``."""
+    session = _session(address)
+    if session.client.status == "running":
+        return session
+    _session.cache_clear()
+    return _session(address)
 
 
 class _Session:
@@ -87,7 +99,7 @@ class _Session:
 
     @property
     def num_workers(self) -> int:
-        return int(self.client.scheduler_info(n_workers=0)["n_workers"])
+        return int(self.client.scheduler_info(n_workers=0).get("n_workers", 0))
 
     def share(self, make: Callable[..., Any]) -> list[Future[Any]]:
         """A recipe and its arrays as data of the scheduler; of those that the last recipe had, nothing is sent."""

@@ -8,9 +8,9 @@ from functools import partial
 from itertools import islice
 from typing import Any, Generic, Protocol, TypeVar
 
-from viewcov.inspection.mapping.cluster import Cluster
+from viewcov.inspection.mapping.cluster import Cluster, connect
 from viewcov.inspection.mapping.processes import Processes
-from viewcov.inspection.records import Jobs
+from viewcov.inspection.records import Jobs, checked_processes
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -18,6 +18,14 @@ R = TypeVar("R")
 
 _AHEAD = 3
 """Tasks in flight for each worker: one that it does, one that waits there, and one for results that come late."""
+
+
+def checked_jobs(jobs: Jobs) -> Jobs:
+    """A number of processes, or the address of a scheduler that answers; otherwise raises as ``Workers``."""
+    if isinstance(jobs, str):
+        connect(jobs)
+        return jobs
+    return checked_processes(jobs)
 
 
 class Workers(Generic[S]):
@@ -42,12 +50,13 @@ class Workers(Generic[S]):
     Raises
     ------
     InputError
-        If there is no scheduler at the address.
+        If there cannot be so many processes, or no scheduler is at the address.
     MissingExtraError
         If an address is given and Dask is not installed.
     """
 
     def __init__(self, make: Callable[..., S], jobs: Jobs = 1) -> None:
+        checked_jobs(jobs)
         self._made = make(num_threads=0) if jobs == 1 else None
         self._pool: _Pool | None = None
         if jobs != 1:

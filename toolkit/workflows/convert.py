@@ -8,9 +8,10 @@ from pathlib import Path
 from pydantic import Field
 
 from viewcov.inspection.errors import InputError
+from viewcov.inspection.mapping.workers import checked_jobs
 from viewcov.inspection.mesh.part import Unit
 from viewcov.inspection.plan import InspectionPlan, read_plan
-from viewcov.inspection.records import Jobs, Options, Positive, Record, checked_jobs
+from viewcov.inspection.records import Jobs, Options, Positive, Record
 from viewcov.planning.exchange.plans import FORMATS, Format, export_plan, import_viewpoints, locate, plan_from_views
 
 log = logging.getLogger(__name__)
