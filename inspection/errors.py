@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class ViewcovError(Exception):
     """Base of every error that viewcov raises on purpose."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # By its line alone, which is what a worker sends; what it was made of differs from kind to kind.
+        return _with_line, (type(self), str(self))
+
+
+def _with_line(kind: type[ViewcovError], line: str) -> ViewcovError:
+    return kind.__new__(kind, line)
 
 
 class InputError(ViewcovError):

@@ -13,6 +13,7 @@ import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -153,6 +154,12 @@ def write_text(path: str | Path, text: str) -> None:
         temporary.write_text(text, "utf-8")
 
 
+def write_bytes(path: str | Path, content: bytes) -> None:
+    """Write a file in one step."""
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
+
+
 def write_json(path: str | Path, value: Any) -> None:
     """Write plain values as indented JSON in one step. NaN and infinity are refused."""
     write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
@@ -197,7 +204,12 @@ def require_file(path: str | Path, what: str, kind: str) -> None:
 
 
 def write_grey(path: str | Path, image: NDArray[np.floating], *, bits: int = 8) -> None:
-    """Write a grey image with values in [0, 1], shape (height, width), as an 8- or 16-bit PNG.
+    """Write a grey image as ``grey_png`` has it."""
+    write_bytes(path, grey_png(image, bits=bits))
+
+
+def grey_png(image: NDArray[np.floating], *, bits: int = 8) -> bytes:
+    """A grey image with values in [0, 1], shape (height, width), as an 8- or 16-bit PNG.
 
     Values outside [0, 1] are clipped, as a sensor does; NaN is refused.
     """
@@ -206,29 +218,36 @@ def write_grey(path: str | Path, image: NDArray[np.floating], *, bits: int = 8) 
     if np.isnan(image).any():
         raise ValueError(f"image must not hold NaN, got {np.count_nonzero(np.isnan(image))}")
     levels = np.rint(np.clip(image, 0.0, 1.0) * (2**bits - 1))
-    write_levels(path, levels.astype(np.uint8 if bits == 8 else np.uint16))
+    return levels_png(levels.astype(np.uint8 if bits == 8 else np.uint16))
 
 
 def write_levels(path: str | Path, levels: NDArray[np.unsignedinteger]) -> None:
-    """Write whole numbers, uint8 or uint16 of shape (height, width), as a PNG of that depth."""
+    """Write whole numbers as ``levels_png`` has them."""
+    write_bytes(path, levels_png(levels))
+
+
+def levels_png(levels: NDArray[np.unsignedinteger]) -> bytes:
+    """Whole numbers, uint8 or uint16 of shape (height, width), as a PNG of that depth."""
     from PIL import Image
 
     if levels.ndim != 2 or levels.dtype not in (np.uint8, np.uint16):
         raise ValueError(f"levels must be uint8 or uint16 of shape (height, width), got {levels.dtype} {levels.shape}")
-    with replacing(path) as temporary:
-        Image.fromarray(np.ascontiguousarray(levels)).save(temporary, format="PNG", compress_level=3)
+    found = BytesIO()
+    Image.fromarray(np.ascontiguousarray(levels)).save(found, format="PNG", compress_level=3)
+    return found.getvalue()
 
 
-def read_levels(path: str | Path) -> NDArray[np.unsignedinteger]:
+def read_levels(path: str | Path, *, content: bytes | None = None) -> NDArray[np.unsignedinteger]:
     """The whole numbers of a grey 8- or 16-bit image, shape (height, width); colour becomes luma.
 
     Raises InputError if there is no such file or it cannot be decoded.
     """
     from PIL import Image, UnidentifiedImageError
 
-    require_file(path, "image", "PNG or JPEG")
+    if content is None:
+        require_file(path, "image", "PNG or JPEG")
     try:
-        with Image.open(path, formats=_IMAGE_FORMATS) as image:
+        with Image.open(path if content is None else BytesIO(content), formats=_IMAGE_FORMATS) as image:
             image.load()
             if image.mode.startswith("I"):
                 levels = np.asarray(image)
@@ -244,9 +263,9 @@ def read_levels(path: str | Path) -> NDArray[np.unsignedinteger]:
         ) from None
 
 
-def read_grey(path: str | Path) -> Floats32:
-    """A grey image as float32 in [0, 1], shape (height, width); raises as ``read_levels``."""
-    levels = read_levels(path)
+def read_grey(path: str | Path, *, content: bytes | None = None) -> Floats32:
+    """A grey image as float32 in [0, 1], shape (height, width); otherwise as ``read_levels``."""
+    levels = read_levels(path, content=content)
     return (levels / np.float32(np.iinfo(levels.dtype).max)).astype(np.float32)
 
 

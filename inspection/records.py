@@ -57,8 +57,11 @@ AtLeastOne = Annotated[int, Field(ge=1, lt=2**53)]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 """Start of random numbers."""
 
-Jobs = Annotated[int, Field(ge=1, le=1024)]
-"""Processes."""
+Processes = Annotated[int, Field(ge=1, le=1024)]
+"""Processes on this machine."""
+
+Jobs = int | str
+"""So many processes on this machine, or the address of a Dask scheduler."""
 
 Name = Annotated[str, AfterValidator(plain_name)]
 """What may become the name of a file or folder; see ``files.plain_name``."""
@@ -149,10 +152,10 @@ class Options(Record):
             raise _refusal(type(self).__name__, error, kind="option", remedy="change the option") from None
 
 
-def checked_jobs(jobs: int) -> int:
+def checked_processes(num: int) -> int:
     """A number of processes; an ``InputError`` if there cannot be so many."""
     try:
-        return TypeAdapter(Jobs).validate_python(jobs)
+        return TypeAdapter(Processes).validate_python(num)
     except ValidationError as error:
         raise _refusal("jobs", error, kind="number", remedy="correct it") from None
 

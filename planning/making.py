@@ -16,6 +16,7 @@ from viewcov.inspection.arrays import Ints
 from viewcov.inspection.errors import InputError
 from viewcov.inspection.mesh.part import Part
 from viewcov.inspection.mesh.surface import Surface
+from viewcov.inspection.records import Jobs
 from viewcov.inspection.rig.motion import MotionModel
 from viewcov.inspection.rig.requirements import weighted_areas_mm2
 from viewcov.inspection.rig.rig import Rig
@@ -77,7 +78,7 @@ class Made:
     ordered: Ints
 
 
-def make_views(setup: Setup, options: PlanningOptions, known: KnownCandidates, *, jobs: int, end: float) -> Made:
+def make_views(setup: Setup, options: PlanningOptions, known: KnownCandidates, *, jobs: Jobs, end: float) -> Made:
     """Candidates, a first choice, its views moved, and the choice among all, by a reading of the clock."""
     surface, rig, limits = setup.surface, setup.rig, setup.requirements
     weight = weighted_areas_mm2(surface, limits)
@@ -148,7 +149,7 @@ def _finished(whole: WholeSurface, views: Ints, motion: MotionModel, options: Pl
 class _SecondsToLook:
     """How long it takes to look from a view at the whole surface, by some of the views of each asking."""
 
-    def __init__(self, setup: Setup, jobs: int) -> None:
+    def __init__(self, setup: Setup, jobs: Jobs) -> None:
         self._setup, self._jobs = setup, jobs
 
     @cached_property
@@ -164,7 +165,7 @@ class _SecondsToLook:
         began = time.monotonic()
         for view in some:
             self._tester.seen_elements(view)
-        return (time.monotonic() - began) / len(some) / self._jobs
+        return (time.monotonic() - began) / len(some) / (self._jobs if isinstance(self._jobs, int) else 1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

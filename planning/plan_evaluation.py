@@ -13,9 +13,10 @@ from viewcov.coverage.geometric.figures import CoverableFrom, GeometricFigures
 from viewcov.coverage.geometric.robustness import PoseNoise, Robustness, robustness
 from viewcov.coverage.geometric.sightings import confirmed, seen_by
 from viewcov.coverage.geometric.visibility import Setup
+from viewcov.inspection.mapping.workers import checked_jobs
 from viewcov.inspection.mesh.surface import Surface
 from viewcov.inspection.plan import InspectionPlan
-from viewcov.inspection.records import AtLeastOne, Foreign, Positive, Seed, Transform, checked, checked_jobs
+from viewcov.inspection.records import AtLeastOne, Foreign, Jobs, Positive, Seed, Transform, checked
 from viewcov.inspection.rig.inspected import surface_to_inspect
 from viewcov.inspection.rig.requirements import weighted_areas_mm2
 from viewcov.inspection.viewpoint import Viewpoint
@@ -66,7 +67,7 @@ class PlanEvaluation:
 
 
 def evaluate_plan(
-    plan: InspectionPlan, options: EvaluationOptions = DEFAULTS, *, jobs: int = 1, progress: bool = False
+    plan: InspectionPlan, options: EvaluationOptions = DEFAULTS, *, jobs: Jobs = 1, progress: bool = False
 ) -> PlanEvaluation:
     """What a plan inspects, what would mend it, and how well it bears errors of its poses.
 
@@ -81,8 +82,8 @@ def evaluate_plan(
     options
         Pose noise for robustness, if that is asked for.
     jobs
-        Processes; the result does not depend on it. A script that asks for several must guard its entry with
-        ``if __name__ == "__main__"``.
+        Processes, or the address of a Dask scheduler; the result does not depend on it. A script that asks for several
+        processes must guard its entry with ``if __name__ == "__main__"``.
 
     Raises
     ------
@@ -144,7 +145,7 @@ class _Made(Foreign):
     given_candidates: tuple[_Given, ...] = ()
 
 
-def _searched(plan: InspectionPlan, made: _Made, surface: Surface, *, jobs: int, progress: bool) -> KeptPool:
+def _searched(plan: InspectionPlan, made: _Made, surface: Surface, *, jobs: Jobs, progress: bool) -> KeptPool:
     """Candidates as planning finds them; what they see of the surface is not known yet."""
     weight = weighted_areas_mm2(surface, plan.requirements)
     searched = Rows.searched(weight, seed=made.seed).surface(surface, weight)

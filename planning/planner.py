@@ -16,10 +16,11 @@ from viewcov.coverage.ladder import Areas
 from viewcov.inspection.arrays import Bools, Ints, Ints32
 from viewcov.inspection.check import size_findings
 from viewcov.inspection.errors import InputError
+from viewcov.inspection.mapping.workers import checked_jobs
 from viewcov.inspection.mesh.part import Part, snapped, triangle_areas
 from viewcov.inspection.mesh.surface import Surface
 from viewcov.inspection.plan import InspectionPlan, write_plan
-from viewcov.inspection.records import checked_jobs
+from viewcov.inspection.records import Jobs
 from viewcov.inspection.rig.inspected import surface_to_inspect
 from viewcov.inspection.rig.motion import MotionModel
 from viewcov.inspection.rig.requirements import Requirements, left_out
@@ -90,7 +91,7 @@ def plan_views(
     options: PlanningOptions = DEFAULTS,
     *,
     known: KnownCandidates = NOTHING_KNOWN,
-    jobs: int = 1,
+    jobs: Jobs = 1,
     progress: bool = False,
     started: float | None = None,
 ) -> PlanningResult:
@@ -121,8 +122,8 @@ def plan_views(
     started
         Reading of the monotonic clock from which the time limit counts; now if not given.
     jobs
-        Processes for testing candidates. A script that asks for several must guard its entry with
-        ``if __name__ == "__main__"``, because each of them imports it.
+        Processes for testing candidates, or the address of a Dask scheduler. A script that asks for several processes
+        must guard its entry with ``if __name__ == "__main__"``, because each of them imports it.
     progress
         Whether to show a line on stderr: what is done, the views, their bound, and the time left.
 

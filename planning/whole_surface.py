@@ -10,6 +10,7 @@ from scipy.sparse import csr_array, vstack
 from viewcov.coverage.geometric.sightings import Watch, confirmed, seen_by, sparse_rows
 from viewcov.coverage.geometric.visibility import Setup
 from viewcov.inspection.arrays import Bools, Floats, Ints, Ints32
+from viewcov.inspection.records import Jobs
 from viewcov.inspection.rig.requirements import weighted_areas_mm2
 from viewcov.inspection.viewpoint import Viewpoint
 from viewcov.planning.clock import over
@@ -39,7 +40,7 @@ class WholeSurface:
         Processes.
     """
 
-    def __init__(self, setup: Setup, candidates: Sequence[Viewpoint], *, jobs: int = 1) -> None:
+    def __init__(self, setup: Setup, candidates: Sequence[Viewpoint], *, jobs: Jobs = 1) -> None:
         num = setup.surface.num_elements
         self.setup, self.candidates = setup, tuple(candidates)
         self.weight: Floats = weighted_areas_mm2(setup.surface, setup.requirements)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,7 +14,7 @@ from tqdm import tqdm
 
 from viewcov.inspection.arrays import Floats32
 from viewcov.inspection.errors import InputError
-from viewcov.inspection.files import files_in, read_grey, write_grey
+from viewcov.inspection.files import files_in, grey_png, read_grey, write_bytes
 from viewcov.inspection.folder import (
     InspectionFolder,
     PredictionsCard,
@@ -20,6 +22,8 @@ from viewcov.inspection.folder import (
     read_predictions_card,
     write_predictions_card,
 )
+from viewcov.inspection.mapping.workers import Workers, checked_jobs
+from viewcov.inspection.records import Jobs
 from viewcov.segmentation.exposure import exposure_stack, network_range
 from viewcov.segmentation.images import check_size, image_size
 from viewcov.segmentation.models import SegmentationModel
@@ -53,33 +57,81 @@ def predict_image(
 
 
 def predict_inspection(
-    model: SegmentationModel, folder: InspectionFolder, options: PredictionOptions = DEFAULTS, *, progress: bool = False
+    model: SegmentationModel,
+    inspection: InspectionFolder | Sequence[InspectionFolder],
+    options: PredictionOptions = DEFAULTS,
+    *,
+    jobs: Jobs = 1,
+    progress: bool = False,
 ) -> int:
-    """Predict all views of an inspection; gives the number of images predicted by this call.
+    """Predict all views of an inspection, or of several; gives the number of images predicted by this call.
 
     Writes ``predictions/<model>/<view>.png`` with 16 bits and the card ``predictions/<model>/model.json``.
     Views predicted by the same weights are skipped, so a killed run continues; predictions by other weights of
     that name are removed first, once every image was found to be there.
+
+    Parameters
+    ----------
+    jobs
+        Those of ``Workers``, which take images and have as many threads each as torch has here, on which the last bits
+        of sums depend.
 
     Raises
     ------
     InputError
         If the plan or an image is missing or broken, or an image is not as large as the plan's camera.
     """
-    plan = folder.plan()
-    views = [viewpoint.id for viewpoint in plan.viewpoints]
-    camera = plan.rig.camera
-    for view_id in views:
-        path = folder.image_path(view_id)
-        check_size(path, image_size(path), (camera.height_px, camera.width_px), "its plan's camera")
-    _claim(model, folder)
-    todo = [view_id for view_id in views if not folder.prediction_path(model.name, view_id).is_file()]
-    if len(todo) < len(views):
-        log.info("%s: %d of %d views were predicted before", folder.root, len(views) - len(todo), len(views))
-    for view_id in tqdm(todo, desc=f"predict {folder.name}", unit="image", disable=not progress):
-        probability = predict_image(model, read_grey(folder.image_path(view_id)), options)
-        write_grey(folder.prediction_path(model.name, view_id), probability, bits=16)
+    import torch
+
+    checked_jobs(jobs)
+    folders = [inspection] if isinstance(inspection, InspectionFolder) else list(inspection)
+    views = {folder.root: _checked_views(folder) for folder in folders}
+    todo: list[tuple[Path, Path]] = []
+    for folder in folders:
+        _claim(model, folder)
+        ids = views[folder.root]
+        files = [(folder.image_path(each), folder.prediction_path(model.name, each)) for each in ids]
+        left = [pair for pair in files if not pair[1].is_file()]
+        if len(left) < len(ids):
+            log.info("%s: %d of %d views were predicted before", folder.root, len(ids) - len(left), len(ids))
+        todo += left
+    if not todo:
+        return 0
+    make = partial(_Predictor, model, options, torch.get_num_threads())
+    with Workers(make, jobs) as workers:
+        predicted = workers.map(_Predictor.predict, ((str(image), image.read_bytes()) for image, _ in todo))
+        bar = tqdm(todo, desc=f"predict {model.name}", unit="image", disable=not progress)
+        for (_, path), png in zip(bar, predicted, strict=True):
+            write_bytes(path, png)
     return len(todo)
+
+
+def _checked_views(folder: InspectionFolder) -> list[str]:
+    """Ids of an inspection's views, all of which have an image as large as the camera's."""
+    plan = folder.plan()
+    camera = plan.rig.camera
+    for viewpoint in plan.viewpoints:
+        path = folder.image_path(viewpoint.id)
+        check_size(path, image_size(path), (camera.height_px, camera.width_px), "its plan's camera")
+    return [viewpoint.id for viewpoint in plan.viewpoints]
+
+
+class _Predictor:
+    """A model at work; with as many threads of torch as where it came from."""
+
+    def __init__(
+        self, model: SegmentationModel, options: PredictionOptions, torch_threads: int, *, num_threads: int
+    ) -> None:
+        self._model, self._options = model, options
+        if num_threads > 0:
+            import torch
+
+            torch.set_num_threads(torch_threads)
+
+    def predict(self, image: tuple[str, bytes]) -> bytes:
+        """PNG of the probability for an image; its file is named, but may not be here."""
+        path, content = image
+        return grey_png(predict_image(self._model, read_grey(path, content=content), self._options), bits=16)
 
 
 def stored_prediction(model: SegmentationModel, folder: InspectionFolder, view_id: str) -> Floats32 | None:

@@ -6,38 +6,42 @@ import dataclasses
 import json
 import logging
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from importlib import metadata
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, NamedTuple, get_args
 
 import numpy as np
 from tqdm import tqdm
 
 from viewcov.inspection.arrays import Floats
 from viewcov.inspection.errors import InputError
-from viewcov.inspection.files import read_json, sha256_of, write_grey, write_levels, write_table
+from viewcov.inspection.files import grey_png, levels_png, read_json, sha256_of, write_bytes, write_table
 from viewcov.inspection.folder import Dataset, InspectionFolder, Split, read_dataset, write_dataset
 from viewcov.inspection.lay import FaceLay, face_lays
+from viewcov.inspection.mapping.workers import Workers, checked_jobs
 from viewcov.inspection.mesh.part import Part
 from viewcov.inspection.plan import InspectionPlan, write_plan
 from viewcov.inspection.planted import PlantedDefect, Truth
-from viewcov.inspection.records import Record, write_record
+from viewcov.inspection.records import Jobs, Record, write_record
+from viewcov.inspection.rig.fixture import Obstacles, bring, obstacles_of
 from viewcov.inspection.viewpoint import Viewpoint
 from viewcov.synthesis.defects import Defect, DefectRanges, sample_defects
 from viewcov.synthesis.imprint import Imprint, imprint, refined_for
 from viewcov.synthesis.options import SynthesisOptions
 from viewcov.synthesis.render import label_image, open_scene, render_view
-from viewcov.synthesis.scene import InspectionScene, renderer_name
-from viewcov.synthesis.textures import Finish, sample_finish
+from viewcov.synthesis.scene import InspectionScene, limit_threads, renderer_name
+from viewcov.synthesis.textures import sample_finish
 
 log = logging.getLogger(__name__)
 
 SPLITS: tuple[Split, ...] = get_args(Split)
 
 _MAX_PLANTINGS = 5
+_VIEWS_AT_ONCE = 16
+"""Of an instance, for one worker: planting its defects takes as long as some views."""
 
 
 class Made(Record):
@@ -53,7 +57,12 @@ class Made(Record):
 
 
 def synthesize(
-    plan: InspectionPlan, out: str | Path, options: SynthesisOptions | None = None, *, progress: bool = False
+    plan: InspectionPlan,
+    out: str | Path,
+    options: SynthesisOptions | None = None,
+    *,
+    jobs: Jobs = 1,
+    progress: bool = False,
 ) -> Dataset:
     """Render inspections of instances of the plan's part and write them as a data set into the folder ``out``.
 
@@ -64,8 +73,9 @@ def synthesize(
     Parameters
     ----------
     options
-        How many instances, with what defects, finish, poses and sensor; the defaults if not given. The renderer
-        uses all cores by itself.
+        How many instances, with what defects, finish, poses and sensor; the defaults if not given.
+    jobs
+        Those of ``Workers``, which take some views of an instance at once. The renderer uses all cores by itself.
 
     Raises
     ------
@@ -75,6 +85,7 @@ def synthesize(
     MissingExtraError
         If the renderer is not installed.
     """
+    checked_jobs(jobs)
     chosen = options or SynthesisOptions()
     if not plan.viewpoints:
         raise InputError(
@@ -89,11 +100,18 @@ def synthesize(
     _refuse_other(folder / "dataset.json", made)
     write_dataset(dataset)
     lays = face_lays(part, processes={int(face): process for face, process in chosen.processes.items()})
-    work = _Work(plan=plan, part=part, lays=lays, ranges=ranges, options=chosen)
+    work = _Work(plan=plan, part=part, lays=lays, ranges=ranges, options=chosen, renderer=made["renderer"])
+    at_once = 1 if jobs == 1 else _VIEWS_AT_ONCE
+    shares = [share for name in dataset.splits for share in _shares(InspectionFolder(folder / name), work, at_once)]
     total = len(dataset.splits) * len(plan.viewpoints)
-    with tqdm(total=total, unit="image", desc="synthesize", disable=not progress) as bar:
-        for name in dataset.splits:
-            _make_instance(InspectionFolder(folder / name), work, done=partial(bar.update, 1))
+    done = total - sum(len(share.view_ids) for share in shares)
+    with (
+        Workers(partial(_Studio, work, obstacles_of(plan.rig.fixture)), jobs) as workers,
+        tqdm(total=total, initial=done, unit="image", desc="synthesize", disable=not progress) as bar,
+    ):
+        for share, pictures in zip(shares, workers.map(_Studio.make, shares), strict=True):
+            _write(InspectionFolder(folder / share.name), share, pictures, work)
+            bar.update(len(share.view_ids))
     return read_dataset(folder)
 
 
@@ -106,6 +124,7 @@ class _Work:
     lays: tuple[FaceLay, ...]
     ranges: DefectRanges
     options: SynthesisOptions
+    renderer: str
 
     @property
     def mm_per_px(self) -> float:
@@ -147,54 +166,108 @@ def plant_defects(
     )  # fmt: skip
 
 
-def _make_instance(folder: InspectionFolder, work: _Work, *, done: Callable[[], object]) -> None:
-    """Make the files of one instance that are missing; its plan is written last and stands for the whole."""
-    views = [(view.id, *_view_paths(folder, view.id)) for view in work.plan.viewpoints]
-    todo = {view_id for view_id, *paths in views if not all(path.is_file() for path in paths)}
+class _Share(NamedTuple):
+    """Some views of an instance."""
+
+    name: str
+    view_ids: tuple[str, ...]
+    is_first: bool
+    """With the truth."""
+    is_last: bool
+
+
+class _Pictures(NamedTuple):
+    """What a share of an instance looks like."""
+
+    truth: tuple[Truth, dict[str, Any]] | None
+    """What was planted, and its samples."""
+
+    images: tuple[tuple[bytes, bytes, bytes], ...]
+    """PNG of image, mask and labels of each view."""
+
+
+def _shares(folder: InspectionFolder, work: _Work, at_once: int) -> Iterator[_Share]:
+    """What is missing of an instance."""
+    views = [(view.id, _view_paths(folder, view.id)) for view in work.plan.viewpoints]
+    todo = [view_id for view_id, paths in views if not all(path.is_file() for path in paths)]
     singles = (folder.truth_path, folder.truth_samples_path, folder.plan_path)
     if not todo and all(path.is_file() for path in singles):
-        for _ in views:
-            done()
         return
     log.info("%s: %d of %d images to make", folder.name, len(todo), len(views))
-    options, rig = work.options, work.plan.rig
-    rng = np.random.default_rng(work.chance(folder.name, "defects"))
-    low, high = options.defects
-    number = int(rng.integers(low, high + 1)) if folder.name.startswith("defective") else 0
-    made, rejected = plant_defects(work.part, work.lays, work.ranges, number, rng, mm_per_px=work.mm_per_px)
-    rng = np.random.default_rng(work.chance(folder.name, "finish"))
-    finish = sample_finish(rng, rig.material, options.finish, mm_per_px=work.mm_per_px)
-    _write_truth(folder, made, finish, rejected, options.seed)
-    carried_out = _jittered(work, folder.name)
-    detail = {"num_samples": options.samples, "path_depth": options.bounces + 1}
-    scene = open_scene(made, work.lays, finish, rig, **detail) if todo else None
-    for view in carried_out.viewpoints:
-        if scene is not None and view.id in todo:
-            _write_view(folder, view, scene, made, work)
-        done()
-    write_plan(folder.plan_path, carried_out)
+    for start in range(0, max(len(todo), 1), at_once):
+        some = tuple(todo[start : start + at_once])
+        yield _Share(folder.name, some, is_first=start == 0, is_last=start + at_once >= len(todo))
 
 
-def _write_view(folder: InspectionFolder, view: Viewpoint, scene: InspectionScene, made: Imprint, work: _Work) -> None:
-    options, rig = work.options, work.plan.rig
-    labels = label_image(made, rig.camera, view, fixture=rig.fixture)
-    seed = int(work.chance(folder.name, view.id).generate_state(1)[0])
-    image = render_view(scene, view.world_from_camera, seed=seed, exposure=options.exposure, sensor=options.sensor)
-    write_levels(folder.label_path(view.id), labels)
-    write_levels(folder.mask_path(view.id), np.where(labels > 0, 255, 0).astype(np.uint8))
-    write_grey(folder.image_path(view.id), image, bits=options.bits)
+def _write(folder: InspectionFolder, share: _Share, pictures: _Pictures, work: _Work) -> None:
+    """Write a share of an instance; its plan is written last and stands for the whole."""
+    if pictures.truth is not None:
+        truth, samples = pictures.truth
+        write_table(folder.truth_samples_path, samples)
+        write_record(folder.truth_path, truth)
+    for view_id, images in zip(share.view_ids, pictures.images, strict=True):
+        for path, png in reversed(list(zip(_view_paths(folder, view_id), images, strict=True))):
+            write_bytes(path, png)
+    if share.is_last:
+        write_plan(folder.plan_path, _jittered(work, share.name))
+
+
+class _Studio:
+    """Plants defects and renders, one instance after the other."""
+
+    def __init__(self, work: _Work, obstacles: Obstacles, *, num_threads: int) -> None:
+        self._work, self._instance = work, ""
+        if num_threads > 0:
+            bring(work.plan.rig.fixture, obstacles)
+            limit_threads(num_threads)
+        if renderer_name() != work.renderer:
+            raise InputError(
+                "renderer of a worker", "is another one", expected=work.renderer, found=renderer_name(),
+                remedy="install the same on all machines",
+            )  # fmt: skip
+
+    def make(self, share: _Share) -> _Pictures:
+        """The truth and the images of a share."""
+        if self._instance != share.name:
+            self._open(share.name)
+        views = {view.id: view for view in _jittered(self._work, share.name).viewpoints}
+        truth = (self._truth(), self._made.truth_samples()) if share.is_first else None
+        return _Pictures(truth, tuple(self._images(views[view_id]) for view_id in share.view_ids))
+
+    def _open(self, name: str) -> None:
+        work, self._instance = self._work, name
+        self._scene: InspectionScene | None = None
+        rng = np.random.default_rng(work.chance(name, "defects"))
+        low, high = work.options.defects
+        number = int(rng.integers(low, high + 1)) if name.startswith("defective") else 0
+        planted = plant_defects(work.part, work.lays, work.ranges, number, rng, mm_per_px=work.mm_per_px)
+        self._made, self._rejected = planted
+        rng = np.random.default_rng(work.chance(name, "finish"))
+        material = work.plan.rig.material
+        self._finish = sample_finish(rng, material, work.options.finish, mm_per_px=work.mm_per_px)
+
+    def _truth(self) -> Truth:
+        made = self._made
+        areas = made.defect_areas_mm2()
+        defects = tuple(_planted(defect, float(area)) for defect, area in zip(made.defects, areas, strict=True))
+        texture = self._finish.model_dump(mode="json")
+        return Truth(defects=defects, rejected_sites=self._rejected, seed=self._work.options.seed, texture=texture)
+
+    def _images(self, view: Viewpoint) -> tuple[bytes, bytes, bytes]:
+        work, options, rig = self._work, self._work.options, self._work.plan.rig
+        if self._scene is None:
+            detail = {"num_samples": options.samples, "path_depth": options.bounces + 1}
+            self._scene = open_scene(self._made, work.lays, self._finish, rig, **detail)
+        labels = label_image(self._made, rig.camera, view, fixture=rig.fixture)
+        seed = int(work.chance(self._instance, view.id).generate_state(1)[0])
+        pose, sensor = view.world_from_camera, options.sensor
+        image = render_view(self._scene, pose, seed=seed, exposure=options.exposure, sensor=sensor)
+        mask = np.where(labels > 0, 255, 0).astype(np.uint8)
+        return grey_png(image, bits=options.bits), levels_png(mask), levels_png(labels)
 
 
 def _view_paths(folder: InspectionFolder, view_id: str) -> tuple[Path, Path, Path]:
     return folder.image_path(view_id), folder.mask_path(view_id), folder.label_path(view_id)
-
-
-def _write_truth(folder: InspectionFolder, made: Imprint, finish: Finish, rejected: dict[str, int], seed: int) -> None:
-    areas = made.defect_areas_mm2()
-    defects = tuple(_planted(defect, float(area)) for defect, area in zip(made.defects, areas, strict=True))
-    write_table(folder.truth_samples_path, made.truth_samples())
-    truth = Truth(defects=defects, rejected_sites=rejected, seed=seed, texture=finish.model_dump(mode="json"))
-    write_record(folder.truth_path, truth)
 
 
 def _planted(defect: Defect, area_mm2: float) -> PlantedDefect:

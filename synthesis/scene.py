@@ -99,6 +99,12 @@ def renderer_name() -> str:
     return f"mitsuba {_mitsuba().__version__} {renderer_variant()}"
 
 
+def limit_threads(number: int) -> None:
+    """Render with so many threads; images do not depend on it."""
+    _mitsuba()
+    importlib.import_module("drjit").set_thread_count(number)
+
+
 class InspectionScene:
     """A part under a light that moves with the camera.
 

@@ -160,7 +160,7 @@ def test_many_at_once_equal_one_by_one(tmp_path: Path, surface: Surface, monkeyp
         "correspond",
         lambda s, c, v, **kw: rasterised.append(v.id) or correspond(s, c, v, **kw),  # type: ignore[func-returns-value]
     )
-    many = list(gather_evidence_many(surface, folders, ["plain", "stack"], jobs=2))
+    many = list(gather_evidence_many(surface, folders, ["plain", "stack"]))
     assert len(rasterised) == 6  # Two plans of three views, for three inspections and two models.
     assert {(one.model, one.inspection) for one in many} == {(m, k) for m in singles for k in range(3)}
     for one in many:

@@ -152,7 +152,7 @@ def test_a_run_broken_off_between_weights_leaves_no_mixture(tmp_path: Path, monk
 
     folder = make_inspection(tmp_path)
     predict_inspection(make_model(), folder)
-    monkeypatch.setattr(prediction, "write_grey", lambda *a, **k: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr(prediction, "write_bytes", lambda *a, **k: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         predict_inspection(make_model(seed=1, sha256="2" * 64), folder)
     assert not list((tmp_path / "predictions" / "tiny").glob("*.png"))

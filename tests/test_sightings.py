@@ -71,7 +71,7 @@ def test_what_there_was_no_time_to_ask_about_is_told(
     pocket: Surface, views: tuple[Viewpoint, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of elements some are sure by then, some are refuted, and all others are told."""
-    monkeypatch.setattr(sightings, "_AT_ONCE", 4)
+    monkeypatch.setattr(sightings, "_ASKED_AT_ONCE", 4)
     setup = Setup(pocket, RIG, LIMITS)
     straight = seen(pocket, views, LIMITS, gather=False)
     whole, nothing = confirmed(views, straight, setup)

@@ -32,7 +32,10 @@ def _folder(path: Path | None) -> Path | None:
     return path
 
 
-Jobs: TypeAlias = Annotated[records.Jobs, Parameter(help="Processes to use.")]
+Jobs: TypeAlias = Annotated[records.Processes, Parameter(help="Processes to use.")]
+Cluster: TypeAlias = Annotated[
+    str | None, Parameter(help="Address of a Dask scheduler whose workers do the work, instead of processes here.")
+]
 Out: TypeAlias = Annotated[Path | None, Parameter(help="Where to write the result.")]
 OutFolder: TypeAlias = Annotated[
     Path | None, AfterValidator(_folder), Parameter(help="Folder to write the results to.")
@@ -70,6 +73,8 @@ FLAGS = {
 }
 """Fields and keywords whose flag has another name."""
 
+_CLUSTER = {"cluster": inspect.Parameter("cluster", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Cluster)}
+
 _Told: TypeAlias = Mapping[str, inspect.Parameter]
 
 
@@ -81,18 +86,21 @@ def flag(name: str) -> str:
 def as_command(function: Callable[..., Any], others: Collection[str] = ()) -> Callable[..., Any]:
     """A function as a command: the fields of its ``options`` are keywords, and a file may tell all of them.
 
-    What has no default is required, from the command line or the file. ``progress`` is not told: bars are shown
-    where someone looks at stderr. Tables of the file that are named after ``others`` are left to them.
+    What has no default is required, from the command line or the file. ``jobs`` may be told as ``cluster``.
+    ``progress`` is not told: bars are shown where someone looks at stderr. Tables of the file that are named after
+    ``others`` are left to them.
     """
     own = inspect.signature(function, eval_str=True).parameters
     kind = own["options"].annotation if "options" in own else None
-    told = {**_keywords(own), **(_fields(kind) if kind else {})}
+    told = {**_keywords(own), **(_fields(kind) if kind else {}), **(_CLUSTER if "jobs" in own else {})}
 
     def run(*data: Any, config: Config = None, quiet: Quiet = False, log_file: LogFile = None, **given: Any) -> Any:
         listen(quiet=quiet, log_file=log_file)
         said = _from_file(config, function.__name__, others, told) if config else {}
         said |= {name: _table(told[name], value) if _is_table(told[name]) else value for name, value in given.items()}
         _refuse_missing(function.__name__, told, said)
+        if (address := said.pop("cluster", None)) is not None:
+            said["jobs"] = address
         if kind is not None:
             said["options"] = kind(**{name: said.pop(name) for name in kind.model_fields if name in said})
         if "progress" in own:

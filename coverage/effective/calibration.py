@@ -21,7 +21,7 @@ from viewcov.inspection.errors import InputError
 from viewcov.inspection.files import inside
 from viewcov.inspection.folder import InspectionFolder, calibration_path, model_folder
 from viewcov.inspection.mesh.surface import Surface
-from viewcov.inspection.records import FileRecord, PositiveShare, read_record
+from viewcov.inspection.records import FileRecord, Jobs, PositiveShare, read_record
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +55,7 @@ def calibrate_inspections(
     model: str,
     options: CalibrateOptions = _DEFAULTS,
     *,
-    jobs: int = 1,
+    jobs: Jobs = 1,
     progress: bool = False,
 ) -> Calibration:
     """Thresholds of each rule, and of views used one by one, with the best F1 on inspections with truth.
@@ -168,7 +168,7 @@ class _Part:
     gathered: list[Gathered]
 
     @classmethod
-    def gather(cls, folders: Sequence[InspectionFolder], model: str, *, jobs: int, progress: bool) -> _Part:
+    def gather(cls, folders: Sequence[InspectionFolder], model: str, *, jobs: Jobs, progress: bool) -> _Part:
         surface = inspection_surface(folders[0])
         gathered = gather_evidence_many(surface, folders, [model], jobs=jobs, progress=progress)
         return cls(

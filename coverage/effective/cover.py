@@ -26,9 +26,10 @@ from viewcov.coverage.effective.truth import truth_on_elements
 from viewcov.inspection.arrays import Floats
 from viewcov.inspection.errors import InputError
 from viewcov.inspection.folder import InspectionFolder
+from viewcov.inspection.mapping.workers import checked_jobs
 from viewcov.inspection.mesh.surface import Surface
 from viewcov.inspection.plan import InspectionPlan
-from viewcov.inspection.records import checked_jobs
+from viewcov.inspection.records import Jobs
 
 log = logging.getLogger(__name__)
 
@@ -63,7 +64,7 @@ def cover_inspections(
     models: Sequence[str],
     options: CoverOptions = _DEFAULTS,
     *,
-    jobs: int = 1,
+    jobs: Jobs = 1,
     progress: bool = False,
 ) -> CoverResult:
     """Effective visual coverage of each model from inspections of one part with planted defects.
@@ -194,7 +195,7 @@ def _fused_by_all(
     models: Sequence[str],
     options: CoverOptions,
     *,
-    jobs: int,
+    jobs: Jobs,
     progress: bool,
 ) -> tuple[dict[str, tuple[FusedInspection, ...]], list[Showing]]:
     """Every inspection fused by every model, and how each inspection's views show the surface."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
+from itertools import islice
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,15 +14,18 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from viewcov.coverage.effective.rules import BASE_RATE, CLAMP, RULES, all_sums, checked_rule
-from viewcov.coverage.rays.projection import ViewElements, correspond, pool
-from viewcov.coverage.rays.screening import Lens
+from viewcov.coverage.rays.projection import PooledView, correspond, pool
+from viewcov.coverage.rays.screening import InFrame, Lens
 from viewcov.inspection.arrays import Bools, Floats, Floats32, Ints32
 from viewcov.inspection.errors import InputError
 from viewcov.inspection.files import read_grey, write_table
 from viewcov.inspection.folder import InspectionFolder, model_folder, shipped_models
+from viewcov.inspection.mapping.workers import Workers
 from viewcov.inspection.mesh.surface import Surface
 from viewcov.inspection.plan import InspectionPlan
-from viewcov.inspection.rig.fixture import obstacles_of
+from viewcov.inspection.records import Jobs
+from viewcov.inspection.rig.camera import Camera
+from viewcov.inspection.rig.fixture import Obstacles, obstacles_of
 from viewcov.inspection.rig.inspected import surface_to_inspect
 from viewcov.inspection.viewpoint import Viewpoint
 
@@ -138,11 +142,9 @@ class Showing(NamedTuple):
         """Of some elements."""
         return Showing(*(values[element_idx] for values in self))
 
-    def add_in_place(self, surface: Surface, lens: Lens, viewpoint: Viewpoint, view: ViewElements) -> None:
-        """Add one view."""
-        elements = view.element_idx[view.cos_incidence > 0]
+    def add_in_place(self, elements: Ints32, found: InFrame) -> None:
+        """Add one view: what it shows, and how well of what has its centroid in the frame."""
         self.num_views[elements] += 1
-        found = lens.measure(surface.centroid_mm[elements], surface.normal[elements], viewpoint)
         idx = elements[found.rows]
         self.mm_per_px[idx] = np.minimum(self.mm_per_px[idx], found.mm_per_px)
         self.cos_incidence[idx] = np.maximum(self.cos_incidence[idx], found.cos_incidence)
@@ -183,7 +185,7 @@ def gather_evidence_many(
     folders: Sequence[InspectionFolder],
     models: Sequence[str],
     *,
-    jobs: int = 1,
+    jobs: Jobs = 1,
     progress: bool = False,
 ) -> Iterator[Gathered]:
     """Evidence of several models for several inspections, one after the other.
@@ -195,7 +197,7 @@ def gather_evidence_many(
     Parameters
     ----------
     jobs
-        Threads that read predictions.
+        Those of ``Workers``, which take views; the evidence does not depend on it.
 
     Raises
     ------
@@ -216,15 +218,34 @@ def gather_evidence_many(
     ]
 
     def gathered() -> Iterator[Gathered]:
-        for batch in batches:
-            gatherings = [_Gathering(surface, folders[n], model, plans[n]) for n, model in batch]
-            showing = _gather(surface, plans[batch[0][0]], gatherings, jobs=jobs, progress=progress)
-            for (n, model), one in zip(batch, gatherings, strict=True):
-                table = one.table()
-                columns = {name: getattr(table, name) for name in _COLUMNS}
-                metadata = {"schema_version": _SCHEMA, "view_ids": " ".join(table.view_ids)}
-                write_table(folders[n].results_of(model) / "evidence.parquet", columns, metadata=metadata)
-                yield Gathered(inspection=n, model=model, evidence=one.evidence, table=table, showing=showing)
+        of_batch = [plans[batch[0][0]] for batch in batches]
+        ground = _Ground(surface, [(plan.rig.camera, obstacles_of(plan.rig.fixture)) for plan in of_batch])
+        looks = (
+            # The place in the plan counts: the view's id may be another than in the plan that is rasterised.
+            _Look(place, viewpoint, [_prediction(folders[n], m, plans[n].viewpoints[number].id) for n, m in batch])
+            for place, (batch, plan) in enumerate(zip(batches, of_batch, strict=True))
+            for number, viewpoint in enumerate(plan.viewpoints)
+        )
+        total = sum(len(plan.viewpoints) for plan in of_batch)
+        with (
+            Workers(partial(_with_threads, ground), jobs) as workers,
+            tqdm(total=total, desc="Gathering evidence", unit="view", disable=not progress) as bar,
+        ):
+            shown = workers.map(_look, looks)
+            for batch, plan in zip(batches, of_batch, strict=True):
+                gatherings = [_Gathering(surface, plans[n]) for n, _ in batch]
+                showing = Showing.empty(surface.num_elements)
+                for number, view in enumerate(islice(shown, len(plan.viewpoints))):
+                    showing.add_in_place(view.facing, view.found)
+                    for one, pooled in zip(gatherings, view.pooled, strict=True):
+                        one.add_in_place(number, view, pooled)
+                    bar.update(1)
+                for (n, model), one in zip(batch, gatherings, strict=True):
+                    table = one.table()
+                    columns = {name: getattr(table, name) for name in _COLUMNS}
+                    metadata = {"schema_version": _SCHEMA, "view_ids": " ".join(table.view_ids)}
+                    write_table(folders[n].results_of(model) / "evidence.parquet", columns, metadata=metadata)
+                    yield Gathered(inspection=n, model=model, evidence=one.evidence, table=table, showing=showing)
 
     # What is missing is told at once, not when the first is asked for.
     return gathered()
@@ -248,16 +269,14 @@ def require_predictions(folder: InspectionFolder, model: str, view_ids: Sequence
 class _Gathering:
     """One model's predictions for one inspection on their way into evidence."""
 
-    def __init__(self, surface: Surface, folder: InspectionFolder, model: str, plan: InspectionPlan) -> None:
+    def __init__(self, surface: Surface, plan: InspectionPlan) -> None:
         self.evidence = Evidence.empty(surface.num_elements)
-        self._folder, self._model = folder, model
         self._max_incidence_deg = plan.requirements.max_incidence_deg
         self._view_ids = tuple(view.id for view in plan.viewpoints)
         self._rows: list[tuple[NDArray[Any], ...]] = []
 
-    def add_in_place(self, number: int, view: ViewElements) -> None:
-        """Add the view with that place in the plan; its id may be another than in the plan that was rasterised."""
-        pooled = pool(view, self._read(self._view_ids[number], view))
+    def add_in_place(self, number: int, view: _Shown, pooled: PooledView) -> None:
+        """Add the view with that place in the plan."""
         weight = view_weight(view.cos_incidence, max_incidence_deg=self._max_incidence_deg)
         self.evidence.add_in_place(view.element_idx, pooled.top, weight)
         row = (np.full(len(weight), number, dtype=np.int32), view.element_idx, view.num_px, weight)
@@ -268,32 +287,64 @@ class _Gathering:
         columns = [np.concatenate(parts) for parts in zip(nothing, *self._rows, strict=True)]
         return EvidenceTable(view_ids=self._view_ids, **dict(zip(_COLUMNS, columns, strict=True)))
 
-    def _read(self, view_id: str, view: ViewElements) -> Floats32:
-        path = self._folder.prediction_path(self._model, view_id)
-        image = read_grey(path)
-        if image.shape != view.ids.shape:
-            raise InputError(
-                path, "the prediction does not have the camera's size",
-                expected=f"{view.ids.shape[1]} x {view.ids.shape[0]} pixels",
-                found=f"{image.shape[1]} x {image.shape[0]}", remedy="predict again with this plan's images",
-            )  # fmt: skip
-        return image
+
+class _Ground(NamedTuple):
+    """What all views need."""
+
+    surface: Surface
+    rigs: list[tuple[Camera, Obstacles]]
 
 
-def _gather(
-    surface: Surface, plan: InspectionPlan, gatherings: Sequence[_Gathering], *, jobs: int, progress: bool
-) -> Showing:
-    """Add all views of a plan to all gatherings; how well these views show the surface."""
-    lens, obstacles = Lens.of(plan.rig.camera), obstacles_of(plan.rig.fixture)
-    showing = Showing.empty(surface.num_elements)
-    with ThreadPoolExecutor(max_workers=jobs) as pool_of_threads:
-        views = tqdm(plan.viewpoints, desc="Gathering evidence", unit="view", disable=not progress)
-        for number, viewpoint in enumerate(views):
-            view = correspond(surface, plan.rig.camera, viewpoint, obstacles=obstacles)
-            showing.add_in_place(surface, lens, viewpoint, view)
-            for _ in pool_of_threads.map(lambda one: one.add_in_place(number, view), gatherings):  # noqa: B023
-                pass
-    return showing
+class _Look(NamedTuple):
+    """A view that is to be put on the surface."""
+
+    rig: int
+    viewpoint: Viewpoint
+    predictions: list[tuple[str, bytes]]
+    """Of all models and inspections with this view: file and content, as a worker may not have the file."""
+
+
+class _Shown(NamedTuple):
+    """What is left of a view once it is on the surface, shapes (M,) for the M elements that it shows."""
+
+    element_idx: Ints32
+    num_px: Ints32
+    cos_incidence: Floats32
+    pooled: list[PooledView]
+    facing: Ints32
+    """The elements that face the camera."""
+
+    found: InFrame
+    """How well those are shown."""
+
+
+def _prediction(folder: InspectionFolder, model: str, view_id: str) -> tuple[str, bytes]:
+    path = folder.prediction_path(model, view_id)
+    return str(path), path.read_bytes()
+
+
+def _with_threads(ground: _Ground, *, num_threads: int) -> _Ground:
+    # One thread rasterises a view.
+    return ground
+
+
+def _look(ground: _Ground, look: _Look) -> _Shown:
+    surface, (camera, obstacles) = ground.surface, ground.rigs[look.rig]
+    view = correspond(surface, camera, look.viewpoint, obstacles=obstacles)
+    facing = view.element_idx[view.cos_incidence > 0]
+    found = Lens.of(camera).measure(surface.centroid_mm[facing], surface.normal[facing], look.viewpoint)
+    pooled = [pool(view, _image(path, content, view.ids.shape)) for path, content in look.predictions]
+    return _Shown(view.element_idx, view.num_px, view.cos_incidence, pooled, facing, found)
+
+
+def _image(path: str, content: bytes, shape: tuple[int, ...]) -> Floats32:
+    image = read_grey(path, content=content)
+    if image.shape != shape:
+        raise InputError(
+            path, "the prediction does not have the camera's size", expected=f"{shape[1]} x {shape[0]} pixels",
+            found=f"{image.shape[1]} x {image.shape[0]}", remedy="predict again with this plan's images",
+        )  # fmt: skip
+    return image
 
 
 def _refuse_other_part(surface: Surface, folder: InspectionFolder, plan: InspectionPlan) -> None:

@@ -16,6 +16,7 @@ from viewcov.coverage.geometric.visibility import TESTS, Setup, VisibilityTester
 from viewcov.coverage.ladder import Areas, Loss
 from viewcov.inspection.arrays import Bools, Floats, Ints, Ints32
 from viewcov.inspection.mesh.surface import Surface
+from viewcov.inspection.records import Jobs
 from viewcov.inspection.rig.fixture import obstacles_of
 from viewcov.inspection.rig.requirements import Requirements, weighted_areas_mm2
 from viewcov.inspection.rig.rig import Rig
@@ -138,7 +139,7 @@ def evaluate_viewpoints(
     known: csr_array | None = None,
     gather: bool = True,
     progress: bool = False,
-    jobs: int = 1,
+    jobs: Jobs = 1,
 ) -> GeometricCoverage:
     """The geometric coverage of viewpoints.
 
@@ -155,24 +156,25 @@ def evaluate_viewpoints(
     gather
         Whether grey has the light that comes by way of other surfaces; see ``VisibilityTester``.
     jobs
-        Processes; the result does not depend on it. One process already traces rays on every core.
+        Those of ``Workers``; the result does not depend on it. One process already traces rays on every core.
     """
-    if jobs < 1:
+    if isinstance(jobs, int) and jobs < 1:
         raise ValueError(f"jobs must be at least 1, got {jobs}")
     if coverable is not None and coverable.shape != (setup.surface.num_elements,):
         raise ValueError(f"coverable must have shape ({setup.surface.num_elements},), got {coverable.shape}")
     surface, requirements, num = setup.surface, setup.requirements, len(viewpoints)
-    # A few pieces for each process: enough to share the work evenly, few arrays to send back.
-    num_pieces = num if jobs == 1 else min(num, 4 * jobs)
     rows = [None] * num if known is None else np.split(known.indices, known.indptr[1:-1])
     placed = list(zip(range(num), viewpoints, rows, strict=True))
-    pieces = [placed[start::num_pieces] for start in range(num_pieces)]
     total = _Tally.empty(surface.num_elements)
     with (
-        Watch(setup, jobs=max(1, min(jobs, num)), gather=gather, measure_grey=True) as watch,
+        Watch(
+            setup, jobs=jobs if isinstance(jobs, str) else max(1, min(jobs, num)), gather=gather, measure_grey=True
+        ) as watch,
         tqdm(total=num, desc="views", unit="view", disable=not progress) as bar,
     ):
-        for part in watch.each(_tally, pieces):
+        # A few pieces for each worker: enough to share the work evenly, few arrays to send back.
+        num_pieces = num if jobs == 1 else min(num, 4 * watch.num_workers)
+        for part in watch.each(_tally, (placed[start::num_pieces] for start in range(num_pieces))):
             total.add(part)
             bar.update(len(part.seen))
         best_grey = np.full(surface.num_elements, np.nan)

@@ -14,7 +14,7 @@ from viewcov.coverage.geometric.figures import RobustnessFigures
 from viewcov.coverage.geometric.sightings import Watch
 from viewcov.coverage.geometric.visibility import Setup
 from viewcov.inspection.arrays import Floats
-from viewcov.inspection.records import NotNegative, Record, Seed
+from viewcov.inspection.records import Jobs, NotNegative, Record, Seed
 from viewcov.inspection.rig.requirements import weighted_areas_mm2
 from viewcov.inspection.rig.rig import Rig
 from viewcov.inspection.viewpoint import Viewpoint
@@ -68,7 +68,7 @@ def robustness(
     *,
     num_draws: int = 20,
     noise: PoseNoise = _USUAL,
-    jobs: int = 1,
+    jobs: Jobs = 1,
     progress: bool = False,
 ) -> Robustness:
     """What is covered of the surface when all viewpoints are disturbed at once, by Monte Carlo.
@@ -80,7 +80,7 @@ def robustness(
     coverage
         Without noise: surface, requirements, viewpoints and the coverable area are taken from it.
     jobs
-        Processes; the result does not depend on it.
+        Those of ``Workers``; the result does not depend on it.
     """
     if num_draws < 1:
         raise ValueError(f"num_draws must be at least 1, got {num_draws}")
@@ -89,8 +89,9 @@ def robustness(
     whole = area.sum() if area.any() else np.inf
     shares, times = np.zeros(num_draws), np.zeros(surface.num_elements, dtype=np.int64)
     with Watch(Setup(surface, rig, limits), jobs=jobs) as watch:
-        for draw in tqdm(range(num_draws), desc="pose noise", unit="draw", disable=not progress):
-            seen = watch.seen_from(noise.disturbed(coverage.viewpoints, draw=draw))
+        draws = tqdm(range(num_draws), desc="pose noise", unit="draw", disable=not progress)
+        disturbed = (noise.disturbed(coverage.viewpoints, draw=draw) for draw in range(num_draws))
+        for draw, seen in zip(draws, watch.seen_from_each(disturbed), strict=True):
             covered = np.asarray(seen.sum(axis=0)) >= limits.views_per_element
             times += covered
             shares[draw] = area[covered].sum() / whole

@@ -1,13 +1,11 @@
-"""What many views see, in sparse form and in several processes."""
+"""What many views see, in sparse form, by whatever workers there are."""
 
 from __future__ import annotations
 
-import multiprocessing
-import signal
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import islice, tee
 from typing import TypeVar
 
 import numpy as np
@@ -16,49 +14,45 @@ from tqdm import tqdm
 
 from viewcov.coverage.geometric.visibility import Setup, VisibilityTester
 from viewcov.inspection.arrays import Bools, Ints, Ints32
+from viewcov.inspection.mapping.workers import Workers
+from viewcov.inspection.records import Jobs
 from viewcov.inspection.viewpoint import Viewpoint
 
 T = TypeVar("T")
 R = TypeVar("R")
 
-_AT_ONCE = 64
-"""Views that are asked between two looks at the clock."""
+_AT_ONCE = 8
+"""Views that a worker takes at once."""
 
-_tester: VisibilityTester | None = None
-"""The tester of a worker process, built once when the process starts."""
+_ASKED_AT_ONCE = 64
+"""Views that are asked between two looks at the clock."""
 
 
 class Watch:
-    """Tests viewpoints here or in ``jobs`` processes; the result does not depend on how many.
+    """Tests viewpoints, each worker by a tester of its own; the result does not depend on how many there are.
 
-    Processes are spawned, so a script that asks for more than one must guard its entry with
-    ``if __name__ == "__main__"``: a fork of a process in which Embree's threads have run may hang. Use it in a
-    ``with`` statement. ``gather`` and ``measure_grey`` are those of ``VisibilityTester``.
+    Use it in a ``with`` statement. ``jobs`` are those of ``Workers``, and processes on this machine ask scripts for the
+    same guard; ``gather`` and ``measure_grey`` are those of ``VisibilityTester``.
     """
 
-    def __init__(self, setup: Setup, *, jobs: int = 1, gather: bool = False, measure_grey: bool = False) -> None:
+    def __init__(self, setup: Setup, *, jobs: Jobs = 1, gather: bool = False, measure_grey: bool = False) -> None:
         self._setup = setup
-        tester = partial(VisibilityTester, setup, gather=gather, measure_grey=measure_grey)
-        self._tester = tester() if jobs == 1 else None
-        self._pool: ProcessPoolExecutor | None = None
-        if jobs != 1:
-            self._pool = ProcessPoolExecutor(
-                jobs, mp_context=multiprocessing.get_context("spawn"), initializer=_start_worker, initargs=(tester,)
-            )
+        self._workers = Workers(partial(VisibilityTester, setup, gather=gather, measure_grey=measure_grey), jobs)
 
     def __enter__(self) -> Watch:
         return self
 
     def __exit__(self, *error: object) -> None:
-        if self._pool is not None:
-            self._pool.shutdown(cancel_futures=True)
+        self._workers.__exit__(*error)
 
-    def each(self, look: Callable[[VisibilityTester, T], R], tasks: Sequence[T], *, at_once: int = 1) -> Iterator[R]:
-        """What a function finds with a tester for each task, in their order; processes take some tasks at once."""
-        if self._tester is not None:
-            return map(partial(look, self._tester), tasks)
-        assert self._pool is not None
-        return self._pool.map(partial(_look, look), tasks, chunksize=at_once)
+    @property
+    def num_workers(self) -> int:
+        """How many there are at the moment."""
+        return self._workers.num
+
+    def each(self, look: Callable[[VisibilityTester, T], R], tasks: Iterable[T], *, at_once: int = 1) -> Iterator[R]:
+        """What a function finds with a tester for each task, in their order; a worker takes some tasks at once."""
+        return self._workers.map(look, tasks, at_once=at_once)
 
     def seen_from(
         self, viewpoints: Sequence[Viewpoint], *, among: Sequence[Ints] | None = None, progress: bool = False
@@ -68,9 +62,16 @@ class Watch:
         If elements are given for each view, others are not tested.
         """
         asked = [None] * len(viewpoints) if among is None else among
-        results = self.each(_seen, list(zip(viewpoints, asked, strict=True)), at_once=8)
+        results = self.each(_seen, zip(viewpoints, asked, strict=True), at_once=_AT_ONCE)
         seen = list(tqdm(results, total=len(viewpoints), desc="visibility", disable=not progress))
         return sparse_rows(seen, self._setup.surface.num_elements)
+
+    def seen_from_each(self, several: Iterable[Sequence[Viewpoint]]) -> Iterator[csr_array]:
+        """The same for one group of views after the other, without a pause between them."""
+        groups, sizes = tee(several)
+        results = self.each(_seen, ((view, None) for views in groups for view in views), at_once=_AT_ONCE)
+        for views in sizes:
+            yield sparse_rows(list(islice(results, len(views))), self._setup.surface.num_elements)
 
 
 def sparse_rows(columns: Sequence[Ints32], num_columns: int) -> csr_array:
@@ -81,7 +82,7 @@ def sparse_rows(columns: Sequence[Ints32], num_columns: int) -> csr_array:
 
 
 def seen_by(
-    viewpoints: Sequence[Viewpoint], setup: Setup, *, among: Ints, jobs: int = 1, progress: bool = False
+    viewpoints: Sequence[Viewpoint], setup: Setup, *, among: Ints, jobs: Jobs = 1, progress: bool = False
 ) -> csr_array:
     """Which of some elements each view sees, shape (V, E), sparse; takes as long as what there is to see of them."""
     with Watch(replace(setup, surface=setup.surface.only(among)), jobs=jobs) as watch:
@@ -95,7 +96,7 @@ def confirmed(
     setup: Setup,
     *,
     counts: Ints | None = None,
-    jobs: int = 1,
+    jobs: Jobs = 1,
     late: Callable[[], bool] = bool,
 ) -> tuple[Bools, Bools]:
     """Elements that enough views see by all light, out of those they see by light straight from the ring.
@@ -129,7 +130,7 @@ def confirmed(
             asked = csr_array((np.ones(len(view)), (view, element_idx)), shape=seen.shape)
             rows = np.flatnonzero(np.diff(asked.indptr))
             columns = asked.indices.astype(np.int64)
-            for some in np.split(rows, range(_AT_ONCE, len(rows), _AT_ONCE)):
+            for some in np.split(rows, range(_ASKED_AT_ONCE, len(rows), _ASKED_AT_ONCE)):
                 if late():
                     return counts >= demand, (counts < demand) & (counts + num_claims - tried >= demand)
                 found = watch.seen_from(
@@ -141,18 +142,6 @@ def confirmed(
             # What several views cannot show is tried by more and more of them at a time.
             at_once *= 2
     return counts >= demand, np.zeros(len(counts), dtype=bool)
-
-
-def _start_worker(tester: Callable[..., VisibilityTester]) -> None:
-    global _tester
-    # An interrupt is for the process that started this one, which may have a use for what is done here.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    _tester = tester(num_threads=1)
-
-
-def _look(look: Callable[[VisibilityTester, T], R], task: T) -> R:
-    assert _tester is not None
-    return look(_tester, task)
 
 
 def _seen(tester: VisibilityTester, task: tuple[Viewpoint, Ints | None]) -> Ints32:

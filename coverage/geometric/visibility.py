@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,7 @@ from viewcov.coverage.rays.screening import InFrame, Screen
 from viewcov.inspection.arrays import Bools, Floats, Ints, Ints32
 from viewcov.inspection.mesh.part import edge_lengths
 from viewcov.inspection.mesh.surface import Surface
+from viewcov.inspection.rig.fixture import Obstacles, bring, obstacles_of
 from viewcov.inspection.rig.requirements import Requirements
 from viewcov.inspection.rig.rig import Rig
 from viewcov.inspection.viewpoint import Viewpoint
@@ -34,6 +36,15 @@ class Setup:
 
     rig: Rig
     requirements: Requirements
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # The fixture's files may not be where this is sent to.
+        return _arrived, (self.surface, self.rig, self.requirements, obstacles_of(self.rig.fixture))
+
+
+def _arrived(surface: Surface, rig: Rig, requirements: Requirements, obstacles: Obstacles) -> Setup:
+    bring(rig.fixture, obstacles)
+    return Setup(surface, rig, requirements)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -16,6 +16,7 @@ from viewcov.coverage.geometric.visibility import Setup
 from viewcov.coverage.rays.raycasting import RayCaster
 from viewcov.inspection.arrays import Ints
 from viewcov.inspection.mesh.surface import Surface
+from viewcov.inspection.records import Jobs
 from viewcov.inspection.rig.requirements import Requirements
 from viewcov.inspection.rig.rig import Rig
 from viewcov.inspection.viewpoint import Viewpoint
@@ -193,7 +194,7 @@ def gather_candidates(
     requirements: Requirements,
     search: CandidateSearch = CandidateSearch(),
     *,
-    jobs: int = 1,
+    jobs: Jobs = 1,
     progress: bool = False,
     limit: SearchTime = ALL_TIME,
 ) -> CandidatePool:

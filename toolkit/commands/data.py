@@ -37,6 +37,7 @@ def synthesize(
     *,
     options: SynthesisOptions,
     out: Annotated[Path, Parameter(help="Folder of the data set.")],
+    jobs: Jobs = 1,
     json: Json = False,
     progress: bool = False,
 ) -> None:
@@ -44,6 +45,6 @@ def synthesize(
 
     Example: viewcov synthesize plan.json --out twin --instances 8 --split 0.5 0.25 0.25
     """
-    dataset = viewcov.synthesize(viewcov.read_plan(plan), out, options, progress=progress)
+    dataset = viewcov.synthesize(viewcov.read_plan(plan), out, options, jobs=jobs, progress=progress)
     views = sum(len(folder.plan().viewpoints) for folder in dataset.inspections())
     say({"dataset": str(out), "inspections": len(dataset.splits), "images": views, "splits": dataset.splits}, json=json)

@@ -59,6 +59,7 @@ def predict(
     /,
     *,
     options: PredictionOptions,
+    jobs: Jobs = 1,
     json: Json = False,
     progress: bool = False,
 ) -> None:
@@ -68,7 +69,7 @@ def predict(
     """
     loaded = viewcov.load_model(model)
     folders = viewcov.open_inspections(inspection)
-    num_new = sum(viewcov.predict(loaded, folder, options, progress=progress) for folder in folders)
+    num_new = viewcov.predict(loaded, folders, options, jobs=jobs, progress=progress)
     say({"model": loaded.name, "inspections": len(folders), "images_predicted": num_new}, json=json)
 
 

@@ -17,7 +17,8 @@ from viewcov.coverage.effective.fuse import fuse_inspection
 from viewcov.coverage.effective.options import CalibrateOptions, Inspections, chosen_inspections
 from viewcov.inspection.errors import InputError
 from viewcov.inspection.folder import Dataset, calibration_path, model_folder, shipped_models
-from viewcov.inspection.records import Record, Share, checked_jobs, write_record
+from viewcov.inspection.mapping.workers import checked_jobs
+from viewcov.inspection.records import Jobs, Record, Share, write_record
 from viewcov.segmentation.images import SampleSet
 from viewcov.segmentation.metrics import SegmentationFigures, test_model
 from viewcov.segmentation.models import load_model
@@ -36,7 +37,7 @@ def calibrate(
     options: CalibrateOptions = _DEFAULTS,
     *,
     out: Path | None = None,
-    jobs: int = 1,
+    jobs: Jobs = 1,
     progress: bool = False,
 ) -> tuple[Calibration, Path]:
     """Calibrate a model by its predictions for inspections with truth, write that, and give it with its file.

@@ -8,9 +8,10 @@ from pathlib import Path
 from pydantic import Field
 
 from viewcov.inspection.errors import InputError
+from viewcov.inspection.mapping.workers import checked_jobs
 from viewcov.inspection.mesh.part import Unit
 from viewcov.inspection.plan import InspectionPlan, read_plan
-from viewcov.inspection.records import Options, Positive, Record, checked_jobs
+from viewcov.inspection.records import Jobs, Options, Positive, Record
 from viewcov.planning.exchange.plans import FORMATS, Format, export_plan, import_viewpoints, locate, plan_from_views
 
 log = logging.getLogger(__name__)
@@ -48,7 +49,7 @@ class Converted(Record):
 
 
 def convert_file(
-    source: str | Path, out: str | Path, options: ConvertOptions, *, jobs: int = 1, progress: bool = False
+    source: str | Path, out: str | Path, options: ConvertOptions, *, jobs: Jobs = 1, progress: bool = False
 ) -> Converted:
     """Write a plan, or poses of another program on a part with a rig, in the wanted format.
 

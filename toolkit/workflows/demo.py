@@ -16,9 +16,10 @@ import viewcov
 from viewcov.inspection import records
 from viewcov.inspection.errors import InputError
 from viewcov.inspection.folder import InspectionFolder
+from viewcov.inspection.mapping.workers import checked_jobs
 from viewcov.inspection.mesh.part import Part, Unit
 from viewcov.inspection.plan import InspectionPlan
-from viewcov.inspection.records import FileRecord, Options, checked_jobs, read_record, write_record
+from viewcov.inspection.records import FileRecord, Jobs, Options, read_record, write_record
 from viewcov.inspection.rig.rig import Rig
 from viewcov.segmentation.options import STACK
 
@@ -94,7 +95,7 @@ class StageSeconds(FileRecord):
 
 
 def run_demo(
-    part: str, out: str | Path, options: DemoOptions | None = None, *, jobs: int = 1, progress: bool = False
+    part: str, out: str | Path, options: DemoOptions | None = None, *, jobs: Jobs = 1, progress: bool = False
 ) -> Summary:
     """Run the whole loop, continue where a killed run stopped, and give the content of ``summary.json``.
 
@@ -106,6 +107,8 @@ def run_demo(
         If the part cannot be used, or the folder holds something else.
     """
     checked_jobs(jobs)
+    # Renderer and network use all cores by themselves: processes here would not make them faster.
+    elsewhere = jobs if isinstance(jobs, str) else 1
     options, out = options or DemoOptions(), Path(out)
     card = DemoCard(part=part if part.startswith("builtin:") else Path(part).resolve().as_posix(), options=options)
     _refuse_other(card, out)
@@ -125,9 +128,10 @@ def run_demo(
     with clock.stage("plan"):
         plan = _plan(options, loaded, rig, out, jobs=jobs, progress=progress)
     with clock.stage("synthesize"):
-        folders = viewcov.synthesize(plan, out / "dataset", _rendering(options), progress=progress).inspections()
+        dataset = viewcov.synthesize(plan, out / "dataset", _rendering(options), jobs=elsewhere, progress=progress)
+        folders = dataset.inspections()
     with clock.stage("segment"):
-        figures = _segment(options, plan, folders, out, progress=progress)
+        figures = _segment(options, plan, folders, out, jobs=elsewhere, progress=progress)
     with clock.stage("evaluate"):
         _evaluate(plan, out, jobs=jobs, progress=progress)
     with clock.stage("cover_and_fuse"):
@@ -169,7 +173,7 @@ def _refuse_other(card: DemoCard, out: Path) -> None:
         )  # fmt: skip
 
 
-def _plan(options: DemoOptions, part: Part, rig: Rig, out: Path, *, jobs: int, progress: bool) -> InspectionPlan:
+def _plan(options: DemoOptions, part: Part, rig: Rig, out: Path, *, jobs: Jobs, progress: bool) -> InspectionPlan:
     path = out / "plan.json"
     if path.is_file():
         return viewcov.read_plan(path)
@@ -187,18 +191,23 @@ def _rendering(options: DemoOptions, **more: Any) -> SynthesisOptions:
 
 
 def _segment(
-    options: DemoOptions, plan: InspectionPlan, folders: list[InspectionFolder], out: Path, *, progress: bool
+    options: DemoOptions,
+    plan: InspectionPlan,
+    folders: list[InspectionFolder],
+    out: Path,
+    *,
+    jobs: Jobs,
+    progress: bool,
 ) -> dict[str, SegmentationFigures]:
     """Predict with both variants; gives their figures on the demo's images."""
     from viewcov.segmentation.metrics import SegmentationFigures, test_model
 
     if options.train:
-        _train(options, plan, out, progress=progress)
+        _train(options, plan, out, jobs=jobs, progress=progress)
     figures = {}
     for name in MODELS:
         model = viewcov.load_model(out / "models" / name if options.train else name)
-        for folder in folders:
-            viewcov.predict(model, folder, progress=progress)
+        viewcov.predict(model, folders, jobs=jobs, progress=progress)
         path = out / "results" / f"segmentation-{name}.json"
         if not path.is_file():
             write_record(path, test_model(model, viewcov.read_dataset(out / "dataset"), progress=progress))
@@ -217,17 +226,17 @@ def _on_images(measured: SegmentationFigures) -> ImageFigures:
     )  # fmt: skip
 
 
-def _train(options: DemoOptions, plan: InspectionPlan, out: Path, *, progress: bool) -> None:
+def _train(options: DemoOptions, plan: InspectionPlan, out: Path, *, jobs: Jobs, progress: bool) -> None:
     """Both variants, trained on other instances of the same part."""
     few = dataclasses.replace(plan, viewpoints=plan.viewpoints[:: -(-len(plan.viewpoints) // _TRAINING_VIEWS)])
     asked = _rendering(options, instances=_TRAINING_INSTANCES, split=(2 / 3, 1 / 3, 0.0), seed=options.seed + 1000)
-    dataset = viewcov.synthesize(few, out / "training", asked, progress=progress)
+    dataset = viewcov.synthesize(few, out / "training", asked, jobs=jobs, progress=progress)
     for name, exposures in MODELS.items():
         asked_of = viewcov.TrainingOptions(name=name, exposures=exposures, steps=_TRAINING_STEPS, seed=options.seed)
         viewcov.train(dataset, out / "models" / name, asked_of, progress=progress)
 
 
-def _evaluate(plan: InspectionPlan, out: Path, *, jobs: int, progress: bool) -> None:
+def _evaluate(plan: InspectionPlan, out: Path, *, jobs: Jobs, progress: bool) -> None:
     from viewcov.workflows.results import write_geometric
 
     # The figures are written last, so they vouch for the other files.
@@ -235,7 +244,7 @@ def _evaluate(plan: InspectionPlan, out: Path, *, jobs: int, progress: bool) -> 
         write_geometric(out / "results", viewcov.evaluate_plan(plan, jobs=jobs, progress=progress))
 
 
-def _cover(options: DemoOptions, folders: list[InspectionFolder], out: Path, *, jobs: int, progress: bool) -> None:
+def _cover(options: DemoOptions, folders: list[InspectionFolder], out: Path, *, jobs: Jobs, progress: bool) -> None:
     from viewcov.workflows.results import write_cover, write_fused
 
     if (out / "results" / "effective.json").is_file():

@@ -1,0 +1,1 @@
+"""One way to do the same to many things: here, in several processes, or on many machines."""
