@@ -6,17 +6,14 @@ import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 
 import numpy as np
 from scipy.sparse import csr_array
 
-from viewcov.coverage.geometric.visibility import Setup, VisibilityTester
 from viewcov.inspection.arrays import Ints
 from viewcov.inspection.errors import InputError
 from viewcov.inspection.mesh.part import Part
 from viewcov.inspection.mesh.surface import Surface
-from viewcov.inspection.records import Jobs
 from viewcov.inspection.rig.motion import MotionModel
 from viewcov.inspection.rig.requirements import weighted_areas_mm2
 from viewcov.inspection.rig.rig import Rig
@@ -35,9 +32,9 @@ from viewcov.planning.live import tell
 from viewcov.planning.options import PlanningOptions
 from viewcov.planning.route.cycle import Cycle, shorten_cycle
 from viewcov.planning.route.order import motion_times_s, short_route
-from viewcov.planning.rows import CHECKED, LEAST_CHECKED, MOST_ROWS, Drawn, Rows
+from viewcov.planning.rows import CHECKED, LEAST_CHECKED, Drawn, Rows
 from viewcov.planning.selection.reduction import merge_rows
-from viewcov.planning.whole_surface import WholeSurface
+from viewcov.planning.whole_surface import Looks, WholeSurface
 
 log = logging.getLogger(__name__)
 
@@ -46,16 +43,13 @@ _SEARCH_SHARE, _FIRST_SHARE, _MOVE_SHARE, _CHOICE_SHARE = 0.5, 0.2, 0.5, 0.6
 then, for a first choice, for moving its views, and for choosing among all, where views are then exchanged for others
 that make the cycle shorter."""
 
-_TIMED = 3
-"""Views that are looked from to know how long that takes."""
-
 _LEFT = 0.06
 """Share of the surface that is tested from all candidates as the chosen views do not cover it, about."""
 
 _ORDER_S, _MOST_ORDER_SHARE = 8e-5, 0.1
 """Seconds for a pair of views that a short route takes, about, and the most of all time that it has."""
 
-_LEAST_SEARCH_SHARE = 0.15
+_LEAST_SEARCH_SHARE = 0.3
 """Of all time, that the search for candidates has whatever comes after it."""
 
 _VIEWS_ANYHOW, _VIEWS_FOR_IMAGE = 20.0, 1.7
@@ -78,8 +72,9 @@ class Made:
     ordered: Ints
 
 
-def make_views(setup: Setup, options: PlanningOptions, known: KnownCandidates, *, jobs: Jobs, end: float) -> Made:
+def make_views(looks: Looks, options: PlanningOptions, known: KnownCandidates, *, end: float) -> Made:
     """Candidates, a first choice, its views moved, and the choice among all, by a reading of the clock."""
+    setup, jobs = looks.setup, looks.jobs
     surface, rig, limits = setup.surface, setup.rig, setup.requirements
     weight = weighted_areas_mm2(surface, limits)
     rows = Rows.searched(weight, seed=options.seed)
@@ -88,24 +83,27 @@ def make_views(setup: Setup, options: PlanningOptions, known: KnownCandidates, *
     key = search_key(few.surface, rig, limits, search)
     ahead = _Ahead.of(surface, few.surface, rig, options)
     order_by, end = end, end - min(_ORDER_S * ahead.num_views**2, _MOST_ORDER_SHARE * options.time_limit_s)
-    look = _SecondsToLook(setup, jobs)
+    # Whatever is tested on all elements need not be looked from.
+    seconds_to_look = looks.seconds_each if limits.limits_grey or few.surface is not surface else None
     candidates, began = gathered_before(known.plan, key), time.monotonic()
     if candidates is None:
         tell("looking for candidates")
         least = _LEAST_SEARCH_SHARE * options.time_limit_s
-        limit = replace(ahead.search_until(end), least=time.monotonic() + least, seconds_to_look=look)
+        limit = replace(ahead.search_until(end), least=time.monotonic() + least, seconds_to_look=seconds_to_look)
         candidates = gather_candidates(few.surface, rig, limits, search, jobs=jobs, limit=limit)
     per_view_s = (time.monotonic() - began) / max(len(candidates.viewpoints), 1)
     tell(f"choosing among {len(candidates.viewpoints)} candidates")
     views = quick_choice(candidates, few, options, until=part_way(end, _FIRST_SHARE))
     if not len(views):
         raise _nothing_coverable(surface.part, rig)
-    look_s = len(views) * look([candidates.viewpoints[view] for view in views])
+    look_s = 0.0
+    if seconds_to_look is not None:
+        look_s = len(views) * seconds_to_look([candidates.viewpoints[view] for view in views])
     needed_s = look_s + per_view_s * ahead.tests * len(candidates.viewpoints)
     tell("moving views", views=len(views))
     pool, views = moved_choice(candidates, few, views, options, until=part_way(end - needed_s, _MOVE_SHARE))
     tell("testing all candidates", views=len(views))
-    whole = WholeSurface(setup, pool.viewpoints, jobs=jobs)
+    whole = WholeSurface(looks, pool.viewpoints)
     drawn = _known_rows(whole, rows, pool.visible, hurry=candidates.cut_short, seed=options.seed)
     tell(f"choosing among {len(pool.viewpoints)} candidates")
     chosen_by = end if options.objective == "views" else part_way(end, _CHOICE_SHARE)
@@ -144,28 +142,6 @@ def _finished(whole: WholeSurface, views: Ints, motion: MotionModel, options: Pl
         grown = _short_way(whole.candidates, grown, motion, options, until=until)
     whole.look(grown)
     return grown
-
-
-class _SecondsToLook:
-    """How long it takes to look from a view at the whole surface, by some of the views of each asking."""
-
-    def __init__(self, setup: Setup, jobs: Jobs) -> None:
-        self._setup, self._jobs = setup, jobs
-
-    @cached_property
-    def _tester(self) -> VisibilityTester:
-        return VisibilityTester(self._setup, gather=True)
-
-    def __call__(self, views: Sequence[Viewpoint]) -> float:
-        """Mean of a few of the views, after one that nothing is taken from: it compiles."""
-        if not self._setup.requirements.limits_grey and self._setup.surface.num_elements <= MOST_ROWS:
-            return 0.0
-        some = views[:: max(len(views) // _TIMED, 1)][:_TIMED]
-        self._tester.seen_elements(some[0])
-        began = time.monotonic()
-        for view in some:
-            self._tester.seen_elements(view)
-        return (time.monotonic() - began) / len(some) / (self._jobs if isinstance(self._jobs, int) else 1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

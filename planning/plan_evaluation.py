@@ -112,7 +112,7 @@ def evaluate_plan(
         seen = csr_array(seen.maximum(new))
     coverable = alone.covered | pool.coverable
     if kept is None:
-        coverable |= confirmed(pool.viewpoints, seen, setup, jobs=jobs)[0]
+        coverable |= confirmed(pool.viewpoints, seen, setup, by=jobs)[0]
     coverage = replace(alone, coverable=coverable)
     stays = None
     if options.num_draws > 0:

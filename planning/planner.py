@@ -16,6 +16,7 @@ from viewcov.coverage.ladder import Areas
 from viewcov.inspection.arrays import Bools, Ints, Ints32
 from viewcov.inspection.check import size_findings
 from viewcov.inspection.errors import InputError
+from viewcov.inspection.mapping.processes import kept_processes
 from viewcov.inspection.mapping.workers import checked_jobs
 from viewcov.inspection.mesh.part import Part, snapped, triangle_areas
 from viewcov.inspection.mesh.surface import Surface
@@ -37,6 +38,7 @@ from viewcov.planning.making import make_views
 from viewcov.planning.options import PlanningOptions
 from viewcov.planning.route.order import motion_times_s, route_bound, route_cost
 from viewcov.planning.selection.problem import CoverProblem
+from viewcov.planning.whole_surface import Looks
 
 log = logging.getLogger(__name__)
 
@@ -145,12 +147,13 @@ def plan_views(
     limits = rig.requirements if requirements is None else requirements
     if options.overlap is not None:
         limits = replace(limits, views_per_element=options.overlap)
-    with live_line(end, shown=progress):
+    with live_line(end, shown=progress), kept_processes():
         tell("cutting the surface into elements")
         surface = _surface_asked_for(part, rig, limits, options)
-        made = make_views(Setup(surface, rig, limits), options, known, jobs=jobs, end=end)
+        with Looks(Setup(surface, rig, limits), jobs) as looks:
+            made = make_views(looks, options, known, end=end)
+            problem = made.whole.problem(made.ordered, until=end)
     whole, pool, candidates, chosen, ordered = made.whole, made.pool, made.candidates, made.chosen, made.ordered
-    problem = whole.problem(ordered, until=end)
     coverable = problem.coverable & surface.inspected
     views_in_order = tuple(
         replace(pool.viewpoints[view], id=f"v{place:03d}") for place, view in enumerate(ordered, start=1)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
+from functools import cached_property
 
 import numpy as np
 from scipy.sparse import csr_array, vstack
@@ -16,8 +18,44 @@ from viewcov.inspection.viewpoint import Viewpoint
 from viewcov.planning.clock import over
 from viewcov.planning.selection.problem import CoverProblem
 
-_FEW = 8
-"""Views that are looked from sooner than processes have started."""
+_TIMED = 3
+"""Views for each worker that are looked from to know how long that takes."""
+
+
+class Looks:
+    """Looks at all of a surface, by all light. Workers stay ready from the first look until the ``with`` ends.
+
+    Parameters
+    ----------
+    setup
+        The surface, and what it is looked at with.
+    jobs
+        As in `Watch`.
+    """
+
+    def __init__(self, setup: Setup, jobs: Jobs = 1) -> None:
+        self.setup, self.jobs = setup, jobs
+
+    def __enter__(self) -> Looks:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if "watch" in self.__dict__:
+            self.watch.__exit__(*error)
+
+    @cached_property
+    def watch(self) -> Watch:
+        """Who looks."""
+        return Watch(self.setup, jobs=self.jobs, gather=True)
+
+    def seconds_each(self, views: Sequence[Viewpoint]) -> float:
+        """How long a look from one of many such views takes; workers that are not ready yet are not waited for."""
+        num = _TIMED * self.watch.num_workers
+        some = views[:: max(len(views) // num, 1)][:num]
+        self.watch.seen_from(some, at_once=1)
+        began = time.monotonic()
+        self.watch.seen_from(some, at_once=1)
+        return (time.monotonic() - began) / len(some)
 
 
 class WholeSurface:
@@ -32,18 +70,16 @@ class WholeSurface:
 
     Parameters
     ----------
-    setup
-        The surface, and what it is looked at with.
+    looks
+        At the surface.
     candidates
         The V viewpoints.
-    jobs
-        Processes.
     """
 
-    def __init__(self, setup: Setup, candidates: Sequence[Viewpoint], *, jobs: Jobs = 1) -> None:
-        num = setup.surface.num_elements
-        self.setup, self.candidates = setup, tuple(candidates)
-        self.weight: Floats = weighted_areas_mm2(setup.surface, setup.requirements)
+    def __init__(self, looks: Looks, candidates: Sequence[Viewpoint]) -> None:
+        self.setup, self.candidates, self._looks = looks.setup, tuple(candidates), looks
+        num = self.setup.surface.num_elements
+        self.weight: Floats = weighted_areas_mm2(self.setup.surface, self.setup.requirements)
         self.tested: Bools = np.zeros(num, dtype=bool)
         """Shape (E,): elements that every candidate was tested on."""
         self._seen = csr_array((len(self.candidates), num))
@@ -51,7 +87,6 @@ class WholeSurface:
         self._sure = np.zeros(num, dtype=bool)
         self.unasked: Bools = np.zeros(num, dtype=bool)
         """Shape (E,): elements that may be coverable, if there had been time to ask."""
-        self._jobs = jobs
 
     @property
     def demand(self) -> int:
@@ -75,15 +110,14 @@ class WholeSurface:
         """Test every candidate on those of the elements where that was not done."""
         elements = elements[~self.tested[elements]]
         if len(elements):
-            seen = seen_by(self.candidates, self.setup, among=elements, jobs=self._jobs)
+            seen = seen_by(self.candidates, self.setup, among=elements, jobs=self._looks.jobs)
             self._add(elements, seen)
 
     def look(self, views: Ints) -> None:
         """Look from some of the candidates at everything, and from all of them at what those leave."""
         new = [int(view) for view in views if int(view) not in self._own]
         if new:
-            with Watch(self.setup, jobs=self._jobs if len(new) > _FEW else 1, gather=True) as watch:
-                rows = watch.seen_from([self.candidates[view] for view in new])
+            rows = self._looks.watch.seen_from([self.candidates[view] for view in new])
             self._own |= dict(zip(new, np.split(rows.indices.astype(np.int32), rows.indptr[1:-1]), strict=True))
         self.test(np.flatnonzero(self.setup.surface.inspected & (self.counts(views) < self.demand)))
 
@@ -108,8 +142,9 @@ class WholeSurface:
             others = ~np.isin(np.arange(len(self.candidates)), views)
             asked = csr_array(known.multiply(unsure[None, :]).multiply(others[:, None]).tocsr())
             sure, unasked = confirmed(
-                self.candidates, asked, self.setup, counts=counts * unsure, jobs=self._jobs, late=lambda: over(until)
-            )
+                self.candidates, asked, self.setup, counts=counts * unsure, by=self._looks.watch,
+                late=lambda: over(until),
+            )  # fmt: skip
             self._sure |= unsure & sure
             self.unasked = (self.unasked | (unsure & unasked)) & ~covered
             # What only light straight from the ring shows is seen by nobody.

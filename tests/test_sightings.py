@@ -58,12 +58,12 @@ def test_confirmed_is_what_testing_every_view_by_all_light_says(
     straight, all_light = (seen(pocket, views, limits, gather=gather) for gather in (False, True))
     both = straight.multiply(all_light)
     expected = np.asarray(both.sum(axis=0)) >= demand
-    np.testing.assert_array_equal(confirmed(views, straight, Setup(pocket, RIG, limits), jobs=jobs)[0], expected)
+    np.testing.assert_array_equal(confirmed(views, straight, Setup(pocket, RIG, limits), by=jobs)[0], expected)
     believed = np.asarray(straight.sum(axis=0)) >= demand
     assert np.count_nonzero(believed & ~expected) > 10
     assert np.count_nonzero(expected) > 10
     counts = np.arange(pocket.num_elements) % 2
-    more = confirmed(views, straight, Setup(pocket, RIG, limits), counts=counts, jobs=jobs)[0]
+    more = confirmed(views, straight, Setup(pocket, RIG, limits), counts=counts, by=jobs)[0]
     np.testing.assert_array_equal(more, np.asarray(both.sum(axis=0)) + counts >= demand)
 
 

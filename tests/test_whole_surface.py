@@ -17,7 +17,7 @@ from viewcov.inspection.mesh.surface import cut_surface
 from viewcov.inspection.rig.rig import load_rig
 from viewcov.inspection.viewpoint import Viewpoint
 from viewcov.planning import whole_surface
-from viewcov.planning.whole_surface import WholeSurface
+from viewcov.planning.whole_surface import Looks, WholeSurface
 
 RIG = load_rig("paper-quarter")
 BOX = trimesh.creation.box(extents=[30, 20, 10])
@@ -46,18 +46,13 @@ def test_with_all_light_the_same_is_coverable_to_everyone(
             assert gather
             assert jobs == 1
 
-        def __enter__(self) -> Watch:
-            return self
-
-        def __exit__(self, *_: object) -> None: ...
-
         def seen_from(self, views: Sequence[Viewpoint]) -> csr_array:
             return csr_array(by_all[[int(view.id) for view in views]].astype(np.float64))
 
     def confirmed(
-        _: Any, asked: csr_array, __: Setup, *, counts: np.ndarray, jobs: int, late: Callable[[], bool]
+        _: Any, asked: csr_array, __: Setup, *, counts: np.ndarray, by: Watch, late: Callable[[], bool]
     ) -> tuple[np.ndarray, np.ndarray]:
-        assert jobs == 1
+        assert isinstance(by, Watch)
         assert not late()
         sure = np.asarray(counts + ((asked.toarray() > 0) & by_all).sum(axis=0) >= demand)
         return sure, np.zeros_like(sure)
@@ -65,7 +60,7 @@ def test_with_all_light_the_same_is_coverable_to_everyone(
     monkeypatch.setattr(whole_surface, "Watch", Watch)
     monkeypatch.setattr(whole_surface, "confirmed", confirmed)
     views = [Viewpoint.looking_at([0, 0, 250.0 + n], [0, 0, 0], id=str(n)) for n in range(NUM_VIEWS)]
-    whole = WholeSurface(setup, views)
+    whole = WholeSurface(Looks(setup), views)
     whole.know(np.arange(num), csr_array(by_ring.astype(np.float64)))
     # Of a view that is looked from it is known by all light, of the others what both lights show counts.
     for chosen in (np.array([0, 1]), np.array([2, 4, 5])):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from itertools import islice, tee
@@ -55,14 +56,19 @@ class Watch:
         return self._workers.map(look, tasks, at_once=at_once)
 
     def seen_from(
-        self, viewpoints: Sequence[Viewpoint], *, among: Sequence[Ints] | None = None, progress: bool = False
+        self,
+        viewpoints: Sequence[Viewpoint],
+        *,
+        among: Sequence[Ints] | None = None,
+        progress: bool = False,
+        at_once: int = _AT_ONCE,
     ) -> csr_array:
         """Shape (V, E), sparse: 1.0 where the view sees the element.
 
-        If elements are given for each view, others are not tested.
+        If elements are given for each view, others are not tested. Workers take so many views at once.
         """
         asked = [None] * len(viewpoints) if among is None else among
-        results = self.each(_seen, zip(viewpoints, asked, strict=True), at_once=_AT_ONCE)
+        results = self.each(_seen, zip(viewpoints, asked, strict=True), at_once=at_once)
         seen = list(tqdm(results, total=len(viewpoints), desc="visibility", disable=not progress))
         return sparse_rows(seen, self._setup.surface.num_elements)
 
@@ -96,7 +102,7 @@ def confirmed(
     setup: Setup,
     *,
     counts: Ints | None = None,
-    jobs: Jobs = 1,
+    by: Jobs | Watch = 1,
     late: Callable[[], bool] = bool,
 ) -> tuple[Bools, Bools]:
     """Elements that enough views see by all light, out of those they see by light straight from the ring.
@@ -112,6 +118,8 @@ def confirmed(
         V views and what they see by light straight from the ring, shape (V, E).
     counts
         Shape (E,): how many other views see each element; none if not given.
+    by
+        As in ``Watch``, or one that gathers light.
     """
     counts = np.zeros(seen.shape[1], dtype=np.int64) if counts is None else counts.astype(np.int64)
     demand = setup.requirements.views_per_element
@@ -121,7 +129,7 @@ def confirmed(
     claims = csc_array(csr_array(seen[order]))
     claims.sort_indices()
     num_claims, tried, at_once = np.diff(claims.indptr), np.zeros(seen.shape[1], dtype=np.int64), 1
-    with Watch(setup, jobs=jobs, gather=True) as watch:
+    with nullcontext(by) if isinstance(by, Watch) else Watch(setup, jobs=by, gather=True) as watch:
         while len(rest := np.flatnonzero((counts < demand) & (tried < num_claims))):
             num = np.minimum(np.maximum(demand - counts[rest], at_once), num_claims[rest] - tried[rest])
             element_idx = np.repeat(rest, num)

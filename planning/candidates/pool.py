@@ -163,11 +163,13 @@ class _Look:
     time: SearchTime
     progress: bool
     spent_s: float = 0.0
+    num_timed: int = 0
     look_s: float | None = None
 
     @property
     def late(self) -> bool:
-        return self.time.over(self.spent_s, self.look_s or 0.0)
+        spent_s = self.spent_s * len(self.growth.views) / max(self.num_timed, 1)
+        return self.time.over(spent_s, self.look_s or 0.0)
 
     def __call__(self, views: Sequence[Viewpoint]) -> None:
         # A view in the middle of what it sees stays where it is when it is moved there again.
@@ -182,7 +184,9 @@ class _Look:
                 return
             some, began = views[first : first + at_once], time.monotonic()
             self.growth.add(some, self.watch.seen_from(some, progress=self.progress))
-            self.spent_s += time.monotonic() - began
+            if len(self.growth.views) > len(some):
+                # The first have to wait until all is ready.
+                self.spent_s, self.num_timed = self.spent_s + time.monotonic() - began, self.num_timed + len(some)
             if self.look_s is None and self.time.seconds_to_look is not None:
                 self.look_s = self.time.seconds_to_look(some)
             tell(f"looking for candidates: {len(self.growth.views)}")
