@@ -43,13 +43,14 @@ _SEARCH_SHARE, _FIRST_SHARE, _MOVE_SHARE, _CHOICE_SHARE = 0.5, 0.2, 0.5, 0.6
 then, for a first choice, for moving its views, and for choosing among all, where views are then exchanged for others
 that make the cycle shorter."""
 
-_LEFT = 0.06
-"""Share of the surface that is tested from all candidates as the chosen views do not cover it, about."""
+_LEFT, _TESTS_AFTER = 0.06, 0.4
+"""Share of the surface that is tested from all candidates as the chosen views do not cover it, about, and what that
+is of the time for tests after the search."""
 
 _ORDER_S, _MOST_ORDER_SHARE = 8e-5, 0.1
 """Seconds for a pair of views that a short route takes, about, and the most of all time that it has."""
 
-_LEAST_SEARCH_SHARE = 0.3
+_LEAST_SEARCH_SHARE = 0.25
 """Of all time, that the search for candidates has whatever comes after it."""
 
 _VIEWS_ANYHOW, _VIEWS_FOR_IMAGE = 20.0, 1.7
@@ -99,14 +100,15 @@ def make_views(looks: Looks, options: PlanningOptions, known: KnownCandidates, *
     look_s = 0.0
     if seconds_to_look is not None:
         look_s = len(views) * seconds_to_look([candidates.viewpoints[view] for view in views])
-    needed_s = look_s + per_view_s * ahead.tests * len(candidates.viewpoints)
+    tests_s = per_view_s * ahead.tests * len(candidates.viewpoints)
     tell("moving views", views=len(views))
-    pool, views = moved_choice(candidates, few, views, options, until=part_way(end - needed_s, _MOVE_SHARE))
+    pool, views = moved_choice(candidates, few, views, options, until=part_way(end - look_s - tests_s, _MOVE_SHARE))
     tell("testing all candidates", views=len(views))
     whole = WholeSurface(looks, pool.viewpoints)
     drawn = _known_rows(whole, rows, pool.visible, hurry=candidates.cut_short, seed=options.seed)
     tell(f"choosing among {len(pool.viewpoints)} candidates")
     chosen_by = end if options.objective == "views" else part_way(end, _CHOICE_SHARE)
+    look_s += _TESTS_AFTER * tests_s
     chosen = choose_views(whole, views, drawn, options, look_s=look_s, until=chosen_by)
     tell("ordering", views=len(chosen.cover.views), bound=chosen.cover.bound.num_views)
     views = chosen.cover.views
