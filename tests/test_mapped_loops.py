@@ -85,7 +85,7 @@ def visibility(plan: InspectionPlan, folder: Path, jobs: Jobs) -> Digest:
     with Watch(setup, jobs=jobs) as watch:
         seen = watch.seen_from(plan.viewpoints)
     assert seen.nnz > 1000
-    sure = confirmed(plan.viewpoints, seen, setup, jobs=jobs)
+    sure = confirmed(plan.viewpoints, seen, setup, by=jobs)[0]
     return digest(indices=seen.indices, ends=seen.indptr, sure=sure)
 
 
