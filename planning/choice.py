@@ -17,7 +17,7 @@ from viewcov.planning.options import PlanningOptions
 from viewcov.planning.rows import CONFIDENCE, Drawn, Rows
 from viewcov.planning.selection.problem import TOLERANCE, CoverProblem, greedy_cover, prune_cover
 from viewcov.planning.selection.proof import Budget
-from viewcov.planning.selection.relaxation import LowerBound
+from viewcov.planning.selection.relaxation import LowerBound, largest_views_bound
 from viewcov.planning.selection.smallest_cover import (
     Cover,
     fullest_cover,
@@ -60,6 +60,9 @@ class ChosenViews:
 
     confidence: float = 1.0
     """Of the bound and of that share; 1 where all elements prove them."""
+
+    unasked: float = 0.0
+    """Weight that there had been no time to ask about when the bound was proven, which so does not speak of it."""
 
 
 def quick_choice(pool: CandidatePool, setup: Setup, options: PlanningOptions, *, until: float = np.inf) -> Ints:
@@ -193,8 +196,14 @@ def _partial(
         whole.look(cover.views)
         tell("proving")
         cover, share = _bounded(whole, cover, drawn.bound_by, options, budget)
-    confidence = CONFIDENCE if sampled else 1.0
-    return ChosenViews(cover=cover, rows=problem, target=target, most_coverage=share, confidence=confidence)
+    return ChosenViews(
+        cover=cover,
+        rows=problem,
+        target=target,
+        most_coverage=share,
+        confidence=CONFIDENCE if sampled else 1.0,
+        unasked=whole.unasked_weight,
+    )
 
 
 def _bounded(
@@ -209,14 +218,39 @@ def _bounded(
     problem = whole.rows(checked.element_idx, checked.weight)
     weight = float(whole.weight.sum())
     asked = options.coverage if options.num_views is None else _share(everything, cover.views)
-    missed = checked.most_missed((1.0 - asked) * everything.coverable_weight / weight) * weight
-    target = max(problem.coverable_weight - missed, 0.0)
+    target = _least_covered(whole, everything, problem, checked, asked)
     bound = proven_bound(problem, cover.views, target=target, budget=budget, seed=options.seed)
     most = 1.0
     if options.num_views is not None:
         least = problem.coverable_weight - most_covered(problem, options.num_views, budget=budget, seed=options.seed)
         most = 1.0 - checked.least_missed(least / weight) * weight / everything.coverable_weight
     return replace(cover, bound=bound), max(most, _share(everything, cover.views))
+
+
+def _least_covered(
+    whole: WholeSurface, everything: CoverProblem, problem: CoverProblem, checked: Rows, share: float
+) -> float:
+    """Weight of the rows that the smallest of all choices that cover the share of the whole covers at least."""
+    weight = float(whole.weight.sum())
+    missed = checked.most_missed((1.0 - share) * everything.coverable_weight / weight) * weight
+    return max(problem.coverable_weight - missed, 0.0)
+
+
+def standing_bound(
+    whole: WholeSurface, chosen: ChosenViews, views: Ints, checked: Rows, options: PlanningOptions
+) -> LowerBound:
+    """The bound of a choice, or a weak one where that is about more than turned out to be coverable since.
+
+    Time that ends before it was asked what is coverable leaves out some of what the bound speaks of, and fewer views
+    than it says may do for the rest.
+    """
+    bound = chosen.cover.bound
+    if whole.unasked_weight <= chosen.unasked and bound.num_views <= len(views):
+        return bound
+    everything, problem = whole.problem(views), whole.rows(checked.element_idx, checked.weight)
+    share = options.coverage if options.num_views is None else _share(everything, views)
+    target = _least_covered(whole, everything, problem, checked, share)
+    return LowerBound(num_views=largest_views_bound(problem, target=target), name="largest views")
 
 
 def _share(problem: CoverProblem, views: Ints) -> float:

@@ -13,6 +13,7 @@ from viewcov.coverage.geometric.figures import CoverableFrom, GeometricFigures
 from viewcov.coverage.geometric.robustness import PoseNoise, Robustness, robustness
 from viewcov.coverage.geometric.sightings import confirmed, seen_by
 from viewcov.coverage.geometric.visibility import Setup
+from viewcov.inspection.mapping.processes import kept_processes
 from viewcov.inspection.mapping.workers import checked_jobs
 from viewcov.inspection.mesh.surface import Surface
 from viewcov.inspection.plan import InspectionPlan
@@ -66,6 +67,7 @@ class PlanEvaluation:
         )
 
 
+@kept_processes()
 def evaluate_plan(
     plan: InspectionPlan, options: EvaluationOptions = DEFAULTS, *, jobs: Jobs = 1, progress: bool = False
 ) -> PlanEvaluation:

@@ -16,7 +16,7 @@ MOST_ROWS = 40_000
 
 SEARCHED, CHECKED, LEAST_CHECKED = 30_000, 70_000, 20_000
 """Elements drawn from larger ones: to search for candidates by, and for the bound, by whether there is time; twenty
-thousand tell a share of a hundredth to within a tenth of it. Views are chosen by both."""
+thousand tell a share of a hundredth with a standard error of 7 % of it. Views are chosen by both."""
 
 CONFIDENCE = 0.95
 """Of what a sample says about the whole."""

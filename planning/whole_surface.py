@@ -94,6 +94,11 @@ class WholeSurface:
         return self.setup.requirements.views_per_element
 
     @property
+    def unasked_weight(self) -> float:
+        """Weight of the ``unasked`` elements."""
+        return float(self.weight[self.unasked].sum())
+
+    @property
     def looked(self) -> Ints:
         """The views of which all that they see is known, ascending."""
         return np.array(sorted(self._own), dtype=np.int64)

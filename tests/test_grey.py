@@ -236,8 +236,9 @@ def test_ranges_of_grey_are_what_some_exposure_makes_usable() -> None:
         grey = rng.uniform(0.0, 4.0, 2000)
         least, most = usable_ranges(limits)
         assert (least[1:] > most[:-1]).all()
-        inside = ((grey[:, None] >= least) & (grey[:, None] <= most)).any(axis=1)
-        np.testing.assert_array_equal(inside, well_exposed(grey, limits))
+        levels = grey[:, None] * 2.0 ** np.array(limits.exposures)
+        usable = (levels >= low) & (levels <= (np.inf if high is None else high))
+        np.testing.assert_array_equal(well_exposed(grey, limits), usable.any(axis=1))
 
 
 @NEED_MITSUBA

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,11 @@ from viewcov.inspection.mesh.surface import cut_surface
 from viewcov.inspection.rig.rig import load_rig
 from viewcov.inspection.viewpoint import Viewpoint
 from viewcov.planning import whole_surface
+from viewcov.planning.choice import ChosenViews, standing_bound
+from viewcov.planning.options import PlanningOptions
+from viewcov.planning.rows import Rows
+from viewcov.planning.selection.relaxation import LowerBound
+from viewcov.planning.selection.smallest_cover import Cover
 from viewcov.planning.whole_surface import Looks, WholeSurface
 
 RIG = load_rig("paper-quarter")
@@ -77,3 +83,32 @@ def test_with_all_light_the_same_is_coverable_to_everyone(
         assert (whole.coverable(chosen) <= expected).all()
         assert (whole.coverable(chosen) >= (counts >= demand)).all()
         assert problem.covered_weight(chosen) == pytest.approx(whole.weight[counts >= demand].sum())
+
+
+@pytest.mark.parametrize("demand", [1, 2])
+def test_a_bound_does_not_outlive_what_it_is_about(demand: int) -> None:
+    """Of what time left unasked the plan covers nothing, so that fewer views may do than were proven before."""
+    surface, rng = cut_surface(PART, 9.0), np.random.default_rng(demand)
+    limits = replace(RIG.requirements, views_per_element=demand, min_grey=0.0, max_grey=None)
+    num = surface.num_elements
+    views = [Viewpoint.looking_at([0, 0, 250.0 + n], [0, 0, 0], id=str(n)) for n in range(NUM_VIEWS)]
+    whole = WholeSurface(Looks(Setup(surface, RIG, limits)), views)
+    seen = rng.random((NUM_VIEWS, num)) < 0.6
+    whole.know(np.arange(num), csr_array(seen.astype(np.float64)))
+    rows, options, every = Rows.all_of(whole.weight), PlanningOptions(coverage=0.9), np.arange(NUM_VIEWS)
+    problem = whole.problem(every)
+    target = 0.9 * problem.coverable_weight
+    fewest = next(
+        size
+        for size in range(1, NUM_VIEWS + 1)
+        if any(problem.covered_weight(np.array(some)) >= target for some in combinations(range(NUM_VIEWS), size))
+    )
+    bound = LowerBound(num_views=NUM_VIEWS, name="integer program")
+    chosen = ChosenViews(cover=Cover(views=every, bound=bound), rows=problem, target=target, most_coverage=1.0)
+    assert standing_bound(whole, chosen, every, rows, options) is bound
+    fewer = standing_bound(whole, chosen, every[:-1], rows, options)
+    assert demand <= fewer.num_views <= fewest < NUM_VIEWS
+    assert fewer.name == "largest views"
+    whole.unasked[:5] = True
+    assert standing_bound(whole, chosen, every, rows, options) == fewer
+    assert standing_bound(whole, replace(chosen, unasked=whole.unasked_weight), every, rows, options) is bound

@@ -121,11 +121,11 @@ class GreyPredictor:
         least = straight + np.maximum(few.mean - _ERRORS * few.error, 0.0)
         most = straight + few.mean + _ERRORS * few.error + _UNMET
         low, high = usable_ranges(requirements)
-        passed = ((least[:, None] >= low) & (most[:, None] <= high)).any(axis=1)
+        passed = _within(least, most, requirements)
         failed = ((most[:, None] < low) | (least[:, None] > high)).all(axis=1)
         left = np.flatnonzero(~passed & ~failed)
         passed[left] = well_exposed(self.grey(viewpoint, element_idx[left], sight=sight.of(left)), requirements)
-        return np.asarray(passed)
+        return passed
 
     def _along_paths(self, seen: _Seen, element_idx: Ints, num_paths: int, num_reflections: int) -> _Gathered:
         """Light by way of other surfaces and from the room that elements (N,) reflect."""
@@ -274,10 +274,13 @@ def well_exposed(grey: Floats, requirements: Requirements) -> Bools:
 
     Grey is in units of full scale at exposure 0, not clipped; exposure a multiplies it by 2^a.
     """
-    levels = grey[:, None] * 2.0 ** np.array(requirements.exposures)
-    highest = np.inf if requirements.max_grey is None else requirements.max_grey
-    dark, saturated = levels < requirements.min_grey, levels > highest
-    return np.asarray((~(dark | saturated)).any(axis=1))
+    return _within(grey, grey, requirements)
+
+
+def _within(least: Floats, most: Floats, requirements: Requirements) -> Bools:
+    """Whether one of the usable ranges holds all from the least to the largest grey, shape (N,)."""
+    low, high = usable_ranges(requirements)
+    return np.asarray(((least[:, None] >= low) & (most[:, None] <= high)).any(axis=1))
 
 
 def in_highlight(metal: MetalPoints, world_from_camera: Floats, emitters: Emitters, share: Floats32) -> Bools:

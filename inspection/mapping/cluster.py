@@ -31,8 +31,9 @@ class Cluster:
     """What workers of a scheduler have in common, and their tasks.
 
     What tasks need is data of the scheduler: each worker gets it once, from the scheduler or from another worker, and
-    loses it when this process ends. Large arrays are known by their content, so that a part that was there for the
-    tasks before does not travel again for these.
+    loses it when this process ends; Dask may drop a copy that no task waits for, which then travels once more. Large
+    arrays are known by their content, so that a part that was there for the tasks before does not travel again for
+    these.
     """
 
     def __init__(self, make: Callable[..., Any], address: str) -> None:
